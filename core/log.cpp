@@ -1,0 +1,32 @@
+#include "core/log.h"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <mutex>
+#include <set>
+
+namespace osprey {
+namespace {
+
+spdlog::logger& logger() {
+  static const auto instance = [] {
+    auto log = std::make_shared<spdlog::logger>("osprey", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    log->set_pattern("%v");
+    return log;
+  }();
+  return *instance;
+}
+
+}  // namespace
+
+void log_info(const std::string& text) { logger().info("{}", text); }
+
+void log_warning(const std::string& text) {
+  static std::mutex mutex;
+  static std::set<std::string> told;
+  std::lock_guard lock(mutex);
+  if (told.insert(text).second) logger().warn("warning: {}", text);
+}
+
+}  // namespace osprey
