@@ -1,0 +1,34 @@
+// The osprey command: arguments in, library calls, words out.
+#include <cstdio>
+#include <exception>
+
+#include "apps/commands.h"
+#include "core/error.h"
+#include "core/parallel.h"
+
+int main(int argc, char** argv) {
+  using namespace osprey;
+  CLI::App app{"Osprey: train object detectors from Darknet .cfg files and run them on images", "osprey"};
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.set_version_flag("--version", OSPREY_VERSION);
+  int threads = 0;
+  app.add_option("--threads", threads, "CPU threads (default: all cores)")->check(CLI::PositiveNumber);
+  app.parse_complete_callback([&] {
+    if (threads > 0) set_threads(threads);
+  });
+
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e);
+  } catch (const Error& e) {
+    std::fprintf(stderr, "osprey: %s\n", e.what());
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "osprey: not enough memory\n");
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "osprey: internal error: %s\n", e.what());
+  }
+  return 1;
+}
