@@ -1,0 +1,93 @@
+// Images as the network sees them, and Darknet's ways of bringing them to its size.
+//
+// An image is [height,width,channels], RGB, each value byte / 255. Sizes follow the order (width, height) of
+// cfg files. The maps between an image and the network input are in Letterbox, for both ways of fitting.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/box.h"
+
+namespace osprey {
+
+struct Image {
+  int height = 0, width = 0, channels = 0;
+  std::vector<float> pixels;  // [height,width,channels], 0..1
+
+  Image() = default;
+  Image(int width, int height, int channels, float value = 0);
+  size_t index(int y, int x, int c) const { return (size_t(y) * width + x) * channels + c; }
+  float& at(int y, int x, int c) { return pixels[index(y, x, c)]; }
+  float at(int y, int x, int c) const { return pixels[index(y, x, c)]; }
+};
+
+// Reads JPEG, PNG, BMP, PNM, TGA, PSD or GIF (first frame). Grey is replicated, alpha dropped; 16 bits become
+// 8. The camera's orientation tag is not applied: labels are made on the stored pixels, and Darknet does the
+// same. Error: no such file, not an image, cut short.
+Image load_image(const std::string& path, int channels = 3);
+
+// Width and height from the file's header alone. Error as above.
+std::pair<int, int> image_size(const std::string& path);
+
+// True where the name ends like an image (.jpg, .png, ..., any case).
+bool is_image_name(const std::string& path);
+
+// Writes .png or .jpg/.jpeg (quality 95), values rounded to bytes; the file appears under its name only when
+// complete. Error: another extension, a failed write.
+void save_image(const std::string& path, const Image& image);
+
+// A rectangle of an image in whole pixels; it may hang over the edge.
+struct Window {
+  int left = 0, top = 0, width = 0, height = 0;
+};
+
+// Darknet's resize (its resize_image): bilinear with the corner pixels of both grids aligned, first along
+// rows, then along columns, without a filter for shrinking. Its last output row takes no part from the row
+// below, as in Darknet. Error: a size that is not positive, an empty image.
+Image resize(const Image& image, int width, int height);
+
+// The same for a window, whose pixels outside the image repeat the edge: writes `height` rows of `width`
+// pixels to `out`, rows `stride` floats apart; `mirror` swaps left and right. Equal bits to cutting, then
+// resize().
+void resize_window(const Image& image, Window window, bool mirror, float* out, int width, int height,
+                   size_t stride);
+
+enum class Fit { stretch, letterbox };
+
+// Where an image lies in a network input: new_width x new_height pixels at (left, top).
+struct Letterbox {
+  int width = 0, height = 0;          // of the network input
+  int new_width = 0, new_height = 0;  // of the image within
+  int left() const { return (width - new_width) / 2; }
+  int top() const { return (height - new_height) / 2; }
+
+  // Boxes in units of the network input, 0..1, to units of the image, and back. Darknet halves the padding
+  // without rounding here, though it pastes at whole pixels: a difference of half a pixel, kept.
+  CentreBox to_image(CentreBox box) const;
+  CentreBox to_network(CentreBox box) const;
+};
+
+Letterbox fitted(Fit fit, int image_width, int image_height, int width, int height);
+
+// The image, its aspect ratio kept, in the middle of a grey (0.5) canvas.
+Image letterbox(const Image& image, int width, int height);
+
+Image fit(const Image& image, int width, int height, Fit fit);
+
+struct Hsv {
+  float h, s, v;  // hue 0..1, saturation 0..1, value 0..1
+};
+struct Rgb {
+  float r, g, b;
+};
+Hsv rgb_to_hsv(Rgb colour);
+Rgb hsv_to_rgb(Hsv colour);
+
+// Turns hues by `hue` (in turns), multiplies saturation and value, clamps to 0..1: Darknet's distort_image.
+// `size` floats, three to a pixel; with fewer channels only the exposure counts.
+void distort_colours(float* pixels, size_t size, int channels, float hue, float saturation, float exposure);
+
+}  // namespace osprey
