@@ -1,0 +1,22 @@
+// The contract of [activation], and of every layer that ends in one. The CPU side is in layers/activation.cpp,
+// the kernels in cuda/activation.cu.
+#pragma once
+
+#include "core/activations.h"
+#include "core/stream.h"
+#include "core/tensor.h"
+
+namespace osprey {
+
+namespace cpu {
+void activation_forward(Stream&, View<const float> x, View<float> y, Activation);  // y may be x
+// x is the input of forward. dx may be dy itself (then it is overwritten); otherwise dx is added to.
+void activation_backward(Stream&, View<const float> x, View<const float> dy, View<float> dx, Activation);
+}  // namespace cpu
+
+namespace cuda {
+void activation_forward(Stream&, View<const float> x, View<float> y, Activation);
+void activation_backward(Stream&, View<const float> x, View<const float> dy, View<float> dx, Activation);
+}  // namespace cuda
+
+}  // namespace osprey

@@ -1,0 +1,23 @@
+// The contract of [maxpool]. The CPU side is in layers/maxpool.cpp, the kernels in cuda/maxpool.cu.
+#pragma once
+
+#include "core/stream.h"
+#include "core/tensor.h"
+#include "core/window.h"
+
+namespace osprey {
+
+namespace cpu {
+// `winner` receives, for each output, the index in x of its maximum; empty when not training. Padding never
+// wins, and of equal values the first in reading order does. The output's size is y's.
+void maxpool_forward(Stream&, View<const float> x, View<float> y, View<int> winner, Window2);
+// Adds to dx.
+void maxpool_backward(Stream&, View<const float> dy, View<const int> winner, View<float> dx, Window2);
+}  // namespace cpu
+
+namespace cuda {
+void maxpool_forward(Stream&, View<const float> x, View<float> y, View<int> winner, Window2);
+void maxpool_backward(Stream&, View<const float> dy, View<const int> winner, View<float> dx, Window2);
+}  // namespace cuda
+
+}  // namespace osprey

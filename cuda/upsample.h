@@ -1,0 +1,21 @@
+// The contract of [upsample]. The CPU side is in layers/upsample.cpp, the kernels in cuda/upsample.cu.
+#pragma once
+
+#include "core/stream.h"
+#include "core/tensor.h"
+
+namespace osprey {
+
+namespace cpu {
+// The nearest pixel: y[n,i,j,c] = scale x[n, floor(i h / oh), floor(j w / ow), c] for any two sizes.
+void upsample_forward(Stream&, View<const float> x, View<float> y, float scale);
+// Adds to dx.
+void upsample_backward(Stream&, View<const float> dy, View<float> dx, float scale);
+}  // namespace cpu
+
+namespace cuda {
+void upsample_forward(Stream&, View<const float> x, View<float> y, float scale);
+void upsample_backward(Stream&, View<const float> dy, View<float> dx, float scale);
+}  // namespace cuda
+
+}  // namespace osprey

@@ -1,0 +1,45 @@
+// A layer that detects: it turns its output into candidate boxes.
+#pragma once
+
+#include <vector>
+
+#include "core/box.h"
+#include "layers/layer.h"
+
+namespace osprey {
+
+// Boxes before non-maximum suppression, in the order in which the head lists them. Every candidate has a
+// probability for each class; those at or below the threshold are 0.
+struct Candidates {
+  int classes = 0;
+  std::vector<CentreBox> boxes;  // in units of the network input, 0..1
+  std::vector<float> objectness;
+  std::vector<float> probabilities;  // [candidates, classes]
+
+  int count() const { return int(boxes.size()); }
+  float* of(int candidate) { return probabilities.data() + size_t(candidate) * classes; }
+  const float* of(int candidate) const { return probabilities.data() + size_t(candidate) * classes; }
+};
+
+enum class NmsKind { standard, greedy, diou };  // Darknet's default, greedynms, diounms
+
+class Head : public Layer {
+ public:
+  Head* head() override { return this; }
+  virtual int classes() const = 0;
+  // Appends the candidates of one image of the mini-batch whose score is above the threshold.
+  virtual void decode(int image, float threshold, Candidates& out) const = 0;
+  virtual NmsKind nms_kind() const { return NmsKind::standard; }
+  virtual float beta_nms() const { return 0.6f; }
+  // The negative of the gradient that the loss sends into the head's input, as Darknet calls its delta;
+  // [N,H,W,C], valid after a forward pass in training.
+  virtual View<const float> delta() const = 0;
+  // Settings of the last head that rule the whole training (Darknet's semantics).
+  struct Augmentation {
+    float jitter = 0.2f, resize = 1, random = 0;
+    int max_boxes = 200;
+  };
+  virtual Augmentation augmentation() const = 0;
+};
+
+}  // namespace osprey

@@ -1,0 +1,40 @@
+#include "layers/layer.h"
+
+#include <limits>
+
+namespace osprey {
+
+void Plan::refuse_huge(Shape shape) const {
+  require(shape.elements() < std::numeric_limits<int>::max(),
+          fmt::format("needs a tensor of {}: 2^31 elements are too many; use a smaller batch or input", shape.text()));
+}
+
+void Plan::output(Shape shape) {
+  require(shape.h > 0 && shape.w > 0 && shape.c > 0,
+          fmt::format("makes an output of {} from an input of {}", shape.text(), input().text()));
+  refuse_huge(shape);
+  output_ = shape;
+}
+
+void Plan::parameter(View<float>& value, View<float>& gradient, Shape shape, ParameterInfo info) {
+  refuse_huge(shape);
+  parameters_.push_back({shape, info, &value, &gradient});
+}
+
+void Plan::statistic(View<float>& value, Shape shape, ParameterInfo info) {
+  refuse_huge(shape);
+  info.role = Role::statistic;
+  parameters_.push_back({shape, info, &value, nullptr});
+}
+
+void Plan::truths(Truths& truths, int capacity) {
+  truths_ = &truths;
+  truth_capacity_ = capacity;
+}
+
+void Plan::targets(View<float>& targets, Shape shape) {
+  targets_ = &targets;
+  targets_shape_ = shape;
+}
+
+}  // namespace osprey

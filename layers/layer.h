@@ -1,0 +1,220 @@
+// What a layer is: it names its cfg keys, plans its memory once, then runs forward and backward.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/cfg.h"
+#include "core/stream.h"
+#include "core/tensor.h"
+
+namespace osprey {
+
+// What changes from step to step and a layer may ask for. It lives at one address for the life of a network
+// (on CUDA in device memory), so that a captured step sees the new values.
+struct Step {
+  int64_t iteration = 0;  // of weight updates
+  int64_t pass = 0;       // mini-batches run so far; counts within an iteration too
+  int64_t seen = 0;       // images before this mini-batch
+  uint64_t seed = 0;
+};
+
+// Ground truth of a mini-batch, at a fixed capacity. Darknet's form, which its heads and labels share.
+struct Truths {
+  View<float> boxes;  // [N, 1, capacity, 5]: x, y, w, h (centre and size in units of the network input), class
+  View<int> counts;   // [N, 1, 1, 1]: how many of an image's boxes are valid
+};
+
+enum class Role {
+  weights,    // trained, with weight decay
+  offset,     // trained, without: biases and batch-norm scales
+  statistic,  // not trained, but saved: rolling means and variances
+};
+
+// How a parameter lies in a Darknet .weights file, which is NCHW. In memory ours are [out, h, w, in].
+enum class FileOrder {
+  plain,            // as in memory
+  convolution,      // out, in, h, w
+  flattened_input,  // [connected]: out, then the flattened c, h, w of the input
+};
+
+struct ParameterInfo {
+  const char* name;
+  Role role = Role::weights;
+  FileOrder order = FileOrder::plain;
+  float fill = 0;     // the initial value ...
+  float uniform = 0;  // ... or, if not zero, drawn from U(-uniform, uniform)
+  bool flipped = false;     // Darknet's `flipped`: transposed in the file
+  bool batch_scale = false;  // scale, mean or variance: what `dontloadscales` leaves out
+};
+
+// Collects what a layer needs. Nothing is allocated here: addresses arrive after all layers have asked, so
+// that buffers whose lifetimes do not meet can share memory. The calls may be made in any order.
+class Plan {
+ public:
+  enum class Life { keep, scratch, lasting };
+  struct Want {  // memory besides the output
+    Shape shape;
+    Type type;
+    Life life;
+    std::function<void(void*)> bind;
+  };
+  struct ParameterWant {
+    Shape shape;
+    ParameterInfo info;
+    View<float>* value;
+    View<float>* gradient;  // null for a statistic
+  };
+
+  Plan(const Section& section, std::vector<Shape> inputs, bool training)
+      : section_(section), inputs_(std::move(inputs)), training_(training) {}
+
+  bool training() const { return training_; }
+  int inputs() const { return int(inputs_.size()); }
+  Shape input(int k = 0) const { return inputs_.at(k); }
+
+  // What the user asked for must make sense; `why` completes "yolo.cfg:12: [maxpool] ...". With a key, the
+  // line is that key's.
+  void require(bool sensible, const std::string& why) const {
+    if (!sensible) section_.fail(section_.line, why);
+  }
+  void require(bool sensible, const char* key, const std::string& why) const {
+    if (!sensible) section_.fail(section_.line_of(key), why);
+  }
+
+  void output(Shape shape);
+  Shape output_shape() const { return output_; }
+
+  // Alive from forward to backward; absent (a false View) in a network that never trains.
+  template <class T>
+  void keep(View<T>& view, Shape shape) {
+    view = {};
+    if (training_) want(view, shape, Life::keep);
+  }
+  // Alive during one call of forward or backward, with nothing of use in it when the call starts.
+  template <class T>
+  void scratch(View<T>& view, Shape shape) {
+    want(view, shape, Life::scratch);
+  }
+  // Alive as long as the network, at one address; zero at the start.
+  template <class T>
+  void lasting(View<T>& view, Shape shape) {
+    want(view, shape, Life::lasting);
+  }
+  // Parameters are declared in the order of Darknet's file. `gradient` is not given for a statistic.
+  void parameter(View<float>& value, View<float>& gradient, Shape shape, ParameterInfo info);
+  void statistic(View<float>& value, Shape shape, ParameterInfo info);
+
+  // What backward reads again. What is not named may be overwritten once its last forward reader is done.
+  void backward_reads_input(int k = 0) { backward_reads_.push_back(k); }
+  void backward_reads_output() { backward_reads_output_ = true; }
+  // Forward may be given y and x(k) at one address: it reads each element before it writes it.
+  void in_place(int k = 0) { in_place_ = k; }
+  // y equals x(k) always. Forward is given them at one address wherever that is possible, and then does nothing.
+  void alias(int k = 0) { alias_ = k; }
+  // Backward obeys writes(k). Otherwise dx is zeroed before its first writer, and every writer adds.
+  void obeys_writes() { obeys_writes_ = true; }
+
+  // Inputs of the whole network, for heads and losses.
+  void truths(Truths& truths, int capacity);
+  void targets(View<float>& targets, Shape shape);
+  void step(const Step*& step) { step_ = &step; }
+
+ private:
+  friend class Network;
+  friend class SingleLayer;  // of the tests
+
+  template <class T>
+  void want(View<T>& view, Shape shape, Life life) {
+    refuse_huge(shape);
+    wants_.push_back({shape, type_of<T>(), life,
+                      [&view, shape](void* p) { view = {static_cast<T*>(p), shape}; }});
+  }
+  void refuse_huge(Shape shape) const;
+
+  const Section& section_;
+  std::vector<Shape> inputs_;
+  bool training_;
+  Shape output_;
+  std::vector<Want> wants_;
+  std::vector<ParameterWant> parameters_;
+  std::vector<int> backward_reads_;
+  bool backward_reads_output_ = false, obeys_writes_ = false;
+  int in_place_ = -1, alias_ = -1;
+  Truths* truths_ = nullptr;
+  int truth_capacity_ = 0;
+  View<float>* targets_ = nullptr;
+  Shape targets_shape_;
+  const Step** step_ = nullptr;
+};
+
+// One line of `osprey summary`.
+struct LayerSummary {
+  int filters = 0;
+  std::string window;  // "3x3/2"
+  double flops = 0;    // for one image, a multiply-add counted as two, as Darknet prints it
+};
+
+// What a loss layer has to tell after a forward pass in training, summed over the mini-batch.
+struct LossReport {
+  double loss = 0;  // Darknet's cost of the layer
+  double iou = 0;   // sum over `matched`
+  int matched = 0;  // positives
+  double class_loss = 0, box_loss = 0, objectness_loss = 0;
+};
+
+class Head;
+
+enum class Write { add, overwrite };
+
+class Layer {
+ public:
+  virtual ~Layer() = default;
+
+  virtual void keys(Keys& k) = 0;
+  // The layers it reads, in the words of the cfg: "-1" is the one before, "8" the ninth, "p3" the one with
+  // name=p3. The default is `from=` if given, else the layer before.
+  virtual std::vector<std::string> sources() const { return from.empty() ? std::vector<std::string>{"-1"} : from; }
+  virtual void plan(Plan& p) = 0;
+  // In a network that never trains: called once whenever parameters have changed, to fold and pack them.
+  virtual void prepare(Stream&) {}
+  virtual void forward(Stream& s) = 0;
+  // Adds to each dx that is not empty, and to the gradients of its parameters. It may destroy dy.
+  virtual void backward(Stream& s) = 0;
+
+  virtual LayerSummary summary() const { return {}; }
+  virtual bool has_loss() const { return false; }
+  virtual LossReport loss() const { return {}; }
+  virtual Head* head() { return nullptr; }  // for layers that detect
+
+  Tensor x(int k = 0) const { return inputs[k]; }
+  Tensor dx(int k = 0) const { return input_gradients[k]; }
+  Write writes(int k = 0) const { return input_writes[k]; }
+
+  Tensor y, dy;
+  std::vector<Tensor> inputs, input_gradients;
+  std::vector<Write> input_writes;
+
+  std::vector<std::string> from;  // common key of all sections
+};
+
+struct LayerType {
+  const char* name;   // the cfg section, and the name of the layer's files
+  const char* alias;  // Darknet's short name for it, or null
+  const char* help;   // one line for docs/cfg.md
+  std::unique_ptr<Layer> (*make)();
+};
+
+template <class L>
+std::unique_ptr<Layer> make() {
+  return std::make_unique<L>();
+}
+
+const std::vector<const LayerType*>& layer_types();  // in the order of docs/cfg.md
+const LayerType* find_layer_type(const std::string& name);
+// Sections of Darknet that this engine does not have, with the reason; empty for a name that nobody knows.
+std::string why_unsupported(const std::string& section);
+
+}  // namespace osprey

@@ -1,0 +1,89 @@
+// What every layer test needs: one layer made from cfg text, planned, run on either device, and checked.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "layers/layer.h"
+
+namespace osprey {
+
+using Values = std::vector<float>;
+
+// Plays the network's part for one layer: it owns all memory and hands out views.
+class SingleLayer {
+ public:
+  SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Device device = Device::cpu, bool training = true);
+
+  Values forward(const std::vector<Values>& x);
+  Values forward(const Values& x) { return forward(std::vector<Values>{x}); }
+  // dx starts with these values (zeros if not given), and the layer is asked to add to them.
+  std::vector<Values> backward(const Values& dy, const std::vector<Values>& dx_before = {});
+  Values gradient(const Values& dy) { return backward(dy)[0]; }  // of the only input
+  // The same with Write::overwrite and garbage in dx; only for layers that promised obeys_writes().
+  std::vector<Values> backward_overwriting(const Values& dy);
+
+  Shape input(int k = 0) const { return inputs_[k]; }
+  Shape output() const { return output_; }
+  bool obeys_writes() const { return obeys_writes_; }
+  Layer& layer() { return *layer_; }
+
+  // By the names that the layer gave them.
+  Values& parameter(const std::string& name) { return parameters_.at(name); }
+  Values& parameter_gradient(const std::string& name) { return gradients_.at(name); }
+  std::map<std::string, Values>& parameters() { return parameters_; }
+  const std::map<std::string, Values>& gradients() const { return gradients_; }  // a statistic has none
+  // For heads and losses.
+  Values truths;  // [N, 1, capacity, 5]
+  std::vector<int> truth_counts;
+  int truth_capacity() const { return truth_capacity_; }
+  Values targets;
+  Step step;
+
+ private:
+  void backward_once(const Values& dy, Write write);
+
+  std::vector<Section> sections_;
+  std::unique_ptr<Layer> layer_;
+  Stream stream_;
+  std::vector<Shape> inputs_;
+  Shape output_;
+  bool obeys_writes_ = false;
+  int truth_capacity_ = 0;
+  std::vector<std::vector<char>> memory_;
+  std::vector<Values> x_, dx_;
+  Values y_, dy_;
+  std::map<std::string, Values> parameters_, gradients_;
+};
+
+// Values all at least 0.1 apart, in random order: no small step changes which one is largest.
+Values well_separated(Shape, uint64_t seed = 1);
+Values random_values(Shape, uint64_t seed = 1);  // U(-1, 1)
+
+struct Tolerance {
+  float relative = 0, absolute = 0;
+};
+constexpr Tolerance kExact = {0, 0};
+
+void expect_equal(const Values& got, const Values& want, Tolerance = kExact);
+
+// The emulated kernels against the CPU, forward and backward, in all three orders of the emulation's threads,
+// on coarse values (so that ties happen) and with gradients that start non-zero.
+void expect_parity(const std::string& cfg, std::vector<Shape> inputs, Tolerance = kExact);
+
+// The gradients of every input and parameter against central differences. The loss is the dot product of y
+// with fixed random numbers, summed in double. `step` and tolerance are Caffe's (1e-2, 1e-3 of the larger of 1
+// and the gradient): float forward passes leave about 1e-7 / 1e-2 of noise, curvature about step squared.
+void expect_gradient(const std::string& cfg, std::vector<Shape> inputs, const std::vector<Values>& x,
+                     float step = 1e-2f, Tolerance = {1e-3f, 1e-3f});
+void expect_gradient(const std::string& cfg, Shape input, uint64_t seed = 3);
+
+// The message that the layer's section causes contains `message`.
+void expect_error(const std::string& cfg, const std::string& message,
+                  std::vector<Shape> inputs = {{1, 8, 8, 4}});
+
+}  // namespace osprey
