@@ -3,9 +3,11 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/activations.h"
 #include "core/cfg.h"
 #include "core/stream.h"
 #include "core/tensor.h"
@@ -50,6 +52,13 @@ struct ParameterInfo {
   bool batch_scale = false;  // scale, mean or variance: what `dontloadscales` leaves out
 };
 
+// What a network is built for, where a layer needs to know.
+struct BuildOptions {
+  bool training = true;
+  bool reference_convolution = false;  // the readable form instead of oneDNN
+  float batchnorm_epsilon = 1e-5f;     // AlexeyAB's; OpenCV's is 1e-6
+};
+
 // Collects what a layer needs. Nothing is allocated here: addresses arrive after all layers have asked, so
 // that buffers whose lifetimes do not meet can share memory. The calls may be made in any order.
 class Plan {
@@ -68,10 +77,12 @@ class Plan {
     View<float>* gradient;  // null for a statistic
   };
 
-  Plan(const Section& section, std::vector<Shape> inputs, bool training)
-      : section_(section), inputs_(std::move(inputs)), training_(training) {}
+  Plan(const Section& section, std::vector<Shape> inputs, BuildOptions options, bool input_needs_gradient = true)
+      : section_(section), inputs_(std::move(inputs)), options_(options), needs_dx_(input_needs_gradient) {}
 
-  bool training() const { return training_; }
+  const BuildOptions& options() const { return options_; }
+  bool training() const { return options_.training; }
+  bool needs_dx() const { return needs_dx_ && training(); }  // false where nothing before it is trained
   int inputs() const { return int(inputs_.size()); }
   Shape input(int k = 0) const { return inputs_.at(k); }
 
@@ -91,7 +102,7 @@ class Plan {
   template <class T>
   void keep(View<T>& view, Shape shape) {
     view = {};
-    if (training_) want(view, shape, Life::keep);
+    if (training()) want(view, shape, Life::keep);
   }
   // Alive during one call of forward or backward, with nothing of use in it when the call starts.
   template <class T>
@@ -136,7 +147,8 @@ class Plan {
 
   const Section& section_;
   std::vector<Shape> inputs_;
-  bool training_;
+  BuildOptions options_;
+  bool needs_dx_;
   Shape output_;
   std::vector<Want> wants_;
   std::vector<ParameterWant> parameters_;
@@ -183,6 +195,12 @@ class Layer {
   virtual void forward(Stream& s) = 0;
   // Adds to each dx that is not empty, and to the gradients of its parameters. It may destroy dy.
   virtual void backward(Stream& s) = 0;
+
+  // In a network that never trains, an addition that follows can be done here: asks the layer to take a second
+  // input of its output's shape and make y = activation(own result + x(1)).
+  virtual bool absorb_sum(Activation) { return false; }
+  // The activation of a plain sum of two equal shapes that could be absorbed so; nothing for all else.
+  virtual std::optional<Activation> plain_sum() const { return std::nullopt; }
 
   virtual LayerSummary summary() const { return {}; }
   virtual bool has_loss() const { return false; }

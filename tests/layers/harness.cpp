@@ -21,7 +21,9 @@ SingleLayer::SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Devi
   layer_->keys(keys);
   keys.finish();
 
-  Plan plan(section, inputs_, training);
+  BuildOptions options;
+  options.training = training;
+  Plan plan(section, inputs_, options);
   layer_->plan(plan);
   output_ = plan.output_;
   obeys_writes_ = plan.obeys_writes_;

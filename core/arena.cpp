@@ -1,0 +1,32 @@
+#include "core/arena.h"
+
+#include <cstdlib>
+
+#include "core/error.h"
+#include "core/lifetimes.h"
+
+namespace osprey {
+
+Memory host_memory() {
+  return {[](size_t bytes) { return std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment); },
+          [](void* p) { std::free(p); }};
+}
+
+Arena::Arena(std::string name, Memory memory) : name_(std::move(name)), memory_(std::move(memory)) {}
+
+Arena::~Arena() {
+  if (data_) memory_.release(data_);
+}
+
+void Arena::reserve(size_t bytes) {
+  if (bytes <= bytes_) return;
+  if (data_) memory_.release(data_);
+  bytes_ = 0;
+  data_ = static_cast<char*>(memory_.allocate(bytes));
+  if (!data_)
+    fail("{} needs {:.0f} MiB, more memory than there is: use a smaller batch (or more subdivisions) or input size",
+         name_, double(bytes) / (1 << 20));
+  bytes_ = bytes;
+}
+
+}  // namespace osprey
