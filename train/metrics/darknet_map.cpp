@@ -1,0 +1,143 @@
+#include "train/metrics/darknet_map.h"
+
+#include <algorithm>
+
+#include "core/parallel.h"
+
+namespace osprey {
+
+namespace {
+
+struct Match {
+  int truth = -1;        // the truth with the largest IoU above the threshold
+  double iou = 0;        // with that truth
+  bool dropped = false;  // overlaps a difficult truth, and no other
+};
+
+// Crowds are what Darknet's label files cannot say; they are treated as difficult.
+bool counts(const TruthBox& truth) { return !truth.difficult && !truth.crowd; }
+
+Match match(const std::vector<TruthBox>& truths, std::span<const int> candidates,
+            const DetectedBox& detection, double threshold) {
+  Match found;
+  bool on_difficult = false;
+  for (int t : candidates) {
+    const double overlap = iou(detection.box, truths[t].box);
+    if (overlap <= threshold) continue;
+    if (!counts(truths[t])) {
+      on_difficult = true;
+    } else if (overlap > found.iou) {
+      found.truth = t, found.iou = overlap;
+    }
+  }
+  found.dropped = found.truth < 0 && on_difficult;
+  return found;
+}
+
+double area_under_curve(const std::vector<double>& precision, const std::vector<double>& recall) {
+  if (recall.empty()) return 0;
+  double sum = 0, last_recall = recall.back(), best = precision.back();
+  for (size_t rank = recall.size() - 1; rank-- > 0;) {
+    best = std::max(best, precision[rank]);
+    sum += (last_recall - recall[rank]) * best;
+    last_recall = recall[rank];
+  }
+  return sum + last_recall * best;
+}
+
+double mean_over_points(const std::vector<double>& precision, const std::vector<double>& recall, int points) {
+  // Recall never falls, so the best precision beyond a recall is a running maximum from the end.
+  double sum = 0, best = 0;
+  size_t rank = recall.size();
+  for (int point = points - 1; point >= 0; --point) {
+    while (rank > 0 && recall[rank - 1] >= point * 1.0 / (points - 1))
+      best = std::max(best, precision[--rank]);
+    sum += best;
+  }
+  return sum / points;
+}
+
+// Average precision of one class from its detections, best score first.
+double average_precision(const std::vector<Match>& matches, const std::vector<int>& ranking, int truths,
+                         std::vector<char>& taken, int points) {
+  std::vector<double> precision, recall;
+  int tp = 0;
+  for (int d : ranking) {
+    const Match& m = matches[d];
+    if (m.dropped) continue;
+    if (m.truth >= 0 && !taken[m.truth]) taken[m.truth] = true, ++tp;
+    precision.push_back(tp / double(precision.size() + 1));
+    recall.push_back(truths ? tp / double(truths) : 0);
+  }
+  return points == 0 ? area_under_curve(precision, recall) : mean_over_points(precision, recall, points);
+}
+
+// Counts of one class at the confidence. A truth is seen by the first detection that matches it, whatever its
+// score: a later one is a false positive even when the first is below the confidence.
+double count_at_confidence(const std::vector<DetectedBox>& detections, const std::vector<Match>& matches,
+                           std::span<const int> of_class, std::vector<char>& seen, double confidence,
+                           DarknetClass& result) {
+  double iou_sum = 0;
+  for (int d : of_class) {
+    const Match& m = matches[d];
+    const bool first = m.truth >= 0 && !seen[m.truth];
+    if (first) seen[m.truth] = true;
+    if (detections[d].score <= confidence) continue;
+    ++(first ? result.true_positives : result.false_positives);
+    if (first) iou_sum += m.iou;
+  }
+  return iou_sum;
+}
+
+void total(DarknetMap& map, double iou_sum) {
+  for (const DarknetClass& c : map.per_class) {
+    map.map += c.ap / double(map.per_class.size());
+    map.truths += c.truths;
+    map.true_positives += c.true_positives;
+    map.false_positives += c.false_positives;
+  }
+  const double tp = map.true_positives, found = tp + map.false_positives;
+  map.false_negatives = map.truths - map.true_positives;
+  map.precision = found > 0 ? tp / found : 0;
+  map.recall = map.truths > 0 ? tp / map.truths : 0;
+  map.f1 = tp > 0 ? 2 * map.precision * map.recall / (map.precision + map.recall) : 0;
+  map.average_iou = found > 0 ? iou_sum / found : 0;
+}
+
+}  // namespace
+
+DarknetMap darknet_map(const std::vector<TruthBox>& truths, const std::vector<DetectedBox>& detections,
+                       int classes, const DarknetMapOptions& options) {
+  if (options.points != 0 && options.points != 11 && options.points != 101) {
+    fail("points={}: Darknet's mean average precision has 0 (area under the curve), 11 or 101",
+         options.points);
+  }
+  const Grouped truths_of(truths, classes);
+  const Grouped detections_of(detections, classes);
+  std::vector<Match> matches(detections.size());
+  parallel_for(int64_t(detections.size()), 1024, [&](int64_t first, int64_t last) {
+    for (int64_t d = first; d < last; ++d) {
+      const std::span<const int> candidates = truths_of.of(detections[d].class_id, detections[d].image);
+      matches[d] = match(truths, candidates, detections[d], options.iou_threshold);
+    }
+  });
+
+  DarknetMap map;
+  map.per_class.resize(classes);
+  double iou_sum = 0;
+  std::vector<char> taken(truths.size()), seen(truths.size());
+  for (int c = 0; c < classes; ++c) {
+    DarknetClass& result = map.per_class[c];
+    for (int t : truths_of.of(c)) result.truths += counts(truths[t]);
+    const std::span<const int> of_class = detections_of.of(c);
+    result.ap =
+        average_precision(matches, by_score(detections, of_class), result.truths, taken, options.points);
+    iou_sum += count_at_confidence(detections, matches, of_class, seen, options.confidence, result);
+  }
+  map.detections =
+      int(std::count_if(matches.begin(), matches.end(), [](const Match& m) { return !m.dropped; }));
+  total(map, iou_sum);
+  return map;
+}
+
+}  // namespace osprey
