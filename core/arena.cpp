@@ -8,7 +8,9 @@
 namespace osprey {
 
 Memory host_memory() {
-  return {[](size_t bytes) { return std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment); },
+  return {[](size_t bytes) {
+            return std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+          },
           [](void* p) { std::free(p); }};
 }
 
@@ -24,8 +26,10 @@ void Arena::reserve(size_t bytes) {
   bytes_ = 0;
   data_ = static_cast<char*>(memory_.allocate(bytes));
   if (!data_)
-    fail("{} needs {:.0f} MiB, more memory than there is: use a smaller batch (or more subdivisions) or input size",
-         name_, double(bytes) / (1 << 20));
+    fail(
+        "{} needs {:.0f} MiB, more memory than there is: use a smaller batch (or more subdivisions) or input "
+        "size",
+        name_, double(bytes) / (1 << 20));
   bytes_ = bytes;
 }
 

@@ -1,4 +1,5 @@
-// One block of memory that a plan is laid over. It grows, never shrinks, and is the only thing that allocates.
+// One block of memory that a plan is laid over. It grows, never shrinks, and is the only thing that
+// allocates.
 #pragma once
 
 #include <cstddef>

@@ -146,8 +146,9 @@ Entry* Keys::begin(const char* key, const char* type, const std::string& otherwi
 void Keys::bad_value(const std::string& expected) const {
   const std::string& key = documentation_.back().key;
   if (!entry_) section_->fail(section_->line, fmt::format("{} {}", key, expected));
-  section_->fail(entry_->line, fmt::format("{} {}, not {}", key, expected,
-                                           number(entry_->value) ? entry_->value : "`" + entry_->value + "`"));
+  section_->fail(entry_->line,
+                 fmt::format("{} {}, not {}", key, expected,
+                             number(entry_->value) ? entry_->value : "`" + entry_->value + "`"));
 }
 
 void Keys::check(bool good, const std::string& expected) {
@@ -215,7 +216,8 @@ Keys& Keys::integers(const char* key, std::vector<int>& values) {
   if (Entry* e = begin(key, "list of whole numbers", ""))
     for (const std::string& item : split(e->value)) {
       const auto read = whole(item);
-      if (!read || std::abs(*read) >= (int64_t(1) << 31)) bad_value("must be whole numbers separated by commas");
+      if (!read || std::abs(*read) >= (int64_t(1) << 31))
+        bad_value("must be whole numbers separated by commas");
       values.push_back(int(*read));
       numbers_.push_back(double(*read));
     }

@@ -2,8 +2,8 @@
 // defaulted and explained.
 //
 // The lexer is Darknet's, made safe: blanks are dropped everywhere, a line that starts with # or ; is a
-// comment, and so is the rest of a line after #; CRLF and a byte order mark are accepted; of two equal keys in
-// a section the first one wins (with a warning).
+// comment, and so is the rest of a line after #; CRLF and a byte order mark are accepted; of two equal keys
+// in a section the first one wins (with a warning).
 #pragma once
 
 #include <string>
@@ -75,7 +75,8 @@ class Keys {
   Keys& shown_as(const char* default_text);  // for a default that is computed from other keys
   Keys& help(const char* text);
 
-  // A key that Darknet ships in its files and that has no effect here: accepted, with one warning that says why.
+  // A key that Darknet ships in its files and that has no effect here: accepted, with one warning that says
+  // why.
   Keys& ignored(const char* key, const char* why);
 
   bool given(const char* key) const;
@@ -92,7 +93,7 @@ class Keys {
 
   Section* section_;
   bool lenient_;
-  Entry* entry_ = nullptr;  // of the key being described, if the section has it
+  Entry* entry_ = nullptr;       // of the key being described, if the section has it
   std::vector<double> numbers_;  // its value or values, for the bounds
   std::vector<KeyDocumentation> documentation_;
 };

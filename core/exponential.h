@@ -2,9 +2,9 @@
 //
 //   e^x = 2^k e^r,  k = round(x / ln 2),  |r| <= ln 2 / 2,  e^r by its Taylor polynomial of degree 7
 //
-// ln 2 is split in two so that r keeps its last bits (Cody and Waite). Largest error: 2 units in the last place
-// (tests/core/exponential_test.cpp). Results are clamped to the normal floats: below -87.3 it is 1.2e-38, not
-// 0, above 88 it is 1.7e38, not infinity; NaN stays NaN.
+// ln 2 is split in two so that r keeps its last bits (Cody and Waite). Largest error: 2 units in the last
+// place (tests/core/exponential_test.cpp). Results are clamped to the normal floats: below -87.3 it
+// is 1.2e-38, not 0, above 88 it is 1.7e38, not infinity; NaN stays NaN.
 #pragma once
 
 #include <cmath>
@@ -20,7 +20,8 @@ HOST_DEVICE inline float exponential(float x) {
   return expf(fminf(fmaxf(x, -87.3f), 88.0f));
 #else
   const float inside = x > 88.0f ? 88.0f : x < -87.3f ? -87.3f : x;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest whole number in the low bits
+  constexpr float kRound =
+      12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest whole number in the low bits
   const float shifted = inside * 1.44269504f + kRound;
   const float k = shifted - kRound;
   const float r = (inside - k * 0.693359375f) + k * 2.12194440e-4f;

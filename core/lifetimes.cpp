@@ -16,7 +16,8 @@ Layout lay_out(const std::vector<Lifetime>& buffers) {
   layout.offsets.assign(buffers.size(), 0);
   std::vector<int> order(buffers.size()), placed;
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return buffers[a].bytes > buffers[b].bytes; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int a, int b) { return buffers[a].bytes > buffers[b].bytes; });
   for (const int i : order) {
     const Lifetime& buffer = buffers[i];
     std::vector<std::pair<size_t, size_t>> taken;  // during its life, from and to

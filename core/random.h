@@ -1,6 +1,6 @@
 // Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-// SC 2011). A number is a function of (seed, purpose, step, index) and of how many were drawn before it, so it
-// is the same for any number of threads, on every device, and in a run that was resumed.
+// SC 2011). A number is a function of (seed, purpose, step, index) and of how many were drawn before it, so
+// it is the same for any number of threads, on every device, and in a run that was resumed.
 #pragma once
 
 #include <cmath>
@@ -23,7 +23,8 @@ HOST_DEVICE inline Philox philox(Philox counter, uint64_t key) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t a = uint64_t(0xD2511F53u) * counter.v[0];
     const uint64_t b = uint64_t(0xCD9E8D57u) * counter.v[2];
-    counter = {{uint32_t(b >> 32) ^ counter.v[1] ^ k0, uint32_t(b), uint32_t(a >> 32) ^ counter.v[3] ^ k1, uint32_t(a)}};
+    counter = {{uint32_t(b >> 32) ^ counter.v[1] ^ k0, uint32_t(b), uint32_t(a >> 32) ^ counter.v[3] ^ k1,
+                uint32_t(a)}};
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }

@@ -13,9 +13,12 @@ enum class Type { f32, bf16, i32, u8 };
 inline size_t bytes_of(Type type) {
   switch (type) {
     case Type::f32:
-    case Type::i32: return 4;
-    case Type::bf16: return 2;
-    case Type::u8: return 1;
+    case Type::i32:
+      return 4;
+    case Type::bf16:
+      return 2;
+    case Type::u8:
+      return 1;
   }
   return 0;
 }
@@ -23,11 +26,17 @@ inline size_t bytes_of(Type type) {
 template <class T>
 constexpr Type type_of();
 template <>
-constexpr Type type_of<float>() { return Type::f32; }
+constexpr Type type_of<float>() {
+  return Type::f32;
+}
 template <>
-constexpr Type type_of<int>() { return Type::i32; }
+constexpr Type type_of<int>() {
+  return Type::i32;
+}
 template <>
-constexpr Type type_of<uint8_t>() { return Type::u8; }
+constexpr Type type_of<uint8_t>() {
+  return Type::u8;
+}
 
 struct Tensor {
   void* data = nullptr;
@@ -47,7 +56,9 @@ struct Tensor {
     return {static_cast<T*>(data), shape};
   }
   template <class T>
-  operator View<T>() const { return view<T>(); }
+  operator View<T>() const {
+    return view<T>();
+  }
 };
 
 }  // namespace osprey

@@ -16,7 +16,8 @@ struct Pixel {
   int n, h, w, c;
 };
 
-// Sizes are int, for fast indexing in kernels; the plan refuses a tensor of 2^31 elements once, for everybody.
+// Sizes are int, for fast indexing in kernels; the plan refuses a tensor of 2^31 elements once, for
+// everybody.
 struct Shape {
   int n = 0, h = 0, w = 0, c = 0;
 

@@ -7,7 +7,7 @@ namespace osprey {
 
 struct Window {
   int size = 1, stride = 1;
-  int before = 0;  // rows of padding before the image
+  int before = 0;   // rows of padding before the image
   int padding = 0;  // rows of padding on both sides together
   int dilation = 1;
 

@@ -6,7 +6,8 @@ namespace osprey {
 
 void Plan::refuse_huge(Shape shape) const {
   require(shape.elements() < std::numeric_limits<int>::max(),
-          fmt::format("needs a tensor of {}: 2^31 elements are too many; use a smaller batch or input", shape.text()));
+          fmt::format("needs a tensor of {}: 2^31 elements are too many; use a smaller batch or input",
+                      shape.text()));
 }
 
 void Plan::output(Shape shape) {

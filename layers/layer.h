@@ -25,8 +25,9 @@ struct Step {
 
 // Ground truth of a mini-batch, at a fixed capacity. Darknet's form, which its heads and labels share.
 struct Truths {
-  View<float> boxes;  // [N, 1, capacity, 5]: x, y, w, h (centre and size in units of the network input), class
-  View<int> counts;   // [N, 1, 1, 1]: how many of an image's boxes are valid
+  View<float>
+      boxes;         // [N, 1, capacity, 5]: x, y, w, h (centre and size in units of the network input), class
+  View<int> counts;  // [N, 1, 1, 1]: how many of an image's boxes are valid
 };
 
 enum class Role {
@@ -46,9 +47,9 @@ struct ParameterInfo {
   const char* name;
   Role role = Role::weights;
   FileOrder order = FileOrder::plain;
-  float fill = 0;     // the initial value ...
-  float uniform = 0;  // ... or, if not zero, drawn from U(-uniform, uniform)
-  bool flipped = false;     // Darknet's `flipped`: transposed in the file
+  float fill = 0;            // the initial value ...
+  float uniform = 0;         // ... or, if not zero, drawn from U(-uniform, uniform)
+  bool flipped = false;      // Darknet's `flipped`: transposed in the file
   bool batch_scale = false;  // scale, mean or variance: what `dontloadscales` leaves out
 };
 
@@ -77,7 +78,8 @@ class Plan {
     View<float>* gradient;  // null for a statistic
   };
 
-  Plan(const Section& section, std::vector<Shape> inputs, BuildOptions options, bool input_needs_gradient = true)
+  Plan(const Section& section, std::vector<Shape> inputs, BuildOptions options,
+       bool input_needs_gradient = true)
       : section_(section), inputs_(std::move(inputs)), options_(options), needs_dx_(input_needs_gradient) {}
 
   const BuildOptions& options() const { return options_; }
@@ -123,7 +125,8 @@ class Plan {
   void backward_reads_output() { backward_reads_output_ = true; }
   // Forward may be given y and x(k) at one address: it reads each element before it writes it.
   void in_place(int k = 0) { in_place_ = k; }
-  // y equals x(k) always. Forward is given them at one address wherever that is possible, and then does nothing.
+  // y equals x(k) always. Forward is given them at one address wherever that is possible, and then does
+  // nothing.
   void alias(int k = 0) { alias_ = k; }
   // Backward obeys writes(k). Otherwise dx is zeroed before its first writer, and every writer adds.
   void obeys_writes() { obeys_writes_ = true; }
@@ -140,8 +143,9 @@ class Plan {
   template <class T>
   void want(View<T>& view, Shape shape, Life life) {
     refuse_huge(shape);
-    wants_.push_back({shape, type_of<T>(), life,
-                      [&view, shape](void* p) { view = {static_cast<T*>(p), shape}; }});
+    wants_.push_back({shape, type_of<T>(), life, [&view, shape](void* p) {
+                        view = {static_cast<T*>(p), shape};
+                      }});
   }
   void refuse_huge(Shape shape) const;
 
@@ -188,7 +192,9 @@ class Layer {
   virtual void keys(Keys& k) = 0;
   // The layers it reads, in the words of the cfg: "-1" is the one before, "8" the ninth, "p3" the one with
   // name=p3. The default is `from=` if given, else the layer before.
-  virtual std::vector<std::string> sources() const { return from.empty() ? std::vector<std::string>{"-1"} : from; }
+  virtual std::vector<std::string> sources() const {
+    return from.empty() ? std::vector<std::string>{"-1"} : from;
+  }
   virtual void plan(Plan& p) = 0;
   // In a network that never trains: called once whenever parameters have changed, to fold and pack them.
   virtual void prepare(Stream&) {}
@@ -196,8 +202,8 @@ class Layer {
   // Adds to each dx that is not empty, and to the gradients of its parameters. It may destroy dy.
   virtual void backward(Stream& s) = 0;
 
-  // In a network that never trains, an addition that follows can be done here: asks the layer to take a second
-  // input of its output's shape and make y = activation(own result + x(1)).
+  // In a network that never trains, an addition that follows can be done here: asks the layer to take a
+  // second input of its output's shape and make y = activation(own result + x(1)).
   virtual bool absorb_sum(Activation) { return false; }
   // The activation of a plain sum of two equal shapes that could be absorbed so; nothing for all else.
   virtual std::optional<Activation> plain_sum() const { return std::nullopt; }

@@ -1,0 +1,49 @@
+// Convolution on the CPU by oneDNN, in NHWC: forward (with bias, activation and a residual folded in where
+// the network never trains) and the two gradients. Built once per shape; a call allocates nothing.
+#pragma once
+
+#include <memory>
+
+#include "core/activations.h"
+#include "core/stream.h"
+#include "core/tensor.h"
+#include "cuda/convolution.h"
+
+namespace osprey {
+
+class OneDnnConvolution {
+ public:
+  struct Options {
+    bool training = true;
+    bool needs_dx = true;
+    bool bias = false;
+    // Only where it never trains. An activation that oneDNN does not have is left to the caller: see folds().
+    Activation activation = Activation::linear;
+    bool residual = false;
+    Activation residual_activation = Activation::linear;  // after the addition
+  };
+
+  OneDnnConvolution(Shape x, Shape y, Convolution, Options);
+  ~OneDnnConvolution();
+
+  static bool folds(Activation);
+
+  // oneDNN orders weights in blocks of its own. Sizes in floats of the memory the caller provides:
+  int packed_size() const;   // one copy of the weights, for forward
+  int scratch_size() const;  // for any one call
+  void pack(View<const float> weights, View<float> packed);
+
+  // y = residual_activation(activation(x * weights + bias) + residual); bias and residual as the options say.
+  void forward(View<const float> x, View<float> packed, View<const float> bias, View<const float> residual,
+               View<float> y, View<float> scratch);
+  void backward_data(View<const float> dy, View<const float> weights, View<float> dx, bool add,
+                     View<float> scratch);
+  // Adds to dweights.
+  void backward_weights(View<const float> x, View<const float> dy, View<float> dweights, View<float> scratch);
+
+ private:
+  struct Primitives;
+  std::unique_ptr<Primitives> p_;
+};
+
+}  // namespace osprey
