@@ -58,7 +58,9 @@ GOLDEN(ap_curve) {
     if (!key.starts_with("npos_")) continue;
     const std::string example = key.substr(5);
     const std::vector<int> tp = c.ints("tp_" + example);
-    const PrecisionRecall curve = precision_recall({tp.begin(), tp.end()}, value.get<int>());
+    std::vector<Outcome> ranking;
+    for (int is_true : tp) ranking.push_back(is_true ? Outcome::is_true : Outcome::is_false);
+    const PrecisionRecall curve = precision_recall(ranking, value.get<int>());
     const double all = average_precision_all_points(curve);
     if (c.has_value("apall_" + example)) c.expect_value("apall_" + example, all), ++compared;
     if (c.has_value("ap_" + example + "_allpoint"))

@@ -1,15 +1,11 @@
 #include "train/metrics/coco.h"
 
-#include <limits>
-
 #include "core/parallel.h"
 #include "train/metrics/precision_recall.h"
 
 namespace osprey {
 
 namespace {
-
-enum class Outcome : char { is_false, is_true, ignored };
 
 // The detections of one class, image by image, and what became of each.
 struct ClassMatches {
@@ -123,19 +119,14 @@ ClassMatches match_class(const std::vector<TruthBox>& truths, const Grouped<Trut
   return matches;
 }
 
-// The envelope: precision is the best at that recall or beyond.
-PrecisionRecall curve_of(const ClassMatches& matches, const std::vector<int>& ranking,
+// The envelope of the curve: precision is the best at that recall or beyond.
+PrecisionRecall envelope(const ClassMatches& matches, const std::vector<int>& ranking,
                          const std::vector<Outcome>& outcomes, int max_detections, int truths) {
-  PrecisionRecall curve;
-  double tp = 0, fp = 0;
+  std::vector<Outcome> ranked;
   for (int d : ranking) {
-    if (matches.ranks[d] >= max_detections) continue;
-    // An ignored one repeats the values before it, as in pycocotools: that changes no figure.
-    tp += outcomes[d] == Outcome::is_true;
-    fp += outcomes[d] == Outcome::is_false;
-    curve.precision.push_back(tp / (tp + fp + std::numeric_limits<double>::epsilon()));
-    curve.recall.push_back(tp / truths);
+    if (matches.ranks[d] < max_detections) ranked.push_back(outcomes[d]);
   }
+  PrecisionRecall curve = precision_recall(ranked, truths);
   for (size_t i = curve.precision.size(); i-- > 1;) {
     curve.precision[i - 1] = std::max(curve.precision[i - 1], curve.precision[i]);
   }
@@ -155,7 +146,7 @@ void fill_class(const ClassMatches& matches, int k, const CocoOptions& options, 
     for (int t = 0; t < table.thresholds; ++t) {
       PrecisionRecall curve;
       for (int m = 0; m < table.maxima; ++m) {
-        curve = curve_of(matches, ranking, matches.outcomes[a * table.thresholds + t],
+        curve = envelope(matches, ranking, matches.outcomes[a * table.thresholds + t],
                          options.max_detections[m], matches.truths[a]);
         table.recall[((size_t(t) * table.classes + k) * table.areas + a) * table.maxima + m] =
             curve.recall.empty() ? 0 : curve.recall.back();

@@ -4,13 +4,14 @@
 
 namespace osprey {
 
-PrecisionRecall precision_recall(const std::vector<bool>& is_true, int truths) {
+PrecisionRecall precision_recall(const std::vector<Outcome>& ranking, int truths) {
   PrecisionRecall curve;
-  int found = 0;
-  for (size_t rank = 0; rank < is_true.size(); ++rank) {
-    found += is_true[rank];
-    curve.precision.push_back(double(found) / double(rank + 1));
-    curve.recall.push_back(truths ? double(found) / truths : 0);
+  double tp = 0, fp = 0;
+  for (Outcome outcome : ranking) {
+    tp += outcome == Outcome::is_true;
+    fp += outcome == Outcome::is_false;
+    curve.precision.push_back(tp + fp > 0 ? tp / (tp + fp) : 0);
+    curve.recall.push_back(truths ? tp / truths : 0);
   }
   return curve;
 }

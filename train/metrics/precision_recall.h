@@ -5,13 +5,17 @@
 
 namespace osprey {
 
-// After each detection of a ranking, best score first: what part of the detections so far is true, and what
-// part of the truths has been found. Recall never falls.
+// What became of a detection. An ignored one matched what is not to be found, and repeats the point of the
+// curve before it, which changes no average.
+enum class Outcome : char { is_false, is_true, ignored };
+
+// After each detection of a ranking, best score first: what part of the detections so far is true (0 before
+// there are any), and what part of the truths has been found. Recall never falls.
 struct PrecisionRecall {
   std::vector<double> precision, recall;
 };
 
-PrecisionRecall precision_recall(const std::vector<bool>& is_true, int truths);
+PrecisionRecall precision_recall(const std::vector<Outcome>& ranking, int truths);
 
 // The mean, over the 11 recalls 0, 0.1 .. 1, of the best precision at that recall or beyond. PASCAL VOC up to
 // 2009: Everingham et al., "The PASCAL Visual Object Classes (VOC) Challenge", IJCV 2010, section 4.2. The

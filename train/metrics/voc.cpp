@@ -20,6 +20,15 @@ int best_truth(const std::vector<TruthBox>& truths, std::span<const int> candida
 
 bool counts(const TruthBox& truth) { return !truth.difficult && !truth.crowd; }
 
+// Takes the truth; -1 is none.
+Outcome outcome_of(const std::vector<TruthBox>& truths, int truth, std::vector<char>& taken) {
+  if (truth < 0) return Outcome::is_false;
+  if (!counts(truths[truth])) return Outcome::ignored;
+  if (taken[truth]) return Outcome::is_false;
+  taken[truth] = true;
+  return Outcome::is_true;
+}
+
 }  // namespace
 
 VocMetrics voc_metrics(const std::vector<TruthBox>& truths, const std::vector<DetectedBox>& detections,
@@ -34,17 +43,15 @@ VocMetrics voc_metrics(const std::vector<TruthBox>& truths, const std::vector<De
     for (int c = int(first); c < last; ++c) {
       VocClass& result = metrics.per_class[c];
       for (int t : truths_of.of(c)) result.truths += counts(truths[t]);
-      std::vector<bool> is_true;
+      std::vector<Outcome> ranking;
       for (int d : by_score(detections, detections_of.of(c))) {
         double overlap = 0;
         const DetectedBox& detection = detections[d];
         const int best = best_truth(truths, truths_of.of(c, detection.image), detection.box, &overlap);
         const bool matched = best >= 0 && overlap > iou_threshold;
-        if (matched && !counts(truths[best])) continue;
-        is_true.push_back(matched && !taken[best]);
-        if (matched) taken[best] = true;
+        ranking.push_back(outcome_of(truths, matched ? best : -1, taken));
       }
-      result.curve = precision_recall(is_true, result.truths);
+      result.curve = precision_recall(ranking, result.truths);
       if (!result.truths) continue;
       result.ap = points == VocPoints::eleven ? average_precision_11_points(result.curve)
                                               : average_precision_all_points(result.curve);
