@@ -1,0 +1,138 @@
+// CUDA's vocabulary for a host compiler: a block runs on one host thread, and each of its threads is a fiber
+// that gives way at a barrier. Slow, deterministic, and visible to debuggers and sanitizers
+// (docs/emulation.md).
+//
+// Emulated: grids, blocks, __shared__, __syncthreads, __syncwarp, warp shuffles and votes, atomics.
+// Not emulated, by intent: tensor cores, inline PTX, cp.async/TMA, cooperative groups, timing.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <string_view>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __shared__ static thread_local  // a host thread runs one block at a time
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+extern constinit thread_local uint3 threadIdx, blockIdx;
+extern constinit thread_local dim3 blockDim, gridDim;
+constexpr int warpSize = 32;
+
+using std::max;
+using std::min;
+
+namespace osprey::emulation {
+
+// CUDA promises no order of threads between barriers, nor of blocks. A kernel that is right in all three
+// orders is not proved right, but one that is right in only some has a race.
+enum class Order { forward, reverse, shuffled };
+void set_order(Order, unsigned seed = 1);  // for every later launch
+
+// Runs `thread` once for each thread of the grid. What a kernel throws, and a barrier that some threads never
+// reach, becomes a std::logic_error that names kernel, block and thread.
+void run(std::string_view kernel, dim3 grid, dim3 block, size_t shared_bytes,
+         const std::function<void()>& thread);
+
+void* dynamic_shared_bytes();  // filled with NaN before each block
+void block_barrier();
+void warp_barrier(unsigned lanes);
+void* warp_slot(unsigned lane);  // 16 bytes through which the lanes of a warp trade values
+unsigned lane_of_thread();
+
+// Every lane offers a value, then reads the one of lane `source`; its own where there is no such lane.
+template <class T>
+T exchange(unsigned lanes, T value, unsigned source) {
+  static_assert(sizeof(T) <= 16);
+  std::memcpy(warp_slot(lane_of_thread()), &value, sizeof(T));
+  warp_barrier(lanes);
+  if (source < 32) std::memcpy(&value, warp_slot(source), sizeof(T));
+  warp_barrier(lanes);  // before a slot is used again
+  return value;
+}
+
+// One bit for each lane of `lanes` whose predicate holds.
+unsigned ballot(unsigned lanes, bool predicate);
+
+// CUDA's read-modify-write: returns the value from before. Relaxed, as on the GPU: it orders nothing else.
+template <class T, class Change>
+T atomic_change(T* address, Change change) {
+  std::atomic_ref<T> target(*address);
+  T before = target.load(std::memory_order_relaxed);
+  while (!target.compare_exchange_weak(before, change(before), std::memory_order_relaxed)) {
+  }
+  return before;
+}
+
+}  // namespace osprey::emulation
+
+inline void __syncthreads() { osprey::emulation::block_barrier(); }
+inline void __syncwarp(unsigned lanes = ~0u) { osprey::emulation::warp_barrier(lanes); }
+
+template <class T>
+T __shfl_sync(unsigned lanes, T v, int source) {
+  return osprey::emulation::exchange(lanes, v, unsigned(source) % 32);
+}
+template <class T>
+T __shfl_xor_sync(unsigned lanes, T v, int mask) {
+  return osprey::emulation::exchange(lanes, v, osprey::emulation::lane_of_thread() ^ unsigned(mask));
+}
+template <class T>
+T __shfl_down_sync(unsigned lanes, T v, unsigned by) {
+  return osprey::emulation::exchange(lanes, v, osprey::emulation::lane_of_thread() + by);
+}
+template <class T>
+T __shfl_up_sync(unsigned lanes, T v, unsigned by) {
+  return osprey::emulation::exchange(lanes, v, osprey::emulation::lane_of_thread() - by);
+}
+
+inline unsigned __ballot_sync(unsigned lanes, int predicate) {
+  return osprey::emulation::ballot(lanes, predicate);
+}
+inline int __any_sync(unsigned lanes, int predicate) {
+  return osprey::emulation::ballot(lanes, predicate) != 0;
+}
+inline int __all_sync(unsigned lanes, int predicate) {
+  return osprey::emulation::ballot(lanes, !predicate) == 0;
+}
+
+template <class T>
+T atomicAdd(T* address, T value) {
+  return osprey::emulation::atomic_change(address, [=](T before) { return before + value; });
+}
+template <class T>
+T atomicMax(T* address, T value) {
+  return osprey::emulation::atomic_change(address, [=](T before) { return std::max(before, value); });
+}
+template <class T>
+T atomicMin(T* address, T value) {
+  return osprey::emulation::atomic_change(address, [=](T before) { return std::min(before, value); });
+}
+template <class T>
+T atomicExch(T* address, T value) {
+  return std::atomic_ref<T>(*address).exchange(value, std::memory_order_relaxed);
+}
+template <class T>
+T atomicCAS(T* address, T expected, T value) {
+  std::atomic_ref<T>(*address).compare_exchange_strong(expected, value, std::memory_order_relaxed);
+  return expected;  // which is now what was found
+}
+
+inline int __popc(unsigned v) { return __builtin_popcount(v); }
+inline int __ffs(int v) { return __builtin_ffs(v); }
+inline float rsqrtf(float v) { return 1.0f / std::sqrt(v); }
