@@ -1,0 +1,234 @@
+#include "data/augment.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace osprey {
+namespace {
+
+// The crop of an image as a window, and where the network input shows it.
+struct Placement {
+  Window window;
+  Letterbox place;
+};
+
+Placement placement(const Image& image, const Crop& crop, const AugmentOptions& options) {
+  const Window window = {crop.left, crop.top, image.width - crop.left - crop.right,
+                         image.height - crop.top - crop.bottom};
+  // The margins follow from the image, not from the crop, so that jitter still changes the aspect ratio.
+  return {window, fitted(options.letter_box ? Fit::letterbox : Fit::stretch, image.width, image.height,
+                         options.width, options.height)};
+}
+
+void cut(const Image& image, const Crop& crop, const AugmentOptions& options, float* pixels) {
+  const auto [window, place] = placement(image, crop, options);
+  const size_t stride = size_t(options.width) * size_t(image.channels);
+  if (options.letter_box) std::fill_n(pixels, stride * size_t(options.height), .5f);
+  // Mirroring the canvas moves a margin of odd width by one pixel.
+  const int left = crop.flip ? options.width - place.left() - place.new_width : place.left();
+  resize_window(image, window, crop.flip,
+                pixels + size_t(place.top()) * stride + size_t(left * image.channels), place.new_width,
+                place.new_height, stride);
+}
+
+// A label in units of the network input, cut at the crop's edge (Darknet's correct_boxes).
+CentreBox in_network(const Label& label, const Image& image, const Crop& crop,
+                     const AugmentOptions& options) {
+  const auto [window, place] = placement(image, crop, options);
+  const float w = float(image.width), h = float(image.height);
+  const float sx = float(window.width) / w, sy = float(window.height) / h;
+  const float dx = float(window.left) / w / sx, dy = float(window.top) / h / sy;
+  Box box = corners(label.box);
+  box = {box.x1 / sx - dx, box.y1 / sy - dy, box.x2 / sx - dx, box.y2 / sy - dy};
+  if (crop.flip) box = {1 - box.x2, box.y1, 1 - box.x1, box.y2};
+  box = {std::clamp(box.x1, 0.f, 1.f), std::clamp(box.y1, 0.f, 1.f), std::clamp(box.x2, 0.f, 1.f),
+         std::clamp(box.y2, 0.f, 1.f)};
+  return options.letter_box ? place.to_network(centre(box)) : centre(box);
+}
+
+bool usable(const CentreBox& b, const AugmentOptions& options) {
+  return b.w >= 1.f / float(options.width) && b.h >= 1.f / float(options.height) && b.x > 0 && b.x <= 1 &&
+         b.y > 0 && b.y <= 1;
+}
+
+std::vector<Truth> truths_of(std::span<const Label> labels, const Image& image, const Crop& crop,
+                             const AugmentOptions& options, Random& random) {
+  std::vector<Truth> truths;
+  for (const Label& label : labels)
+    if (const CentreBox box = in_network(label, image, crop, options); usable(box, options))
+      truths.push_back({box, label.class_id});
+  for (size_t i = truths.size(); i > 1; --i) std::swap(truths[i - 1], truths[size_t(random.below(int(i)))]);
+  if (truths.size() > size_t(options.max_boxes)) truths.resize(size_t(options.max_boxes));
+  return truths;
+}
+
+// Half of a mosaic's images move to a corner of their crop, so that most of the image is in its quarter.
+void move_to_corner(Crop& crop, int quarter) {
+  const bool left_quarter = quarter % 2 == 0, upper_quarter = quarter < 2;
+  if (left_quarter != crop.flip) {
+    crop.right += crop.left;
+    crop.left = 0;
+  } else {
+    crop.left += crop.right;
+    crop.right = 0;
+  }
+  if (upper_quarter) {
+    crop.bottom += crop.top;
+    crop.top = 0;
+  } else {
+    crop.top += crop.bottom;
+    crop.bottom = 0;
+  }
+}
+
+// A quarter of the mosaic, and the pixel of the augmented image that comes to its first pixel.
+struct Quarter {
+  int x0, y0, x1, y1;  // in the mosaic, the end not included
+  int from_x, from_y;
+};
+
+Quarter quarter_of(int i, int cut_x, int cut_y, const Crop& crop, const Image& image,
+                   const AugmentOptions& o) {
+  const int left = crop.flip ? crop.right : crop.left, right = crop.flip ? crop.left : crop.right;
+  const auto beyond = [](int margin, int to, int from) {
+    return int(std::max<int64_t>(0, -int64_t(margin) * to / from));
+  };
+  Quarter q;
+  const bool west = i % 2 == 0, north = i < 2;
+  q.x0 = west ? 0 : cut_x;
+  q.x1 = west ? cut_x : o.width;
+  q.y0 = north ? 0 : cut_y;
+  q.y1 = north ? cut_y : o.height;
+  q.from_x = west ? o.width - cut_x - std::min(o.width - cut_x, beyond(right, o.width, image.width))
+                  : std::min(cut_x, beyond(left, o.width, image.width));
+  q.from_y = north
+                 ? o.height - cut_y - std::min(o.height - cut_y, beyond(crop.bottom, o.height, image.height))
+                 : std::min(cut_y, beyond(crop.top, o.height, image.height));
+  return q;
+}
+
+struct Edges {
+  int left, right, top, bottom;  // in pixels, cut off to whole numbers as Darknet does
+};
+
+Edges edges(const CentreBox& b, const AugmentOptions& o) {
+  const float w = float(o.width), h = float(o.height);
+  return {int((b.x - b.w / 2) * w), int((b.x + b.w / 2) * w), int((b.y - b.h / 2) * h),
+          int((b.y + b.h / 2) * h)};
+}
+
+CentreBox cut_to_quarter(const CentreBox& b, const Quarter& q, const AugmentOptions& o) {
+  const Edges e = edges(b, o);
+  const float left = float(std::clamp(e.left, q.x0, q.x1)), right = float(std::clamp(e.right, q.x0, q.x1));
+  const float top = float(std::clamp(e.top, q.y0, q.y1)), bottom = float(std::clamp(e.bottom, q.y0, q.y1));
+  return centre(scaled({left, top, right, bottom}, 1.f / float(o.width), 1.f / float(o.height)));
+}
+
+CentreBox cut_to_picture(CentreBox b, const AugmentOptions& o) {
+  const float w = float(o.width), h = float(o.height);
+  const Edges e = edges(b, o);
+  const auto lower = [](float& at, float& size, float excess) {
+    at -= excess / 2;
+    size += excess;
+  };
+  if (e.left < 0) lower(b.x, b.w, float(e.left) / w);
+  if (e.right > o.width) b.x -= float(e.right - o.width) / w / 2, b.w -= float(e.right - o.width) / w;
+  if (e.top < 0) lower(b.y, b.h, float(e.top) / h);
+  if (e.bottom > o.height) b.y -= float(e.bottom - o.height) / h / 2, b.h -= float(e.bottom - o.height) / h;
+  return b;
+}
+
+bool inside_picture(const CentreBox& b, const AugmentOptions& o) {
+  const Edges e = edges(b, o);
+  return e.left >= 0 && e.right <= o.width && e.top >= 0 && e.bottom <= o.height && b.x > 0 && b.x < 1 &&
+         b.y > 0 && b.y < 1 && b.w > 1.f / float(o.width) && b.w < 1 && b.h > 1.f / float(o.height) &&
+         b.h < 1;
+}
+
+}  // namespace
+
+void check(const AugmentOptions& o) {
+  if (o.width < 1 || o.height < 1) fail("the network input of {}x{} is empty", o.width, o.height);
+  if (o.max_boxes < 1) fail("max must be at least 1, not {}", o.max_boxes);
+  if (!(o.jitter >= 0 && o.jitter <= 10)) fail("jitter must be between 0 and 10, not {}", o.jitter);
+  if (!(o.resize > 0 && o.resize <= 100)) fail("resize must be above 0 and at most 100, not {}", o.resize);
+  if (!(o.hue >= 0 && o.hue <= 1)) fail("hue must be between 0 and 1, not {}", o.hue);
+  if (!(o.saturation > 0)) fail("saturation must be above 0, not {}", o.saturation);
+  if (!(o.exposure > 0)) fail("exposure must be above 0, not {}", o.exposure);
+  if (o.mosaic && o.letter_box) fail("mosaic=1 and letter_box=1 do not go together: turn one of them off");
+}
+
+Crop draw_crop(const AugmentOptions& options, int image_width, int image_height, Random& random) {
+  // Every number is drawn whatever the options, so that turning one of them on moves no other draw.
+  const float left = random.uniform(-1, 1), right = random.uniform(-1, 1);
+  const float top = random.uniform(-1, 1), bottom = random.uniform(-1, 1);
+  const float zoom_left = random.uniform(), zoom_right = random.uniform();
+  Crop crop;
+  crop.flip = random.chance(.5f) && options.flip;
+  crop.hue = random.uniform(-options.hue, options.hue);
+  crop.saturation = random.scale(options.saturation);
+  crop.exposure = random.scale(options.exposure);
+
+  const int dw = int(float(image_width) * options.jitter), dh = int(float(image_height) * options.jitter);
+  const float down = std::min(options.resize, 1 / options.resize), up = 1 / down;
+  // Darknet ties the zoom of both axes: top uses left's number, bottom right's.
+  const auto zoom = [&](int size, float u) {
+    const int least = int(float(size) * (1 - 1 / down) / 2);
+    const int most = options.resize < 1 ? 0 : int(float(size) * (1 - 1 / up) / 2);
+    return float(least) + float(most - least) * u;
+  };
+  crop.left = int(float(int(left * float(dw))) + zoom(image_width, zoom_left));
+  crop.right = int(float(int(right * float(dw))) + zoom(image_width, zoom_right));
+  crop.top = int(float(int(top * float(dh))) + zoom(image_height, zoom_left));
+  crop.bottom = int(float(int(bottom * float(dh))) + zoom(image_height, zoom_right));
+  if (image_width - crop.left - crop.right < 1 || image_height - crop.top - crop.bottom < 1)
+    crop.left = crop.right = crop.top = crop.bottom = 0;
+  return crop;
+}
+
+std::vector<Truth> augment(const Image& image, std::span<const Label> labels, const AugmentOptions& options,
+                           Random& random, float* pixels) {
+  const Crop crop = draw_crop(options, image.width, image.height, random);
+  cut(image, crop, options, pixels);
+  distort_colours(pixels, size_t(options.width) * size_t(options.height) * size_t(image.channels),
+                  image.channels, crop.hue, crop.saturation, crop.exposure);
+  return truths_of(labels, image, crop, options, random);
+}
+
+std::vector<Truth> mosaic(const std::array<Source, 4>& sources, const AugmentOptions& options, Random& random,
+                          float* pixels) {
+  const int channels = sources[0].image->channels;
+  const int least_x = int(float(options.width) * .2f), least_y = int(float(options.height) * .2f);
+  const int cut_x = least_x + random.below(options.width - 2 * least_x + 1);
+  const int cut_y = least_y + random.below(options.height - 2 * least_y + 1);
+  const size_t stride = size_t(options.width) * size_t(channels);
+  std::vector<float> whole(stride * size_t(options.height));
+  std::vector<Truth> truths;
+  for (int i = 0; i < 4; ++i) {
+    const Image& image = *sources[size_t(i)].image;
+    Crop crop = draw_crop(options, image.width, image.height, random);
+    if (random.chance(.5f)) move_to_corner(crop, i);
+    cut(image, crop, options, whole.data());
+    const Quarter q = quarter_of(i, cut_x, cut_y, crop, image, options);
+    const size_t count = size_t(q.x1 - q.x0) * size_t(channels);
+    for (int y = q.y0; y < q.y1; ++y) {
+      float* to = pixels + size_t(y) * stride + size_t(q.x0 * channels);
+      std::copy_n(whole.data() + size_t(y - q.y0 + q.from_y) * stride + size_t(q.from_x * channels), count,
+                  to);
+      distort_colours(to, count, channels, crop.hue, crop.saturation, crop.exposure);
+    }
+    for (Truth truth : truths_of(sources[size_t(i)].labels, image, crop, options, random)) {
+      truth.box.x += float(q.x0 - q.from_x) / float(options.width);
+      truth.box.y += float(q.y0 - q.from_y) / float(options.height);
+      truth.box =
+          options.mosaic_bound ? cut_to_quarter(truth.box, q, options) : cut_to_picture(truth.box, options);
+      if (inside_picture(truth.box, options) && truths.size() < size_t(options.max_boxes))
+        truths.push_back(truth);
+    }
+  }
+  return truths;
+}
+
+}  // namespace osprey

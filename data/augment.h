@@ -1,0 +1,64 @@
+// AlexeyAB's training samples for detectors: a random crop of the image (it may exceed the image), brought to
+// the size of the network, mirrored and re-coloured, with its boxes; and the mosaic of four.
+//
+// As in his build without OpenCV: beyond the image its edge is repeated, resizing is resize(), colours are
+// floats. Everything is a function of the image, the options and the random numbers.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "core/random.h"
+#include "data/image.h"
+#include "data/labels.h"
+
+namespace osprey {
+
+// The keys of [net] and of the last detection layer. The defaults change nothing but the size.
+struct AugmentOptions {
+  int width = 0, height = 0;  // of the network input
+  int max_boxes = 200;
+  float jitter = 0;      // each edge moves by up to this share of the image
+  float resize = 1;      // zooms by up to this factor, in or out (out only if below 1)
+  float hue = 0;         // turns hues by up to this, in turns
+  float saturation = 1;  // multiplies or divides by up to this
+  float exposure = 1;
+  bool flip = false;          // mirrors half of the samples
+  bool letter_box = false;    // keeps the aspect ratio, grey around, as in detection
+  bool mosaic = false;        // half of the samples are made of four images
+  bool mosaic_bound = false;  // boxes of a mosaic end at their image's quarter
+};
+
+// Error: a value that no sample can be made with, mosaic with letter_box (as Darknet).
+void check(const AugmentOptions& options);
+
+struct Truth {
+  CentreBox box;  // in units of the network input, 0..1
+  int class_id = 0;
+};
+
+// What was drawn for one image. Margins are in pixels of the image, negative where the crop exceeds it.
+struct Crop {
+  int left = 0, right = 0, top = 0, bottom = 0;
+  bool flip = false;
+  float hue = 0, saturation = 1, exposure = 1;
+};
+Crop draw_crop(const AugmentOptions& options, int image_width, int image_height, Random& random);
+
+// One sample. Writes [height,width,channels] to `pixels`; returns at most max_boxes truths in random order.
+// Boxes are cut at the crop's edge and dropped when a side is below one pixel of the network input.
+std::vector<Truth> augment(const Image& image, std::span<const Label> labels, const AugmentOptions& options,
+                           Random& random, float* pixels);
+
+// Four samples around a random point: top left, top right, bottom left, bottom right. As in Darknet, a box is
+// kept where it stays inside the picture; with mosaic_bound it is first cut to its quarter in whole pixels.
+struct Source {
+  const Image* image;
+  std::span<const Label> labels;
+};
+std::vector<Truth> mosaic(const std::array<Source, 4>& sources, const AugmentOptions& options, Random& random,
+                          float* pixels);
+
+}  // namespace osprey

@@ -1,0 +1,184 @@
+#include "data/loader.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/error.h"
+#include "core/log.h"
+
+namespace osprey {
+namespace {
+
+LoaderOptions checked(LoaderOptions options, size_t samples) {
+  if (samples == 0) fail("there are no images to load");
+  if (options.batch < 1) fail("batch must be at least 1, not {}", options.batch);
+  if (options.threads < 1) fail("the loader needs at least 1 thread, not {}", options.threads);
+  if (options.prefetch < 1) fail("the loader needs to make at least 1 batch ahead, not {}", options.prefetch);
+  if (options.first_step < 0) fail("the first step must not be negative, but is {}", options.first_step);
+  options.augment.width = options.width;
+  options.augment.height = options.height;
+  options.augment.max_boxes = options.max_boxes;
+  check(options.augment);
+  return options;
+}
+
+}  // namespace
+
+Loader::Loader(const Dataset& dataset, LoaderOptions options)
+    : dataset_(dataset),
+      options_(checked(std::move(options), dataset.samples.size())),
+      slots_(size_t(options_.prefetch) + 1),
+      current_(options_.first_step - 1) {
+  for (int i = 0; i < options_.threads; ++i)
+    workers_.emplace_back([this](std::stop_token stop) { work(std::move(stop)); });
+}
+
+const Batch& Loader::next() {
+  std::unique_lock lock(mutex_);
+  ++current_;
+  work_to_do_.notify_all();
+  Slot& slot = slots_[size_t(current_) % slots_.size()];
+  batch_ready_.wait(lock, [&] { return slot.step == current_ && slot.remaining == 0; });
+  if (slot.error) std::rethrow_exception(slot.error);
+  return slot.batch;
+}
+
+void Loader::work(std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const auto step = [&] { return options_.first_step + ticket_ / options_.batch; };
+    // A slot is free once its batch is no longer the current one.
+    if (!work_to_do_.wait(lock, stop, [&] {
+          return step() < std::max(current_, options_.first_step) + int64_t(slots_.size());
+        }))
+      return;
+    const int i = int(ticket_ % options_.batch);
+    Slot& slot = slots_[size_t(step()) % slots_.size()];
+    if (i == 0) open(slot, step());
+    ++ticket_;
+    std::exception_ptr error;
+    lock.unlock();
+    try {
+      make(slot, i);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    lock.lock();
+    // Of several errors the first image's is told, whatever the threads' order.
+    if (error && (!slot.error || i < slot.failed)) {
+      slot.error = error;
+      slot.failed = i;
+    }
+    if (--slot.remaining == 0) batch_ready_.notify_all();
+  }
+}
+
+// Buffers keep their memory from one use of the slot to the next.
+void Loader::open(Slot& slot, int64_t step) {
+  Batch& batch = slot.batch;
+  slot.step = batch.step = step;
+  slot.remaining = options_.batch;
+  slot.error = nullptr;
+  batch.width = batch.height = 0;
+  try {
+    std::tie(batch.width, batch.height) =
+        options_.size_of_step ? options_.size_of_step(step) : std::pair(options_.width, options_.height);
+    if (batch.width < 1 || batch.height < 1)
+      fail("step {} asks for images of {}x{}", step, batch.width, batch.height);
+    const size_t count = size_t(options_.batch);
+    batch.images.resize(count * size_t(batch.width) * size_t(batch.height) * size_t(options_.channels));
+    batch.truths.resize(count * size_t(options_.max_boxes) * 5);
+    batch.counts.resize(count);
+    batch.paths.resize(count);
+  } catch (...) {
+    slot.error = std::current_exception();
+    slot.failed = -1;  // before all images
+  }
+}
+
+void Loader::make(Slot& slot, int i) {
+  Batch& batch = slot.batch;
+  {
+    std::lock_guard lock(mutex_);
+    if (slot.error && slot.failed < 0) return;
+  }
+  AugmentOptions augmentation = options_.augment;
+  augmentation.width = batch.width;
+  augmentation.height = batch.height;
+  Random random(options_.seed, Purpose::augment, uint64_t(batch.step), uint64_t(i));
+  const bool of_four = random.chance(.5f) && augmentation.mosaic;
+  std::array<Image, 4> images;
+  std::array<std::vector<Label>, 4> labels;
+  const int first = sample_at(batch.step * options_.batch + i);
+  for (int k = 0; k < (of_four ? 4 : 1); ++k) {
+    const Sample& sample =
+        read(k == 0 ? first : random.below(int(dataset_.samples.size())), images[size_t(k)]);
+    labels[size_t(k)] = usable_labels(sample);
+    if (k == 0) batch.paths[size_t(i)] = sample.image;
+  }
+  float* pixels = batch.images.data() + batch.images.size() / size_t(options_.batch) * size_t(i);
+  std::vector<Truth> truths;
+  if (of_four)
+    truths = mosaic({{{&images[0], labels[0]},
+                      {&images[1], labels[1]},
+                      {&images[2], labels[2]},
+                      {&images[3], labels[3]}}},
+                    augmentation, random, pixels);
+  else
+    truths = augment(images[0], labels[0], augmentation, random, pixels);
+
+  float* rows = batch.truths.data() + size_t(i) * size_t(options_.max_boxes) * 5;
+  std::fill_n(rows, options_.max_boxes * 5, 0.f);
+  for (const auto& [box, class_id] : truths) {
+    const float row[] = {box.x, box.y, box.w, box.h, float(class_id)};
+    rows = std::copy_n(row, 5, rows);
+  }
+  batch.counts[size_t(i)] = int(truths.size());
+}
+
+int Loader::sample_at(int64_t position) {
+  const int64_t count = int64_t(dataset_.samples.size());
+  return options_.shuffle ? (*order_of(position / count))[size_t(position % count)] : int(position % count);
+}
+
+std::shared_ptr<const Loader::Order> Loader::order_of(int64_t epoch) {
+  std::lock_guard lock(order_mutex_);
+  std::shared_ptr<const Order>& order = orders_[epoch];
+  if (!order) {
+    Order fresh(dataset_.samples.size());
+    std::iota(fresh.begin(), fresh.end(), 0);
+    Random random(options_.seed, Purpose::sample, uint64_t(epoch));
+    for (size_t i = fresh.size(); i > 1; --i) std::swap(fresh[i - 1], fresh[size_t(random.below(int(i)))]);
+    order = std::make_shared<const Order>(std::move(fresh));
+  }
+  const auto result = order;
+  // Threads are at most a few steps apart, but an epoch may be shorter than a step.
+  if (orders_.size() > 64) orders_.erase(orders_.begin());
+  return result;
+}
+
+// Reads an image; one that is broken is told, and the next sample takes its place.
+const Sample& Loader::read(int index, Image& image) {
+  const size_t count = dataset_.samples.size();
+  for (size_t attempt = 0; attempt < count; ++attempt) {
+    const Sample& sample = dataset_.samples[(size_t(index) + attempt) % count];
+    try {
+      image = load_image(sample.image, options_.channels);
+      return sample;
+    } catch (const Error& e) {
+      if (options_.strict) throw;
+      ++broken_;
+      warn("{}; the next image takes its place", e.what());
+    }
+  }
+  fail("none of the {} images of the set can be read", count);
+}
+
+std::vector<Label> Loader::usable_labels(const Sample& sample) const {
+  std::vector<Label> labels;
+  for (const Label& label : sample.labels)
+    if (!label.crowd && (options_.difficult || !label.difficult)) labels.push_back(label);
+  return labels;
+}
+
+}  // namespace osprey
