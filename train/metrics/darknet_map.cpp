@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/parallel.h"
+#include "train/metrics/precision_recall.h"
 
 namespace osprey {
 
@@ -34,24 +35,16 @@ Match match(const std::vector<TruthBox>& truths, std::span<const int> candidates
   return found;
 }
 
-double area_under_curve(const std::vector<double>& precision, const std::vector<double>& recall) {
-  if (recall.empty()) return 0;
-  double sum = 0, last_recall = recall.back(), best = precision.back();
-  for (size_t rank = recall.size() - 1; rank-- > 0;) {
-    best = std::max(best, precision[rank]);
-    sum += (last_recall - recall[rank]) * best;
-    last_recall = recall[rank];
-  }
-  return sum + last_recall * best;
-}
-
-double mean_over_points(const std::vector<double>& precision, const std::vector<double>& recall, int points) {
+// Darknet is compiled with -Ofast, which turns the division by points-1 into a product with its inverse. So
+// some recalls are a last bit higher, 0.6 with 11 points for one, and a recall of exactly 0.6 does not reach
+// them.
+double mean_over_points(const PrecisionRecall& curve, int points) {
+  const double step = 1.0 / (points - 1);
   // Recall never falls, so the best precision beyond a recall is a running maximum from the end.
   double sum = 0, best = 0;
-  size_t rank = recall.size();
+  size_t rank = curve.recall.size();
   for (int point = points - 1; point >= 0; --point) {
-    while (rank > 0 && recall[rank - 1] >= point * 1.0 / (points - 1))
-      best = std::max(best, precision[--rank]);
+    while (rank > 0 && curve.recall[rank - 1] >= point * step) best = std::max(best, curve.precision[--rank]);
     sum += best;
   }
   return sum / points;
@@ -60,16 +53,16 @@ double mean_over_points(const std::vector<double>& precision, const std::vector<
 // Average precision of one class from its detections, best score first.
 double average_precision(const std::vector<Match>& matches, const std::vector<int>& ranking, int truths,
                          std::vector<char>& taken, int points) {
-  std::vector<double> precision, recall;
-  int tp = 0;
+  std::vector<Outcome> outcomes;
   for (int d : ranking) {
     const Match& m = matches[d];
     if (m.dropped) continue;
-    if (m.truth >= 0 && !taken[m.truth]) taken[m.truth] = true, ++tp;
-    precision.push_back(tp / double(precision.size() + 1));
-    recall.push_back(truths ? tp / double(truths) : 0);
+    const bool found = m.truth >= 0 && !taken[m.truth];
+    if (found) taken[m.truth] = true;
+    outcomes.push_back(found ? Outcome::is_true : Outcome::is_false);
   }
-  return points == 0 ? area_under_curve(precision, recall) : mean_over_points(precision, recall, points);
+  const PrecisionRecall curve = precision_recall(outcomes, truths);
+  return points == 0 ? average_precision_all_points(curve) : mean_over_points(curve, points);
 }
 
 // Counts of one class at the confidence. A truth is seen by the first detection that matches it, whatever its

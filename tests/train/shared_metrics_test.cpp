@@ -1,0 +1,90 @@
+// Real detections of two networks, with the figures that pycocotools and Darknet's `detector map` gave for
+// them.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "train/metrics/coco.h"
+#include "train/metrics/darknet_map.h"
+#include "train/metrics/recorded.h"
+
+namespace osprey {
+namespace {
+
+constexpr const char* kSets[] = {"yoloface-500k-v1__facemask-val-as-face",
+                                 "yoloface-500k-v2__facemask-val-as-face"};
+
+std::string folder_of(const std::string& set) {
+  const char* shared = std::getenv("OSPREY_SHARED");
+  return std::string(shared && *shared ? shared : OSPREY_SOURCE_DIR "/../shared") + "/evaluations/" + set;
+}
+
+Recorded recorded_of(const std::string& set) {
+  return read_recorded(folder_of(set) + "/gt_coco.json", folder_of(set) + "/detections_coco.json");
+}
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  EXPECT_TRUE(file) << path;
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The number after a pattern in Darknet's output.
+double after(const std::string& text, const std::string& pattern) {
+  std::smatch match;
+  if (std::regex_search(text, match, std::regex(pattern + R"(\s*([0-9.]+))"))) return std::stod(match[1]);
+  ADD_FAILURE() << "no " << pattern << " in " << text;
+  return NAN;
+}
+
+class SharedMetrics : public testing::TestWithParam<const char*> {};
+
+// pycocotools prints doubles; both sum the same terms, in another order.
+TEST_P(SharedMetrics, coco_is_that_of_pycocotools) {
+  const Recorded r = recorded_of(GetParam());
+  const CocoMetrics m = coco_metrics(r.truths, r.detections, int(r.class_names.size()));
+  const auto want = nlohmann::json::parse(text_of(folder_of(GetParam()) + "/pycocotools.json"));
+  const std::pair<const char*, double> got[] = {
+      {"AP", m.ap},         {"AP50", m.ap50},    {"AP75", m.ap75},     {"APs", m.ap_small},
+      {"APm", m.ap_medium}, {"APl", m.ap_large}, {"AR1", m.ar1},       {"AR10", m.ar10},
+      {"AR100", m.ar100},   {"ARs", m.ar_small}, {"ARm", m.ar_medium}, {"ARl", m.ar_large}};
+  for (const auto& [name, value] : got) EXPECT_NEAR(value, want["stats"][name].get<double>(), 1e-6) << name;
+  for (size_t k = 0; k < r.class_names.size(); ++k) {
+    const auto& of_class = want["per_class"][r.class_names[k]];
+    EXPECT_NEAR(m.per_class[k], of_class["AP"].get<double>(), 1e-6);
+    EXPECT_NEAR(m.per_class50[k], of_class["AP50"].get<double>(), 1e-6);
+  }
+}
+
+// Darknet prints six digits of mAP, two of the percentages. It computes IoU in floats from normalised boxes,
+// which the recorded pixels repeat to six digits: 0.01 points are far above that.
+TEST_P(SharedMetrics, map_is_that_of_darknet) {
+  const Recorded r = recorded_of(GetParam());
+  for (int points : {0, 11, 101}) {
+    const std::string name = "/alexeyab_detector_map_points" + std::to_string(points) + ".txt";
+    const std::string text = text_of(folder_of(GetParam()) + name);
+    const DarknetMap m = darknet_map(r.truths, r.detections, int(r.class_names.size()), {.points = points});
+    EXPECT_NEAR(m.map, after(text, R"(mAP@0.50\) =)"), 0.51e-6) << points << " points";
+    EXPECT_EQ(m.detections, after(text, "detections_count ="));
+    EXPECT_EQ(m.truths, after(text, "unique_truth_count ="));
+    EXPECT_EQ(m.true_positives, after(text, "0.25, TP ="));
+    EXPECT_EQ(m.false_positives, after(text, "0.25, TP = [0-9]+, FP ="));
+    EXPECT_EQ(m.false_negatives, after(text, "FN ="));
+    EXPECT_NEAR(m.precision, after(text, "precision ="), 0.0051);
+    EXPECT_NEAR(m.recall, after(text, "recall ="), 0.0051);
+    EXPECT_NEAR(m.f1, after(text, "F1-score ="), 0.0051);
+    EXPECT_NEAR(100 * m.average_iou, after(text, "average IoU ="), 0.0051);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(shared_metrics, SharedMetrics, testing::ValuesIn(kSets), [](const auto& info) {
+  return std::string(info.param).substr(9, 7).replace(4, 1, "_");
+});
+
+}  // namespace
+}  // namespace osprey
