@@ -58,6 +58,7 @@ struct BuildOptions {
   bool training = true;
   bool reference_convolution = false;  // the readable form instead of oneDNN
   float batchnorm_epsilon = 1e-5f;     // AlexeyAB's; OpenCV's is 1e-6
+  Shape network_input;                 // of the whole network: [yolo] has its anchors in pixels of that
 };
 
 // Collects what a layer needs. Nothing is allocated here: addresses arrive after all layers have asked, so

@@ -9,7 +9,8 @@
 
 namespace osprey {
 
-SingleLayer::SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Device device, bool training)
+SingleLayer::SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Device device, bool training,
+                         Shape network)
     : sections_(parse_cfg(cfg, "test.cfg")), inputs_(std::move(inputs)) {
   stream_.device = device;
   Section& section = sections_.at(0);
@@ -23,6 +24,7 @@ SingleLayer::SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Devi
 
   BuildOptions options;
   options.training = training;
+  options.network_input = network;
   Plan plan(section, inputs_, options);
   layer_->plan(plan);
   output_ = plan.output_;

@@ -17,7 +17,9 @@ using Values = std::vector<float>;
 // Plays the network's part for one layer: it owns all memory and hands out views.
 class SingleLayer {
  public:
-  SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Device device = Device::cpu, bool training = true);
+  // `network` is the input of the network around it, for layers that ask.
+  SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Device device = Device::cpu, bool training = true,
+              Shape network = {1, 32, 32, 3});
 
   Values forward(const std::vector<Values>& x);
   Values forward(const Values& x) { return forward(std::vector<Values>{x}); }

@@ -1,0 +1,246 @@
+// [yolo]: boxes from anchors, at each location of a grid, with an independent probability for each class.
+//
+//   x, y       = logistic of the input, stretched about 0.5 by scale_x_y: the centre within its cell
+//   w, h       = the input: the box is anchor * e^w by anchor * e^h
+//   objectness, classes = logistic of the input
+//
+// With new_coords the convolution before has done the logistic, of w and h too: the box is anchor * (2w)^2.
+// "YOLOv3: An Incremental Improvement", Redmon and Farhadi, 2018; "YOLOv4", Bochkovskiy et al., 2020. The
+// loss is in yolo_loss.cpp.
+#include <cfloat>
+#include <numeric>
+
+#include "core/activations.h"
+#include "core/parallel.h"
+#include "layers/heads/head.h"
+#include "layers/heads/yolo_loss.h"
+
+namespace osprey {
+namespace cpu {
+
+// x and y [N,H,W,anchors * row_length] may be at one address.
+void yolo_forward(Stream&, View<const float> x, View<float> y, int row_length, bool new_coords,
+                  float scale_x_y) {
+  const float shift = -0.5f * (scale_x_y - 1);
+  parallel_for(y.size() / row_length, 256, [&](int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; ++r) {
+      const float* from = x.data + r * row_length;
+      float* to = y.data + r * row_length;
+      for (int e = 0; e < row_length; ++e)
+        to[e] = new_coords || e == kW || e == kH ? from[e] : logistic(from[e]);
+      to[kX] = to[kX] * scale_x_y + shift;
+      to[kY] = to[kY] * scale_x_y + shift;
+    }
+  });
+}
+
+// dx receives minus delta, which is the negative gradient.
+void head_backward(Stream&, View<const float> delta, View<float> dx, Write write) {
+  parallel_for(dx.size(), 1 << 14, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i)
+      dx.data[i] = (write == Write::add ? dx.data[i] : 0.0f) - delta.data[i];
+  });
+}
+
+}  // namespace cpu
+
+namespace {
+
+constexpr const char* kNmsNames[] = {"default", "greedynms", "diounms"};  // in the order of NmsKind
+
+class Yolo final : public Head {
+ public:
+  void keys(Keys& k) override {
+    k.integer("classes", grid_.classes, 20).at_least(1).help("how many classes there are");
+    k.integer("num", num_, 1)
+        .at_least(1)
+        .help("how many pairs of anchors are listed, for all heads together");
+    k.integers("mask", grid_.mask).at_least(0).shown_as("all").help("which of the anchors this head uses");
+    k.reals("anchors", anchors_)
+        .more_than(0)
+        .shown_as("0.5 each")
+        .help("widths and heights of typical boxes, in pixels of the network input");
+    k.flag("new_coords", grid_.new_coords, false)
+        .help("1: boxes are anchor * (2w)^2, and the convolution before has activation=logistic");
+    k.real("scale_x_y", scale_x_y_, 1)
+        .more_than(0)
+        .help("lets a centre reach the edge of its cell and beyond");
+    matching_keys(k);
+    loss_keys(k);
+    k.choice("nms_kind", nms_kind_, NmsKind::standard, kNmsNames)
+        .help("how duplicates are found: by IoU, or by IoU less a power of the centres' distance");
+    k.real("beta_nms", beta_nms_, 0.6f)
+        .more_than(0)
+        .help("that power, for diounms; greedynms always takes 0.6");
+    k.integer("max", augmentation_.max_boxes, 200).at_least(1).help("truths per image, at most");
+    k.real("jitter", augmentation_.jitter, 0.2f)
+        .between(0, 1)
+        .help("crops move by up to this part of the image");
+    k.real("resize", augmentation_.resize, 1)
+        .more_than(0)
+        .help("images are scaled by up to this, or its inverse");
+    k.real("random", augmentation_.random, 0)
+        .at_least(0)
+        .help("multi-scale training by up to this factor; 1 means 1.4; 0: none. The last head decides");
+    k.text("map", map_, "").help("a file that renumbers classes: not supported");
+    ignored_keys(k);
+  }
+
+  void plan(Plan& p) override {
+    const Shape in = p.input(), network = p.options().network_input;
+    read_anchors(p);
+    const int channels = int(grid_.mask.size()) * grid_.row_length();
+    p.require(
+        in.c == channels,
+        fmt::format("needs {0} channels ({1} masks x (5 + {2} classes)); the layer before has {3}: set its "
+                    "filters={0}",
+                    channels, grid_.mask.size(), grid_.classes, in.c));
+    p.require(counters_.empty() || int(counters_.size()) == grid_.classes, "counters_per_class",
+              fmt::format("counters_per_class must list {} numbers, one for each class, not {}",
+                          grid_.classes, counters_.size()));
+    p.require(map_.empty(), "map", "map is not supported yet: renumber the classes in the labels");
+    grid_.rows = in.h;
+    grid_.columns = in.w;
+    grid_.network_width = float(network.w);
+    grid_.network_height = float(network.h);
+    weigh_classes();
+    p.output(in);
+    p.in_place();
+    p.obeys_writes();
+    p.keep(delta_, in);
+    training_ = p.training();
+    if (!training_) return;
+    p.truths(truths_, augmentation_.max_boxes);
+    images_.resize(in.n);
+  }
+
+  void forward(Stream& s) override {
+    on(s, cpu::yolo_forward)(s, x(), y, grid_.row_length(), grid_.new_coords, scale_x_y_);
+    if (training_) report_ = yolo_loss(grid_, loss_, y, truths_, delta_, images_);
+  }
+  void backward(Stream& s) override {
+    if (dx()) on(s, cpu::head_backward)(s, delta_, dx(), writes());
+  }
+
+  bool has_loss() const override { return true; }
+  LossReport loss() const override { return report_; }
+
+  int classes() const override { return grid_.classes; }
+  NmsKind nms_kind() const override { return nms_kind_; }
+  float beta_nms() const override { return beta_nms_; }
+  View<const float> delta() const override { return delta_; }
+  Augmentation augmentation() const override { return augmentation_; }
+
+  void decode(int image, float threshold, Candidates& out) const override {
+    const View<const float> rows = y.view<const float>();
+    out.classes = grid_.classes;
+    for (int j = 0; j < grid_.rows; ++j)
+      for (int i = 0; i < grid_.columns; ++i)
+        for (size_t k = 0; k < grid_.mask.size(); ++k) {
+          const float* row = &rows(image, j, i, int(k) * grid_.row_length());
+          if (!(row[kObjectness] > threshold)) continue;
+          out.boxes.push_back(grid_.box(row, grid_.anchors[grid_.mask[k]], i, j));
+          out.objectness.push_back(row[kObjectness]);
+          for (int c = 0; c < grid_.classes; ++c) {
+            const float probability = row[kObjectness] * row[kClasses + c];
+            out.probabilities.push_back(probability > threshold ? probability : 0);
+          }
+        }
+  }
+
+ private:
+  void matching_keys(Keys& k) {
+    k.real("ignore_thresh", loss_.ignore_thresh, 0.5f)
+        .between(0, 1)
+        .help("boxes that overlap a truth by more than this are not told that they are background");
+    k.real("truth_thresh", loss_.truth_thresh, 1)
+        .between(0, 1)
+        .help("boxes that overlap a truth by more than this learn it, whatever their anchor");
+    k.real("iou_thresh", loss_.iou_thresh, 1)
+        .between(0, 1)
+        .help("anchors whose shape overlaps a truth's by more than this learn it besides the best; 1: none");
+    k.choice("iou_thresh_kind", loss_.iou_thresh_kind, OverlapKind::iou, kOverlapKindNames)
+        .help("how that overlap is measured");
+    k.flag("objectness_smooth", loss_.objectness_smooth, false)
+        .help("1: objectness learns the overlap instead of nothing where ignore_thresh is passed");
+  }
+
+  void loss_keys(Keys& k) {
+    k.choice("iou_loss", loss_.box_loss, BoxLoss::mse, kBoxLossNames)
+        .help("what a box's error is measured by");
+    k.real("iou_normalizer", loss_.iou_normalizer, 0.75f)
+        .at_least(0)
+        .help("factor of the box's slopes, mse too");
+    k.real("obj_normalizer", loss_.obj_normalizer, 1).at_least(0).help("factor of the objectness's slopes");
+    k.real("cls_normalizer", loss_.cls_normalizer, 1)
+        .at_least(0)
+        .help("factor of the true class's slope; only together with counters_per_class, as in Darknet");
+    k.real("delta_normalizer", loss_.delta_normalizer, 1).at_least(0).help("factor of all slopes");
+    k.real("max_delta", loss_.max_delta, FLT_MAX)
+        .more_than(0)
+        .shown_as("none")
+        .help("bound of a box's slopes (not for mse), and of the factors from counters_per_class");
+    k.integers("counters_per_class", counters_)
+        .at_least(1)
+        .shown_as("none")
+        .help("how often each class occurs: rare ones get larger slopes");
+    k.real("label_smooth_eps", loss_.label_smooth_eps, 0)
+        .between(0, 1)
+        .help("classes learn eps/2 and 1 - eps/2 instead of 0 and 1");
+    k.flag("focal_loss", loss_.focal_loss, false).help("1: classes that are right already count less");
+  }
+
+  static void ignored_keys(Keys& k) {
+    k.ignored("show_details", "the loss is always told in its parts");
+    k.ignored("uc_normalizer", "Darknet reads it in [Gaussian_yolo] only");
+    k.ignored("beta1", "Darknet does not read it either");
+    for (const char* key : {"embedding_layer", "sim_thresh", "track_history_size", "dets_for_track",
+                            "dets_for_show", "track_ciou_norm"})
+      k.ignored(key, "tracking is not part of this engine");
+  }
+
+  void read_anchors(const Plan& p) {
+    p.require(
+        anchors_.empty() || int(anchors_.size()) >= 2 * num_, "anchors",
+        fmt::format("anchors must list {} numbers (num={} pairs), not {}", 2 * num_, num_, anchors_.size()));
+    grid_.anchors.assign(num_, {0.5f, 0.5f});
+    if (!anchors_.empty())  // more than 2 * num are not read, as in Darknet
+      for (int a = 0; a < num_; ++a) grid_.anchors[a] = {anchors_[2 * a], anchors_[2 * a + 1]};
+    if (grid_.mask.empty()) {
+      grid_.mask.resize(num_);
+      std::iota(grid_.mask.begin(), grid_.mask.end(), 0);
+    }
+    for (int m : grid_.mask)
+      p.require(m < num_, "mask",
+                fmt::format("mask has {}, but num={} anchors are numbered from 0", m, num_));
+  }
+
+  void weigh_classes() {
+    loss_.class_multipliers.clear();
+    if (counters_.empty()) return;
+    const float most = float(*std::max_element(counters_.begin(), counters_.end()));
+    for (int count : counters_)
+      loss_.class_multipliers.push_back(std::min(most / float(count), loss_.max_delta));
+  }
+
+  int num_ = 1;
+  std::vector<float> anchors_;
+  std::vector<int> counters_;
+  std::string map_;
+  float scale_x_y_ = 1, beta_nms_ = 0.6f;
+  NmsKind nms_kind_ = NmsKind::standard;
+  YoloGrid grid_;
+  YoloLoss loss_;
+  Augmentation augmentation_;
+  Truths truths_;
+  View<float> delta_;  // like x
+  bool training_ = false;
+  std::vector<LossReport> images_;
+  LossReport report_;
+};
+
+}  // namespace
+
+extern const LayerType yolo = {"yolo", nullptr, "boxes from anchors, with independent classes", make<Yolo>};
+
+}  // namespace osprey

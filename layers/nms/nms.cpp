@@ -1,0 +1,120 @@
+#include "layers/nms/nms.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <numeric>
+
+#include "core/parallel.h"
+
+namespace osprey {
+namespace {
+
+constexpr float kGreedyPower = 0.6f;  // fixed in Darknet: greedynms does not read beta_nms
+
+// The indexes of scores, highest first; equal ones keep their order.
+std::vector<int> by_falling_score(const std::vector<float>& scores) {
+  std::vector<int> order(scores.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto rank = [&](int i) {
+    return std::isnan(scores[i]) ? -std::numeric_limits<float>::infinity() : scores[i];
+  };
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return rank(a) > rank(b); });
+  return order;
+}
+
+// For boxes by falling score, whether each stays. `kind` and `beta` as in nms_overlap.
+std::vector<char> survivors(const std::vector<Box>& sorted, float threshold, NmsKind kind, float beta) {
+  std::vector<char> stays(sorted.size(), 1);
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    if (!stays[i]) continue;
+    const Box a = sorted[i];
+    for (size_t j = i + 1; j < sorted.size(); ++j) {
+      const Box b = sorted[j];
+      // Boxes apart have no overlap of any kind above 0: most pairs end here.
+      if (b.x1 >= a.x2 || b.x2 <= a.x1 || b.y1 >= a.y2 || b.y2 <= a.y1) continue;
+      if (stays[j] && nms_overlap(a, b, kind, beta) > threshold) stays[j] = 0;
+    }
+  }
+  return stays;
+}
+
+void nms_of_class(Candidates& candidates, int class_id, float threshold, NmsKind kind, float beta) {
+  std::vector<int> present;
+  std::vector<float> scores;
+  for (int i = 0; i < candidates.count(); ++i)
+    if (const float p = candidates.of(i)[class_id]; p != 0) present.push_back(i), scores.push_back(p);
+  const std::vector<int> order = by_falling_score(scores);
+  std::vector<Box> sorted;
+  for (int at : order) sorted.push_back(corners(candidates.boxes[present[at]]));
+  const std::vector<char> stays = survivors(sorted, threshold, kind, beta);
+  for (size_t i = 0; i < order.size(); ++i)
+    if (!stays[i]) candidates.of(present[order[i]])[class_id] = 0;
+}
+
+void drop_without_objectness(Candidates& c) {
+  int kept = 0;
+  for (int i = 0; i < c.count(); ++i) {
+    if (c.objectness[i] == 0) continue;
+    c.boxes[kept] = c.boxes[i];
+    c.objectness[kept] = c.objectness[i];
+    std::copy_n(c.of(i), c.classes, c.of(kept));
+    ++kept;
+  }
+  c.boxes.resize(kept);
+  c.objectness.resize(kept);
+  c.probabilities.resize(size_t(kept) * c.classes);
+}
+
+}  // namespace
+
+float nms_overlap(Box a, Box b, NmsKind kind, float beta) {
+  const float overlap = iou(a, b);
+  if (kind == NmsKind::standard || overlap == 0) return overlap;
+  const float power = kind == NmsKind::greedy ? kGreedyPower : beta;
+  return overlap - std::pow(centre_distance(a, b), power);
+}
+
+void nms(Candidates& candidates, float threshold, NmsKind kind, float beta) {
+  assert(threshold >= 0);
+  drop_without_objectness(candidates);
+  // Classes touch different probabilities, so they can run side by side.
+  parallel_for(candidates.classes, 1, [&](int64_t first, int64_t last) {
+    for (int64_t c = first; c < last; ++c) nms_of_class(candidates, int(c), threshold, kind, beta);
+  });
+}
+
+std::vector<int> nms(const std::vector<Box>& boxes, const std::vector<float>& scores, float threshold,
+                     NmsKind kind, float beta) {
+  assert(boxes.size() == scores.size() && threshold >= 0);
+  const std::vector<int> order = by_falling_score(scores);
+  std::vector<Box> sorted;
+  for (int i : order) sorted.push_back(boxes[i]);
+  const std::vector<char> stays = survivors(sorted, threshold, kind, beta);
+  std::vector<int> kept;
+  for (size_t i = 0; i < order.size(); ++i)
+    if (stays[i]) kept.push_back(order[i]);
+  return kept;
+}
+
+std::vector<int> batched_nms(const std::vector<Box>& boxes, const std::vector<float>& scores,
+                             const std::vector<int>& classes, float threshold) {
+  assert(boxes.size() == classes.size());
+  std::map<int, std::vector<int>> members;
+  for (size_t i = 0; i < classes.size(); ++i) members[classes[i]].push_back(int(i));
+  std::vector<char> stays(boxes.size());
+  for (const auto& [class_id, indexes] : members) {
+    std::vector<Box> own_boxes;
+    std::vector<float> own_scores;
+    for (int i : indexes) own_boxes.push_back(boxes[i]), own_scores.push_back(scores[i]);
+    for (int k : nms(own_boxes, own_scores, threshold)) stays[indexes[k]] = 1;
+  }
+  std::vector<int> kept;
+  for (int i : by_falling_score(scores))
+    if (stays[i]) kept.push_back(i);
+  return kept;
+}
+
+}  // namespace osprey
