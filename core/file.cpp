@@ -1,0 +1,83 @@
+#include "core/file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "core/error.h"
+
+namespace osprey {
+
+std::string read_file(const std::string& path, const char* what) {
+  if (std::filesystem::is_directory(path)) fail("{}: this is a folder, expected {}", path, what);
+  std::ifstream in(path, std::ios::binary);
+  if (!in) fail("{}: cannot be opened: {} (expected {})", path, std::strerror(errno), what);
+  std::ostringstream bytes;
+  bytes << in.rdbuf();
+  if (in.bad()) fail("{}: cannot be read: {}", path, std::strerror(errno));
+  return std::move(bytes).str();
+}
+
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_(path_ + ".part") {
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) failed("cannot be written");
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::failed(const char* doing) {
+  const std::string why = std::strerror(errno);
+  if (descriptor_ >= 0) {
+    ::close(descriptor_);
+    descriptor_ = -1;
+    ::unlink(temporary_.c_str());
+  }
+  fail("{}: {}: {}; what was there before is untouched", path_, doing, why);
+}
+
+void AtomicFile::write(const void* bytes, size_t count) {
+  const char* next = static_cast<const char*>(bytes);
+  while (count > 0) {
+    const ssize_t written = ::write(descriptor_, next, count);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) failed("cannot be written");
+    next += written;
+    count -= size_t(written);
+  }
+}
+
+void AtomicFile::commit() {
+  if (::fsync(descriptor_) != 0) failed("cannot be written");
+  const int descriptor = descriptor_;
+  if (::close(descriptor) != 0) failed("cannot be written");
+  descriptor_ = -1;
+  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    const std::string why = std::strerror(errno);
+    ::unlink(temporary_.c_str());
+    fail("{}: cannot be written: {}", path_, why);
+  }
+  // The new name is safe once its folder is on disk, too.
+  const std::string folder = std::filesystem::absolute(path_).parent_path().string();
+  if (const int d = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); d >= 0) {
+    ::fsync(d);
+    ::close(d);
+  }
+}
+
+void write_file(const std::string& path, const std::string& bytes) {
+  AtomicFile file(path);
+  file.write(bytes.data(), bytes.size());
+  file.commit();
+}
+
+}  // namespace osprey

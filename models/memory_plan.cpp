@@ -1,0 +1,155 @@
+#include "models/memory_plan.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace osprey {
+namespace {
+
+size_t bytes_of(Shape s) { return size_t(s.elements()) * sizeof(float); }
+
+class Planner {
+ public:
+  Planner(const std::vector<LayerMemory>& layers, Shape input, bool training, bool keep_all)
+      : layers_(layers), input_(input), training_(training), keep_all_(keep_all), n_(int(layers.size())) {}
+
+  MemoryPlan run() {
+    find_readers();
+    place_outputs();
+    if (training_) place_gradients();
+    place_extras();
+    lay_out_all();
+    return std::move(plan_);
+  }
+
+ private:
+  int backward_step(int layer) const { return 2 * n_ - 1 - layer; }
+  int end() const { return training_ ? 2 * n_ : n_; }
+
+  int add(std::string what, size_t bytes, int first, int last) {
+    plan_.buffers.push_back({std::move(what), {bytes, first, last}, 0});
+    return int(plan_.buffers.size()) - 1;
+  }
+
+  // For each layer's output (and, at index n, the network's input): when it is read for the last time.
+  void find_readers() {
+    last_read_.resize(n_ + 1);
+    last_forward_read_.resize(n_ + 1);
+    read_by_backward_.assign(n_ + 1, false);
+    for (int i = 0; i <= n_; ++i) last_read_[i] = last_forward_read_[i] = i == n_ ? 0 : i;
+    auto read = [&](int tensor, int step) {
+      last_read_[tensor] = std::max(last_read_[tensor], step);
+      if (step < n_) last_forward_read_[tensor] = std::max(last_forward_read_[tensor], step);
+    };
+    for (int i = 0; i < n_; ++i) {
+      const LayerMemory& layer = layers_[i];
+      for (int from : layer.inputs) read(from < 0 ? n_ : from, i);
+      if (layer.is_head || keep_all_) read(i, end());
+      if (!training_ || !layer.differentiable) continue;
+      for (int k : layer.backward_reads) {
+        const int tensor = layer.inputs[k] < 0 ? n_ : layer.inputs[k];
+        read(tensor, backward_step(i));
+        read_by_backward_[tensor] = true;
+      }
+      if (layer.backward_reads_output) {
+        read(i, backward_step(i));
+        read_by_backward_[i] = true;
+      }
+    }
+  }
+
+  void place_outputs() {
+    plan_.input = add("input", bytes_of(input_), 0, last_read_[n_]);
+    plan_.outputs.assign(n_, -1);
+    for (int i = 0; i < n_; ++i) {
+      const int over = shared_with(i);
+      if (over >= 0) {
+        plan_.outputs[i] = over;
+        Lifetime& life = plan_.buffers[over].life;
+        life.last = std::max(life.last, last_read_[i]);
+      } else {
+        plan_.outputs[i] = add(fmt::format("output of {}", i), bytes_of(layers_[i].output), i, last_read_[i]);
+      }
+      tensors_in_.resize(plan_.buffers.size());
+      tensors_in_[plan_.outputs[i]].push_back(i);
+    }
+  }
+
+  int buffer_of_input(int layer, int k) const {
+    const int from = layers_[layer].inputs[k];
+    return from < 0 ? plan_.input : plan_.outputs[from];
+  }
+
+  // The buffer that the output of a layer shares with its input, or -1.
+  int shared_with(int i) const {
+    const LayerMemory& layer = layers_[i];
+    if (layer.alias >= 0 && layer.inputs[layer.alias] >= 0 && !keep_all_)
+      return buffer_of_input(i, layer.alias);
+    if (layer.in_place < 0 || keep_all_ || layer.inputs[layer.in_place] < 0) return -1;
+    if (layer.output != layers_[layer.inputs[layer.in_place]].output) return -1;
+    const int buffer = buffer_of_input(i, layer.in_place);
+    // Written over only if nobody reads what was there: neither a later layer nor a backward call.
+    for (int tensor : tensors_in_[buffer])
+      if (last_forward_read_[tensor] > i || read_by_backward_[tensor] || layers_[tensor].is_head) return -1;
+    return buffer;
+  }
+
+  // A gradient lives from the backward call of its last reader, which writes it first, to that of its owner.
+  void place_gradients() {
+    plan_.gradients.assign(n_, -1);
+    plan_.first_writer.resize(n_);
+    for (int j = n_ - 1; j >= 0; --j) {
+      const LayerMemory& layer = layers_[j];
+      plan_.first_writer[j].assign(layer.inputs.size(), false);
+      if (!layer.differentiable) continue;
+      for (size_t k = 0; k < layer.inputs.size(); ++k) {
+        const int i = layer.inputs[k];
+        if (i < 0 || !layers_[i].differentiable || plan_.gradients[i] >= 0) continue;
+        plan_.gradients[i] = add(fmt::format("gradient of {}", i), bytes_of(layers_[i].output),
+                                 backward_step(j), backward_step(i));
+        plan_.first_writer[j][k] = true;
+      }
+    }
+  }
+
+  void place_extras() {
+    plan_.kept.resize(n_);
+    size_t scratch = 0;
+    for (int i = 0; i < n_; ++i) {
+      for (size_t bytes : layers_[i].kept)
+        plan_.kept[i].push_back(add(fmt::format("kept by {}", i), bytes, i, backward_step(i)));
+      scratch = std::max(scratch, layers_[i].scratch);
+    }
+    if (scratch) plan_.scratch = add("scratch", scratch, 0, end());
+  }
+
+  void lay_out_all() {
+    std::vector<Lifetime> lives;
+    for (const MemoryPlan::Buffer& b : plan_.buffers) lives.push_back(b.life);
+    const Layout layout = lay_out(lives);
+    for (size_t i = 0; i < lives.size(); ++i) {
+      plan_.buffers[i].offset = layout.offsets[i];
+      plan_.without_sharing += lives[i].bytes;
+    }
+    plan_.bytes = layout.bytes;
+    plan_.peak = peak_bytes(lives);
+  }
+
+  const std::vector<LayerMemory>& layers_;
+  Shape input_;
+  bool training_, keep_all_;
+  int n_;
+  std::vector<int> last_read_, last_forward_read_;
+  std::vector<bool> read_by_backward_;
+  std::vector<std::vector<int>> tensors_in_;  // by buffer: the layers whose outputs lie in it
+  MemoryPlan plan_;
+};
+
+}  // namespace
+
+MemoryPlan plan_memory(const std::vector<LayerMemory>& layers, Shape input, bool training, bool keep_all) {
+  return Planner(layers, input, training, keep_all).run();
+}
+
+}  // namespace osprey

@@ -1,0 +1,126 @@
+#include "models/net_section.h"
+
+#include <utility>
+
+namespace osprey {
+namespace {
+
+constexpr const char* kPolicyNames[] = {"constant", "step",    "steps",  "exp",
+                                        "poly",     "sigmoid", "random", "sgdr"};
+
+void training_keys(Keys& k, NetSection& net) {
+  k.real("learning_rate", net.learning_rate, 0.001f)
+      .at_least(0)
+      .help("the base rate, before burn-in and policy");
+  k.real("momentum", net.momentum, 0.9f).between(0, 1).help("of stochastic gradient descent");
+  k.real("decay", net.decay, 0.0001f)
+      .at_least(0)
+      .help("weight decay (L2); not for biases and batch-norm scales");
+  k.integer("max_batches", net.max_batches, 0).at_least(0).help("training stops after so many iterations");
+  k.integer("burn_in", net.burn_in, 0)
+      .at_least(0)
+      .help("iterations in which the rate rises as (i / burn_in)^power");
+  k.choice("policy", net.policy, Policy::constant, kPolicyNames).help("how the rate falls after burn-in");
+  k.real("power", net.power, 4).help("exponent of burn-in, of policy=poly and of policy=random");
+  k.integers("steps", net.steps).at_least(0).help("policy=steps: the iterations at which the rate is scaled");
+  k.reals("scales", net.scales).help("policy=steps: the factors, one for each of `steps`");
+  k.integer("step", net.step, 1)
+      .at_least(1)
+      .help("policy=step: iterations between two scalings; policy=sigmoid: the middle");
+  k.real("scale", net.scale, 1).help("policy=step: the factor");
+  k.real("gamma", net.gamma, 1)
+      .help("policy=exp: the factor of each iteration; policy=sigmoid: the steepness");
+  k.integer("sgdr_cycle", net.sgdr_cycle, net.max_batches)
+      .at_least(0)
+      .shown_as("max_batches")
+      .help("policy=sgdr: iterations of the first cosine");
+  k.integer("sgdr_mult", net.sgdr_mult, 2)
+      .at_least(1)
+      .help("policy=sgdr: each cycle is so many times longer");
+  k.real("learning_rate_min", net.learning_rate_min, 1e-5f)
+      .help("policy=sgdr: the rate at the end of a cycle");
+}
+
+void augmentation_keys(Keys& k, NetSection& net) {
+  k.real("saturation", net.saturation, 1).more_than(0).help("saturation is multiplied by 1/s .. s");
+  k.real("exposure", net.exposure, 1).more_than(0).help("brightness is multiplied by 1/e .. e");
+  k.real("hue", net.hue, 0).between(0, 1).help("hue is shifted by -hue .. hue of the whole circle");
+  k.flag("flip", net.flip, true).help("1: every second image is mirrored");
+  k.flag("letter_box", net.letter_box, false)
+      .help("1: images keep their aspect ratio, in training and detection");
+  k.flag("mosaic", net.mosaic, false).help("1: every second sample is made of four images");
+  k.flag("mosaic_bound", net.mosaic_bound, false).help("1: boxes of a mosaic are clipped to their quarter");
+  k.integer("resize_step", net.resize_step, 32)
+      .at_least(1)
+      .help("sizes of multi-scale training are multiples of this");
+}
+
+}  // namespace
+
+void net_keys(Keys& k, NetSection& net) {
+  k.integer("batch", net.batch, 1).at_least(1).help("images per weight update");
+  k.integer("subdivisions", net.subdivisions, 1).at_least(1).help("mini-batches per weight update");
+  k.integer("width", net.width, 0).between(1, 65536).required().help("of the input, in pixels");
+  k.integer("height", net.height, 0).between(1, 65536).required().help("of the input, in pixels");
+  k.integer("channels", net.channels, 3).between(1, 65536).help("of the input: 3 is RGB, 1 is grey");
+  training_keys(k, net);
+  augmentation_keys(k, net);
+
+  for (const char* key :
+       {"adam", "mixup", "cutmix", "blur", "gaussian_noise", "label_smooth_eps", "ema_alpha",
+        "dynamic_minibatch", "contrastive", "unsupervised", "track", "time_steps"}) {
+    float value = 0;
+    const float neutral = std::string(key) == "time_steps" ? 1.0f : 0.0f;
+    k.real(key, value, neutral).help("not supported in training yet; no effect on detection");
+    if (value != neutral) net.training_unsupported.push_back(key);
+  }
+  using Ignored = std::pair<const char*, const char*>;
+  for (const auto& [key, why] :
+       {Ignored{"angle", "Darknet rotates images in classifier training only"},
+        Ignored{"aspect", "Darknet uses it in classifier training only"},
+        Ignored{"min_crop", "Darknet uses it in classifier training only"},
+        Ignored{"max_crop", "Darknet uses it in classifier training only"},
+        Ignored{"center", "Darknet uses it in classifier training only"},
+        Ignored{"min_ratio", "Darknet uses it in classifier training only"},
+        Ignored{"max_ratio", "Darknet uses it in classifier training only"},
+        Ignored{"inputs", "the input is width x height x channels"},
+        Ignored{"max_epochs", "Darknet does not read it either: max_batches counts"},
+        Ignored{"seen", "Darknet does not read it either"},
+        Ignored{"B1", "it belongs to adam"},
+        Ignored{"B2", "it belongs to adam"},
+        Ignored{"eps", "it belongs to adam"},
+        Ignored{"seq_scales", "it belongs to recurrent networks"},
+        Ignored{"sequential_subdivisions", "it belongs to recurrent networks"},
+        Ignored{"augment_speed", "it belongs to recurrent networks"},
+        Ignored{"optimized_memory", "memory is planned before the first step"},
+        Ignored{"workspace_size_limit_MB", "memory is planned before the first step"},
+        Ignored{"try_fix_nan", "a value that is not finite stops the training and is named"},
+        Ignored{"loss_scale", "losses are computed in fp32"},
+        Ignored{"use_cuda_graph", "it has no effect on the CPU"},
+        Ignored{"max_chart_loss", "the chart scales itself"},
+        Ignored{"show_receptive_field", "it has no effect on results"},
+        Ignored{"random", "the key of the last detection layer counts"},
+        Ignored{"clip", "Darknet uses it on GPUs only"},
+        Ignored{"notruth", "it has no effect on detectors"}})
+    k.ignored(key, why);
+}
+
+NetSection read_net_section(Section& section, bool lenient) {
+  if (section.name != "net" && section.name != "network")
+    section.fail(section.line, "the first section must be [net]");
+  NetSection net;
+  Keys keys(&section, lenient);
+  net_keys(keys, net);
+  keys.finish();
+  if (net.batch % net.subdivisions != 0)
+    section.fail(section.line_of("subdivisions"),
+                 fmt::format("subdivisions={} must divide batch={}", net.subdivisions, net.batch));
+  if (net.policy == Policy::steps && net.steps.empty())
+    section.fail(section.line_of("policy"), "policy=steps needs the keys `steps` and `scales`");
+  if (net.scales.size() < net.steps.size())
+    section.fail(section.line_of("scales"),
+                 fmt::format("{} steps need as many scales, not {}", net.steps.size(), net.scales.size()));
+  return net;
+}
+
+}  // namespace osprey

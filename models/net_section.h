@@ -1,0 +1,39 @@
+// The [net] section: the size of the input and how the network is trained.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/cfg.h"
+
+namespace osprey {
+
+enum class Policy { constant, step, steps, exp, poly, sigmoid, random, sgdr };
+
+struct NetSection {
+  int batch = 1, subdivisions = 1;  // images per weight update, and in how many mini-batches
+  int width = 0, height = 0, channels = 3;
+
+  float learning_rate = 0.001f, momentum = 0.9f, decay = 0.0001f;
+  int64_t max_batches = 0, burn_in = 0;
+  Policy policy = Policy::constant;
+  float power = 4, gamma = 1, scale = 1;
+  int64_t step = 1;
+  std::vector<int> steps;
+  std::vector<float> scales;
+  int64_t sgdr_cycle = 0;
+  int sgdr_mult = 2;
+  float learning_rate_min = 1e-5f;
+
+  float saturation = 1, exposure = 1, hue = 0;
+  bool flip = true, letter_box = false, mosaic = false, mosaic_bound = false;
+  int resize_step = 32;
+  std::vector<std::string> training_unsupported;  // keys that training cannot honour yet
+
+  int mini_batch() const { return batch / subdivisions; }
+};
+
+void net_keys(Keys& k, NetSection& net);                      // describes and reads the keys
+NetSection read_net_section(Section& section, bool lenient);  // with all checks
+
+}  // namespace osprey
