@@ -6,4 +6,6 @@
 
 namespace osprey {
 
+void add_synth(CLI::App& app);
+
 }  // namespace osprey

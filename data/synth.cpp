@@ -65,8 +65,10 @@ Pose draw_pose(const Ground& ground, Thing thing, Random& random, bool& on_road)
 void place_thing(Ground& ground, std::vector<Box>& taken, std::vector<Label>& labels, Point light,
                  Random& random) {
   const float w = float(ground.image.width), h = float(ground.image.height);
-  for (int attempt = 0; attempt < 30; ++attempt) {
-    const Thing thing = Thing(random.below(5));
+  Thing thing = Thing::car;
+  for (int attempt = 0; attempt < 48; ++attempt) {
+    // A kind gets a few places to try, or large ones would be rare; not all, as a scene may have no water.
+    if (attempt % 12 == 0) thing = Thing(random.below(int(synth_names().size())));
     bool on_road = false;
     const Pose pose = draw_pose(ground, thing, random, on_road);
     const Point half = reach(thing, pose);
