@@ -6,6 +6,7 @@
 
 namespace osprey {
 
+void add_eval(CLI::App& app);
 void add_synth(CLI::App& app);
 
 }  // namespace osprey
