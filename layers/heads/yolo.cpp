@@ -7,12 +7,14 @@
 // With new_coords the convolution before has done the logistic, of w and h too: the box is anchor * (2w)^2.
 // "YOLOv3: An Incremental Improvement", Redmon and Farhadi, 2018; "YOLOv4", Bochkovskiy et al., 2020. The
 // loss is in yolo_loss.cpp.
+#include <algorithm>
 #include <cfloat>
 #include <numeric>
 
 #include "core/activations.h"
 #include "core/parallel.h"
 #include "layers/heads/head.h"
+#include "layers/heads/head_backward.h"
 #include "layers/heads/yolo_loss.h"
 
 namespace osprey {
@@ -31,14 +33,6 @@ void yolo_forward(Stream&, View<const float> x, View<float> y, int row_length, b
       to[kX] = to[kX] * scale_x_y + shift;
       to[kY] = to[kY] * scale_x_y + shift;
     }
-  });
-}
-
-// dx receives minus delta, which is the negative gradient.
-void head_backward(Stream&, View<const float> delta, View<float> dx, Write write) {
-  parallel_for(dx.size(), 1 << 14, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i)
-      dx.data[i] = (write == Write::add ? dx.data[i] : 0.0f) - delta.data[i];
   });
 }
 

@@ -1,0 +1,183 @@
+// [region]: boxes from anchors, at each location of a grid, with one distribution over the classes.
+//
+//   objectness = logistic of the input;  classes = softmax of the input if softmax=1, else the input itself
+//   x, y, w, h = the input, kept as it is: logistic and e^ are applied when a box is read
+//
+// Anchors are in cells of the grid, not in pixels as those of [yolo]. "YOLO9000: Better, Faster, Stronger",
+// Redmon and Farhadi, CVPR 2017. The form is AlexeyAB's; the loss is in region_loss.cpp.
+#include <algorithm>
+#include <cmath>
+
+#include "core/activations.h"
+#include "core/parallel.h"
+#include "layers/heads/head.h"
+#include "layers/heads/head_backward.h"
+#include "layers/heads/region_loss.h"
+
+namespace osprey {
+namespace cpu {
+namespace {
+
+// from and to may be equal.
+void softmax(const float* from, float* to, int n) {
+  const float largest = *std::max_element(from, from + n);
+  float sum = 0;
+  for (int i = 0; i < n; ++i) sum += to[i] = exponential(from[i] - largest);
+  for (int i = 0; i < n; ++i) to[i] /= sum;
+}
+
+}  // namespace
+
+// x and y [N,H,W,anchors * row_length] may be at one address.
+void region_forward(Stream&, View<const float> x, View<float> y, int row_length, bool softmax_classes) {
+  parallel_for(y.size() / row_length, 256, [&](int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; ++r) {
+      const float* from = x.data + r * row_length;
+      float* to = y.data + r * row_length;
+      std::copy_n(from, kObjectness, to);
+      to[kObjectness] = logistic(from[kObjectness]);
+      if (softmax_classes)
+        softmax(from + kClasses, to + kClasses, row_length - kClasses);
+      else
+        std::copy(from + kClasses, from + row_length, to + kClasses);
+    }
+  });
+}
+
+}  // namespace cpu
+
+namespace {
+
+class Region final : public Head {
+ public:
+  void keys(Keys& k) override {
+    k.integer("classes", grid_.classes, 20).at_least(1).help("how many classes there are");
+    k.integer("num", num_, 1).at_least(1).help("how many anchors there are");
+    k.reals("anchors", anchors_)
+        .more_than(0)
+        .shown_as("0.5 each")
+        .help("widths and heights of typical boxes, in cells of the grid");
+    k.integer("coords", coords_, 4).between(4, 4).help("numbers of a box: 4");
+    k.flag("softmax", softmax_, false).help("1: the classes of a box exclude each other");
+    loss_keys(k);
+    k.integer("max", augmentation_.max_boxes, 200).at_least(1).help("truths per image, at most");
+    k.real("jitter", augmentation_.jitter, 0.2f)
+        .between(0, 1)
+        .help("crops move by up to this part of the image");
+    k.real("resize", augmentation_.resize, 1)
+        .more_than(0)
+        .help("images are scaled by up to this, or its inverse");
+    k.real("random", augmentation_.random, 0)
+        .at_least(0)
+        .help("multi-scale training by up to this factor; 1 means 1.4; 0: none. The last head decides");
+    k.text("tree", tree_, "").help("a file that makes classes a hierarchy: not supported");
+    k.text("map", map_, "").help("a file that renumbers classes: not supported");
+    k.ignored("absolute", "Darknet does not use it either");
+    k.ignored("log", "Darknet does not use it either");
+    k.ignored("sqrt", "Darknet does not use it either");
+    k.ignored("mask_scale", "it is for coords other than 4");
+  }
+
+  void plan(Plan& p) override {
+    const Shape in = p.input();
+    const int channels = num_ * grid_.row_length();
+    p.require(
+        in.c == channels,
+        fmt::format("needs {0} channels ({1} anchors x (5 + {2} classes)); the layer before has {3}: set its "
+                    "filters={0}",
+                    channels, num_, grid_.classes, in.c));
+    p.require(
+        anchors_.empty() || int(anchors_.size()) >= 2 * num_, "anchors",
+        fmt::format("anchors must list {} numbers (num={} pairs), not {}", 2 * num_, num_, anchors_.size()));
+    p.require(tree_.empty(), "tree", "tree is not supported yet: classes cannot be a hierarchy");
+    p.require(map_.empty(), "map", "map is not supported yet: renumber the classes in the labels");
+    grid_.anchors.assign(num_, {0.5f, 0.5f});
+    if (!anchors_.empty())  // more than 2 * num are not read, as in Darknet
+      for (int a = 0; a < num_; ++a) grid_.anchors[a] = {anchors_[2 * a], anchors_[2 * a + 1]};
+    grid_.rows = in.h;
+    grid_.columns = in.w;
+    p.output(in);
+    p.in_place();
+    p.obeys_writes();
+    p.keep(delta_, in);
+    training_ = p.training();
+    if (!training_) return;
+    p.truths(truths_, augmentation_.max_boxes);
+    p.step(step_);
+    images_.resize(in.n);
+  }
+
+  void forward(Stream& s) override {
+    on(s, cpu::region_forward)(s, x(), y, grid_.row_length(), softmax_);
+    if (training_) report_ = region_loss(grid_, loss_, y, truths_, step_->seen, delta_, images_);
+  }
+  void backward(Stream& s) override {
+    if (dx()) on(s, cpu::head_backward)(s, delta_, dx(), writes());
+  }
+
+  bool has_loss() const override { return true; }
+  LossReport loss() const override { return report_; }
+
+  int classes() const override { return grid_.classes; }
+  View<const float> delta() const override { return delta_; }
+  Augmentation augmentation() const override { return augmentation_; }
+
+  // Darknet gives all its candidates the objectness 1: the class probabilities have it in them.
+  void decode(int image, float threshold, Candidates& out) const override {
+    const View<const float> rows = y.view<const float>();
+    out.classes = grid_.classes;
+    for (int j = 0; j < grid_.rows; ++j)
+      for (int i = 0; i < grid_.columns; ++i)
+        for (int a = 0; a < num_; ++a) {
+          const float* row = &rows(image, j, i, a * grid_.row_length());
+          const float objectness = loss_.classfix == -1 && row[kObjectness] < 0.5f ? 0 : row[kObjectness];
+          const auto above = [&](float p) { return objectness * p > threshold; };
+          if (std::none_of(row + kClasses, row + grid_.row_length(), above)) continue;
+          out.boxes.push_back(grid_.box(row, grid_.anchors[a], i, j));
+          out.objectness.push_back(1);
+          for (int c = kClasses; c < grid_.row_length(); ++c)
+            out.probabilities.push_back(above(row[c]) ? objectness * row[c] : 0);
+        }
+  }
+
+ private:
+  void loss_keys(Keys& k) {
+    k.real("thresh", loss_.thresh, 0.5f)
+        .between(0, 1)
+        .help("boxes that overlap a truth by more than this are not told that they are background");
+    k.flag("bias_match", loss_.bias_match, false)
+        .help("1: a truth goes to the anchor that fits best; 0: to the box that does");
+    k.flag("rescore", loss_.rescore, false).help("1: objectness learns the overlap of its box instead of 1");
+    k.real("coord_scale", loss_.coord_scale, 1).at_least(0).help("factor of the slopes of boxes");
+    k.real("object_scale", loss_.object_scale, 1)
+        .at_least(0)
+        .help("factor of the slopes of objectness, at truths");
+    k.real("noobject_scale", loss_.noobject_scale, 1).at_least(0).help("the same elsewhere");
+    k.real("class_scale", loss_.class_scale, 1).at_least(0).help("factor of the slopes of classes");
+    k.integer("classfix", loss_.classfix, 0)
+        .between(-1, 2)
+        .help("-1: objectness learns the overlap everywhere; 1, 2: overlaps beyond thresh learn their class");
+    k.flag("focal_loss", loss_.focal_loss, false).help("1: classes that are right already count less");
+  }
+
+  int num_ = 1, coords_ = 4;
+  std::vector<float> anchors_;
+  bool softmax_ = false;
+  std::string tree_, map_;
+  RegionGrid grid_;
+  RegionLoss loss_;
+  Augmentation augmentation_;
+  Truths truths_;
+  const Step* step_ = nullptr;
+  View<float> delta_;  // like x
+  bool training_ = false;
+  std::vector<LossReport> images_;
+  LossReport report_;
+};
+
+}  // namespace
+
+extern const LayerType region = {"region", nullptr, "boxes from anchors, with exclusive classes",
+                                 make<Region>};
+
+}  // namespace osprey
