@@ -273,9 +273,20 @@ NOT_INSTRUMENTED void check_nobody_waits() {
                        .c_str());
 }
 
+// After a fault: what the threads that still wait have done lies in the past of the next block, too.
+NOT_INSTRUMENTED void abandon_waiting() {
+#if defined(__SANITIZE_THREAD__)
+  for (unsigned t = 0; t < b.threads.size(); ++t)
+    if (b.owner[t] && b.threads[t].wait != Wait::finished)
+      become(b.owner[t]->tsan_fiber), publish(&b.block_end);
+  become(b.scheduler_tsan);
+#endif
+}
+
 NOT_INSTRUMENTED void run_block() {
   const unsigned n = unsigned(b.threads.size());
   std::fill(b.threads.begin(), b.threads.end(), Thread{});
+  std::fill(b.owner.begin(), b.owner.end(), nullptr);
   std::fill(b.shared.begin(), b.shared.end(), 0xFF);
   b.started = 0;
   b.busy_workers = 0;
@@ -287,8 +298,9 @@ NOT_INSTRUMENTED void run_block() {
     for (unsigned t : b.order)
       if (b.threads[t].wait == Wait::none && !b.failed) switch_to_worker(*b.owner[t]);
   }
-  observe(&b.block_end);
   if (!b.failed) check_nobody_waits();
+  abandon_waiting();
+  observe(&b.block_end);
 }
 
 std::vector<unsigned> ordered(unsigned n) {

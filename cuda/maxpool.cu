@@ -1,22 +1,20 @@
 #include "cuda/maxpool.h"
 
-#include <cfloat>
-
 #include "cuda/launch.h"
 
 namespace osprey::cuda {
 namespace {
 
 // One thread per output. Neighbouring threads hold neighbouring channels, so that a warp reads x in whole
-// cache lines. A window that lies in the padding altogether has no winner (-1).
+// cache lines.
 __global__ void maxpool_forward_kernel(View<const float> x, View<float> y, View<int> winner, Window2 window) {
   const int i = global_thread();
   if (i >= y.size()) return;
   const auto [n, oh, ow, c] = y.shape.pixel(i);
   const int h0 = max(window.h.start(oh), 0), h1 = min(window.h.start(oh) + window.h.size, x.shape.h);
   const int w0 = max(window.w.start(ow), 0), w1 = min(window.w.start(ow) + window.w.size, x.shape.w);
-  int best = -1;
-  float largest = -FLT_MAX;
+  int best = x.shape.index(n, h0, w0, c);
+  float largest = x[best];
   for (int h = h0; h < h1; ++h)
     for (int w = w0; w < w1; ++w) {
       const float value = x(n, h, w, c);

@@ -26,10 +26,10 @@ __global__ void upsample_backward_kernel(View<const float> dy, View<float> dx, f
   const auto [n, h, w, c] = dx.shape.pixel(i);
   const int w0 = first_output(w, dx.shape.w, dy.shape.w), w1 = first_output(w + 1, dx.shape.w, dy.shape.w);
   const int h0 = first_output(h, dx.shape.h, dy.shape.h), h1 = first_output(h + 1, dx.shape.h, dy.shape.h);
-  float sum = 0;
+  float sum = dx[i];
   for (int oh = h0; oh < h1; ++oh)
-    for (int ow = w0; ow < w1; ++ow) sum += dy(n, oh, ow, c);
-  dx[i] += scale * sum;
+    for (int ow = w0; ow < w1; ++ow) sum += scale * dy(n, oh, ow, c);
+  dx[i] = sum;
 }
 
 }  // namespace
