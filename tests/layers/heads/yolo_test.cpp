@@ -1,0 +1,221 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "layers/heads/head.h"
+#include "tests/layers/harness.h"
+
+namespace osprey {
+namespace {
+
+// One class, two anchors of a 32x32 network, of which the second is this head's.
+const std::string kSmall = "[yolo]\nclasses=1\nnum=2\nmask=1\nanchors=4,4, 16,8\n";
+constexpr Shape kOneCell = {1, 1, 1, 6}, kFourCells = {1, 2, 2, 6};
+constexpr Tolerance kFloat = {1e-6f, 1e-6f};  // a few units in the last place
+
+Candidates decoded(SingleLayer& layer, float threshold) {
+  Candidates found;
+  layer.layer().head()->decode(0, threshold, found);
+  return found;
+}
+
+void expect_box(CentreBox got, CentreBox want) {
+  expect_equal({got.x, got.y, got.w, got.h}, {want.x, want.y, want.w, want.h}, kFloat);
+}
+
+void give_truth(SingleLayer& layer, std::vector<float> box) {
+  layer.truth_counts[0] = int(box.size()) / 5;
+  std::copy(box.begin(), box.end(), layer.truths.begin());
+}
+
+// The slopes that the loss sends into the input.
+Values delta(SingleLayer& layer) {
+  const View<const float> d = layer.layer().head()->delta();
+  return {d.begin(), d.end()};
+}
+
+TEST(Yolo, ActivatesAllButWidthAndHeight) {
+  SingleLayer layer(kSmall, {kOneCell});
+  //                          x      y  w    h  objectness  class
+  expect_equal(layer.forward({0, 1.0986123f, -3, 3, -1.0986123f, 0}), {.5f, .75f, -3, 3, .25f, .5f}, kFloat);
+}
+
+TEST(Yolo, ScaleStretchesTheCentreAboutTheMiddleOfTheCell) {
+  SingleLayer layer(kSmall + "scale_x_y=2", {kOneCell});
+  // 2 * 0.75 - 0.5 = 1 is the cell's edge, 2 * 0.5 - 0.5 its middle.
+  expect_equal(layer.forward({1.0986123f, 0, 0, 0, 0, 0}), {1, .5f, 0, 0, .5f, .5f}, kFloat);
+}
+
+TEST(Yolo, NewCoordsLeaveTheLogisticToTheConvolution) {
+  SingleLayer layer(kSmall + "new_coords=1\nscale_x_y=2", {kOneCell});
+  expect_equal(layer.forward({.5f, .75f, .5f, 1, .9f, .8f}), {.5f, 1, .5f, 1, .9f, .8f}, kFloat);
+  const Candidates found = decoded(layer, .5f);
+  ASSERT_EQ(found.count(), 1);
+  expect_box(found.boxes[0], {.5f, 1, 16 / 32.f, 4 * 8 / 32.f});  // (2 * 0.5)^2 and (2 * 1)^2 anchors
+  EXPECT_FLOAT_EQ(found.of(0)[0], .9f * .8f);
+}
+
+TEST(Yolo, DecodesByHand) {
+  SingleLayer layer(kSmall, {kFourCells}, Device::cpu, false);
+  Values x(24, -9);
+  //                row 1, column 0: the third cell
+  const Values cell = {0, 1.0986123f, std::log(2.f), 0, 1.3862944f, 0};
+  std::copy(cell.begin(), cell.end(), x.begin() + 12);
+  layer.forward(x);
+  const Candidates found = decoded(layer, .3f);
+  ASSERT_EQ(found.count(), 1);
+  EXPECT_EQ(found.classes, 1);
+  // (0 + 0.5) / 2, (1 + 0.75) / 2, 2 * 16 / 32, 8 / 32; 0.8 * 0.5.
+  expect_box(found.boxes[0], {.25f, .875f, 1, .25f});
+  EXPECT_FLOAT_EQ(found.objectness[0], .8f);
+  EXPECT_FLOAT_EQ(found.of(0)[0], .4f);
+}
+
+TEST(Yolo, ThresholdsAreStrict) {
+  SingleLayer layer(kSmall + "new_coords=1", {kOneCell}, Device::cpu, false);
+  layer.forward({.5f, .5f, .5f, .5f, .5f, 1});
+  EXPECT_EQ(decoded(layer, .5f).count(), 0);  // 0.5 is not above 0.5
+  layer.forward({.5f, .5f, .5f, .5f, 1, .5f});
+  const Candidates found = decoded(layer, .5f);
+  ASSERT_EQ(found.count(), 1);  // objectness is, but the class is not
+  EXPECT_EQ(found.of(0)[0], 0);
+}
+
+TEST(Yolo, ListsCellsRowByRowAndAnchorsWithin) {
+  SingleLayer layer("[yolo]\nclasses=1\nnum=2\nanchors=4,4,16,8\nnew_coords=1", {{1, 1, 2, 12}}, Device::cpu,
+                    false);
+  Values x;
+  for (float objectness : {.6f, .7f, .8f, .9f}) x.insert(x.end(), {.5f, .5f, .5f, .5f, objectness, 1});
+  layer.forward(x);
+  expect_equal(decoded(layer, .1f).objectness, {.6f, .7f, .8f, .9f});
+}
+
+// A box of its anchor's size in the middle of the only cell; the truth is that box exactly.
+TEST(Yolo, AMatchedRowByHand) {
+  SingleLayer layer(kSmall + "iou_normalizer=1", {kOneCell});
+  give_truth(layer, {.5f, .5f, .5f, .25f, 0});
+  layer.forward({0, 0, 0, 0, 0, -1.0986123f});
+  expect_equal(delta(layer), {0, 0, 0, 0, .5f, .75f}, kFloat);  // 1 - 0.5 and 1 - 0.25
+  const LossReport report = layer.layer().loss();
+  EXPECT_NEAR(report.loss, .25 + .5625, 1e-6);
+  EXPECT_EQ(report.matched, 1);
+  EXPECT_NEAR(report.iou, 1, 1e-6);
+}
+
+TEST(Yolo, SmallBoxesWeighMore) {
+  SingleLayer layer(kSmall, {kOneCell});
+  give_truth(layer, {.75f, .5f, .5f, .25f, 0});
+  layer.forward({0, 0, 0, 0, 0, 0});
+  // iou_normalizer 0.75 is the default for mse too; 2 - w h is 2 - 0.125.
+  EXPECT_NEAR(delta(layer)[0], .75 * 1.875 * (.75 - .5), 1e-6);
+}
+
+TEST(Yolo, ATruthThatFitsAnotherHeadsAnchorIsNotMatchedHere) {
+  SingleLayer layer(kSmall, {kOneCell});
+  give_truth(layer, {.5f, .5f, .125f, .125f, 0});
+  layer.forward({0, 0, 0, 0, 0, 0});
+  expect_equal(delta(layer), {0, 0, 0, 0, -.5f, 0}, kFloat);
+  EXPECT_EQ(layer.layer().loss().matched, 0);
+}
+
+TEST(Yolo, BackgroundIsForgivenOnlyWhereAClassIsSeen) {
+  SingleLayer layer("[yolo]\nclasses=1\nnum=2\nmask=0\nanchors=16,8, 16,12", {kOneCell});
+  give_truth(layer, {.5f, .5f, .5f, .375f, 0});  // fits the other anchor; overlaps this box by 2/3
+  layer.forward({0, 0, 0, 0, 0, 0});
+  expect_equal(delta(layer), Values(6, 0), kFloat);
+  layer.forward({0, 0, 0, 0, 0, -2});  // class probability 0.12, not above 0.25
+  expect_equal(delta(layer), {0, 0, 0, 0, -.5f, 0}, kFloat);
+}
+
+TEST(Yolo, ATruthOnTheFarEdgeStaysInTheGrid) {
+  SingleLayer layer(kSmall, {kFourCells});
+  give_truth(layer, {1, 1, .5f, .25f, 0});
+  layer.forward(Values(24, 0));
+  EXPECT_EQ(layer.layer().loss().matched, 1);
+  EXPECT_FLOAT_EQ(delta(layer)[18 + 4], .5f);  // the last cell
+}
+
+TEST(Yolo, TruthsThatCannotBeLearntAreLeftOut) {
+  SingleLayer layer(kSmall, {kOneCell});
+  give_truth(layer, {.5f, .5f, .5f, .25f, 1,   // no such class
+                     .5f, .5f, .5f, .25f, -1,  //
+                     .5f, .5f, 0, .25f, 0});   // no width
+  layer.forward(Values(6, 0));
+  EXPECT_EQ(layer.layer().loss().matched, 0);
+  expect_equal(delta(layer), {0, 0, 0, 0, -.5f, 0}, kFloat);
+}
+
+// Objectness and classes learn by logistic and cross entropy, so delta is its slope for the input: checked by
+// central differences, step 1e-2 and tolerance 1e-3 (both as everywhere for gradients).
+TEST(Yolo, ObjectnessAndClassesHaveTheSlopeOfCrossEntropy) {
+  const std::string cfg = "[yolo]\nclasses=3\nnum=1\nanchors=16,8";
+  const Values start = {.1f, -.2f, .1f, .3f, .4f, -.8f, .6f, .2f};
+  SingleLayer layer(cfg, {{1, 1, 1, 8}});
+  give_truth(layer, {.5f, .5f, .5f, .25f, 2});
+  layer.forward(start);
+  const Values slopes = delta(layer);
+  const Values target = {0, 0, 0, 0, 1, 0, 0, 1};
+  const auto cross_entropy = [&](const Values& x) {
+    const Values y = layer.forward(x);
+    double sum = 0;
+    for (int e = 4; e < 8; ++e) sum -= target[e] * std::log(y[e]) + (1 - target[e]) * std::log(1 - y[e]);
+    return sum;
+  };
+  for (int e = 4; e < 8; ++e) {
+    Values up = start, down = start;
+    up[e] += 1e-2f;
+    down[e] -= 1e-2f;
+    EXPECT_NEAR(slopes[e], -(cross_entropy(up) - cross_entropy(down)) / 2e-2, 1e-3) << e;
+  }
+}
+
+TEST(Yolo, NeedsNoTruthsWithoutTraining) {
+  SingleLayer layer(kSmall, {kOneCell}, Device::cpu, false);
+  EXPECT_EQ(layer.truth_capacity(), 0);
+  layer.forward(Values(6, 0));
+  EXPECT_FALSE(layer.layer().head()->delta());
+}
+
+TEST(Yolo, TellsWhatRulesTheTraining) {
+  SingleLayer layer(kSmall + "jitter=.3\nresize=1.5\nrandom=1\nmax=50\nnms_kind=diounms\nbeta_nms=0.7",
+                    {kOneCell});
+  const Head& head = *layer.layer().head();
+  EXPECT_FLOAT_EQ(head.augmentation().jitter, .3f);
+  EXPECT_FLOAT_EQ(head.augmentation().resize, 1.5f);
+  EXPECT_FLOAT_EQ(head.augmentation().random, 1);
+  EXPECT_EQ(head.augmentation().max_boxes, 50);
+  EXPECT_EQ(layer.truth_capacity(), 50);
+  EXPECT_EQ(head.nms_kind(), NmsKind::diou);
+  EXPECT_FLOAT_EQ(head.beta_nms(), .7f);
+  EXPECT_EQ(head.classes(), 1);
+}
+
+TEST(Yolo, ExplainsWhatIsWrongWithItsSection) {
+  expect_error(
+      "[yolo]\nclasses=80\nnum=9\nmask=0,1,2\nanchors=1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1",
+      "test.cfg:1: [yolo] needs 255 channels (3 masks x (5 + 80 classes)); the layer before has 254: "
+      "set its filters=255",
+      {{1, 4, 4, 254}});
+  expect_error(kSmall + "iou_loss=clou",
+               "test.cfg:6: [yolo] iou_loss must be one of mse, iou, giou, diou, ciou");
+  expect_error(kSmall + "iou_loss=clou", "did you mean `ciou`?");
+  expect_error("[yolo]\nclasses=1\nnum=2\nmask=0,2\nanchors=1,1,2,2",
+               "test.cfg:4: [yolo] mask has 2, but num=2 anchors are numbered from 0");
+  expect_error("[yolo]\nclasses=1\nnum=2\nanchors=1,1,2",
+               "test.cfg:4: [yolo] anchors must list 4 numbers (num=2 pairs), not 3");
+  expect_error("[yolo]\nnum=1\nanchors=0,1", "test.cfg:3: [yolo] anchors must be more than 0");
+  expect_error("[yolo]\nclasses=0", "test.cfg:2: [yolo] classes must be at least 1, not 0");
+  expect_error(kSmall + "nms_kind=cornersnms", "nms_kind must be one of default, greedynms, diounms");
+  expect_error(kSmall + "counters_per_class=3,4",
+               "test.cfg:6: [yolo] counters_per_class must list 1 numbers, one for each class, not 2",
+               {kOneCell});
+  expect_error(kSmall + "map=coco.map", "test.cfg:6: [yolo] map is not supported yet", {kOneCell});
+  expect_error(kSmall + "ignore_tresh=.5", "unknown key `ignore_tresh`, did you mean `ignore_thresh`?");
+}
+
+TEST(Yolo, AcceptsWhatDarknetShipsWithoutEffect) {
+  SingleLayer layer(kSmall + "uc_normalizer=0.07\nbeta1=0.6\nembedding_layer=3\nshow_details=0", {kOneCell});
+}
+
+}  // namespace
+}  // namespace osprey
