@@ -1,0 +1,142 @@
+// [maxpool]: the largest value under a sliding window, each channel for itself.
+//
+//   y[n,i,j,c] = max of x[n,h,w,c] over the window at (i,j);  its gradient goes to the winner alone.
+//
+// Shapes and ties follow Darknet: `padding` counts both sides together and the odd row goes after the image;
+// the window may hang over the edge (padding never wins), and of equal values the first in reading order
+// wins.
+
+#include "cuda/maxpool.h"
+
+#include <algorithm>
+
+#include "core/parallel.h"
+#include "layers/layer.h"
+#include "layers/vector_loop.h"
+
+namespace osprey {
+namespace cpu {
+namespace {
+
+// One output pixel, all channels: y starts as the window's first pixel and is raised by the others.
+void largest(View<const float> x, int first, int pixels, int columns, int row_step, float* y, int* winner) {
+  const int c = x.shape.c;
+  std::copy_n(&x[first], c, y);
+  if (winner)
+    for (int ch = 0; ch < c; ++ch) winner[ch] = first + ch;
+  for (int k = 1; k < pixels; ++k) {
+    const int at = first + k / columns * row_step + k % columns * c;
+    const float* value = &x[at];
+    if (winner) {
+      VECTOR_LOOP
+      for (int ch = 0; ch < c; ++ch) {
+        const bool larger = value[ch] > y[ch];
+        y[ch] = larger ? value[ch] : y[ch];
+        winner[ch] = larger ? at + ch : winner[ch];
+      }
+    } else {
+      VECTOR_LOOP
+      for (int ch = 0; ch < c; ++ch) y[ch] = value[ch] > y[ch] ? value[ch] : y[ch];
+    }
+  }
+}
+
+}  // namespace
+
+void maxpool_forward(Stream&, View<const float> x, View<float> y, View<int> winner, Window2 window) {
+  const Window &wh = window.h, &ww = window.w;
+  const int64_t work = int64_t(wh.size) * ww.size * y.shape.w * y.shape.c;  // of one output row
+  parallel_for(y.shape.n * y.shape.h, 1 + 32768 / work, [=](int64_t first, int64_t last) {
+    for (int row = int(first); row < int(last); ++row) {
+      const int n = row / y.shape.h, oh = row % y.shape.h;
+      const int h0 = std::max(wh.start(oh), 0), h1 = std::min(wh.start(oh) + wh.size, x.shape.h);
+      for (int ow = 0; ow < y.shape.w; ++ow) {
+        const int w0 = std::max(ww.start(ow), 0), w1 = std::min(ww.start(ow) + ww.size, x.shape.w);
+        const int i = y.shape.index(n, oh, ow, 0);
+        largest(x, x.shape.index(n, h0, w0, 0), (h1 - h0) * (w1 - w0), w1 - w0, x.shape.w * x.shape.c, &y[i],
+                winner ? &winner[i] : nullptr);
+      }
+    }
+  });
+}
+
+// Windows overlap, so that two rows of dy may have one winner; two images or two channels never do.
+void maxpool_backward(Stream&, View<const float> dy, View<const int> winner, View<float> dx, Window2) {
+  const Shape s = dy.shape;
+  constexpr int kChannels = 16;  // a cache line
+  const int blocks = (s.c + kChannels - 1) / kChannels;
+  const int64_t work = int64_t(s.h) * s.w * std::min(s.c, kChannels);
+  parallel_for(s.n * blocks, 1 + 32768 / work, [=](int64_t first, int64_t last) {
+    for (int task = int(first); task < int(last); ++task) {
+      const int n = task / blocks, c0 = task % blocks * kChannels, c1 = std::min(c0 + kChannels, s.c);
+      for (int i = s.index(n, 0, 0, 0); i < s.index(n + 1, 0, 0, 0); i += s.c)
+        for (int ch = c0; ch < c1; ++ch) dx[winner[i + ch]] += dy[i + ch];
+    }
+  });
+}
+
+}  // namespace cpu
+
+class MaxPool final : public Layer {
+ public:
+  void keys(Keys& k) override {
+    k.integer("stride", stride_, 1).at_least(1).help("pixels from one window to the next");
+    k.integer("stride_x", stride_x_, stride_)
+        .at_least(1)
+        .shown_as("stride")
+        .help("the same, along a row only");
+    k.integer("stride_y", stride_y_, stride_)
+        .at_least(1)
+        .shown_as("stride")
+        .help("the same, down a column only");
+    k.integer("size", size_, stride_).at_least(1).shown_as("stride").help("side of the square window");
+    k.integer("padding", padding_, size_ - 1)
+        .at_least(0)
+        .shown_as("size - 1")
+        .help("rows (and columns) added around the image, both sides together");
+    k.flag("maxpool_depth", across_channels_, false).help("maximum over channels: not supported yet");
+    k.integer("out_channels", out_channels_, 1).help("channels left by maxpool_depth: not supported yet");
+    k.flag("antialiasing", antialiasing_, false).help("blur before the stride: not supported yet");
+  }
+
+  void plan(Plan& p) override {
+    p.require(!across_channels_, "maxpool_depth", "maxpool_depth is not supported yet: expected 0");
+    p.require(out_channels_ == 1, "out_channels",
+              "out_channels belongs to maxpool_depth, which is not supported yet");
+    p.require(!antialiasing_, "antialiasing", "antialiasing is not supported yet: expected 0");
+    const Shape in = p.input();
+    p.require((padding_ + 1) / 2 < size_, "padding", "padding leaves windows with no pixel of the image");
+    p.require(in.h + padding_ >= size_ && in.w + padding_ >= size_, "size",
+              fmt::format("a window of {} does not fit an input of {}", size_, in.text()));
+    window_ = {pooling_window(size_, stride_y_, padding_), pooling_window(size_, stride_x_, padding_)};
+    output_ = {in.n, window_.h.outputs(in.h), window_.w.outputs(in.w), in.c};
+    p.output(output_);
+    p.keep(winner_, output_);
+  }
+
+  void forward(Stream& s) override {
+    on(s, cpu::maxpool_forward, cuda::maxpool_forward)(s, x(), y, winner_, window_);
+  }
+  void backward(Stream& s) override {
+    if (dx()) on(s, cpu::maxpool_backward, cuda::maxpool_backward)(s, dy, winner_, dx(), window_);
+  }
+
+  LayerSummary summary() const override {
+    const std::string strides =
+        stride_x_ == stride_y_ ? std::to_string(stride_x_) : fmt::format("{}x{}", stride_x_, stride_y_);
+    return {0, fmt::format("{0}x{0}/{1}", size_, strides),
+            double(size_) * size_ * output_.h * output_.w * output_.c};
+  }
+
+ private:
+  int size_ = 1, stride_ = 1, stride_x_ = 1, stride_y_ = 1, padding_ = 0, out_channels_ = 1;
+  bool across_channels_ = false, antialiasing_ = false;
+  Window2 window_;
+  Shape output_;
+  View<int> winner_;
+};
+
+extern const LayerType maxpool = {"maxpool", "max", "the largest value under a sliding window",
+                                  make<MaxPool>};
+
+}  // namespace osprey

@@ -1,0 +1,61 @@
+#include "layers/output_activation.h"
+
+#include "tests/layers/harness.h"
+
+namespace osprey {
+namespace {
+
+const int kActivations = int(std::size(kActivationNames));
+
+std::string cfg_of(int kind) { return std::string("[activation]\nactivation=") + kActivationNames[kind]; }
+
+TEST(activation, applies_the_function_to_each_value) {
+  SingleLayer layer("[activation]\nactivation=leaky", {{1, 1, 2, 2}});
+  expect_equal(layer.forward({-1, 0, 2, -30}), {-0.1f, 0, 2, -3});
+  expect_equal(layer.backward({1, 1, 1, 1}, {{1, 2, 3, 4}})[0], {1.1f, 2.1f, 4, 4.1f});
+  SingleLayer nothing("[activation]", {{1, 1, 1, 2}});  // Darknet's default is linear
+  expect_equal(nothing.forward({-1, 3}), {-1, 3});
+}
+
+// Darknet reads the slope of every function from its output; here that is done only where it is exact.
+TEST(activation, slope_from_output_is_exact_where_it_is_used) {
+  for (int kind = 0; kind < kActivations; ++kind) {
+    const auto a = Activation(kind);
+    if (!slope_from_output(a)) continue;
+    for (float x : {-9.0f, -1.5f, -1.0f, -0.5f, -1e-30f, 0.0f, 1e-30f, 0.5f, 1.0f, 1.5f, 5.9f, 6.0f, 9.0f})
+      EXPECT_EQ(slope(a, activate(a, x)), slope(a, x)) << kActivationNames[kind] << " at " << x;
+  }
+}
+
+TEST(activation, overwrites_dy_where_dx_is_dy) {
+  Values x = {-2, 3}, dy = {5, 7};
+  Stream s;
+  const Shape shape{1, 1, 1, 2};
+  cpu::activation_backward(s, {x.data(), shape}, {dy.data(), shape}, {dy.data(), shape}, Activation::leaky);
+  expect_equal(dy, {0.5f, 7});
+}
+
+// Both sides compile the same formulas; they may round differently where one is vectorised: 4 units in the
+// last place of values up to 2, and of sums of them.
+TEST(activation, kernels_agree) {
+  for (int kind = 0; kind < kActivations; ++kind) expect_parity(cfg_of(kind), {{2, 3, 5, 7}}, {5e-7f, 5e-7f});
+}
+
+// Values are multiples of 0.1 plus 0.03, within -4.8 .. 4.8, so that steps of 0.01 reach no kink.
+TEST(activation, gradient_is_the_slope) {
+  Values x = well_separated({1, 1, 16, 6});
+  for (float& v : x) v += 0.03f;
+  for (int kind = 0; kind < kActivations; ++kind) {
+    if (Activation(kind) == Activation::stair) continue;  // jumps
+    expect_gradient(cfg_of(kind), {{1, 1, 16, 6}}, {x});
+  }
+}
+
+TEST(activation, explains_what_is_wrong) {
+  expect_error("[activation]\nactivation=mich",
+               "test.cfg:2: [activation] activation must be one of linear, logistic");
+  expect_error("[activation]\nactivation=mich", "not `mich`, did you mean `mish`?");
+}
+
+}  // namespace
+}  // namespace osprey

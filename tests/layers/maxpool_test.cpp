@@ -1,0 +1,104 @@
+#include "core/parallel.h"
+#include "tests/layers/harness.h"
+
+namespace osprey {
+namespace {
+
+TEST(maxpool, takes_the_largest_of_each_quarter) {
+  SingleLayer layer("[maxpool]\nsize=2\nstride=2\npadding=0", {{1, 4, 4, 1}});
+  // clang-format off
+  expect_equal(layer.forward({0,  1,  2,  3,
+                              8,  7,  5,  6,
+                              4,  3,  1,  2,
+                              0, -1, -2, -3}), {8, 6,
+                                                4, 2});
+  expect_equal(layer.gradient({1, 2,
+                               3, 4}), {0, 0, 0, 0,
+                                        1, 0, 0, 2,
+                                        3, 0, 0, 4,
+                                        0, 0, 0, 0});
+  // clang-format on
+}
+
+TEST(maxpool, overlapping_windows_share_a_winner) {
+  SingleLayer layer("[maxpool]\nsize=3\nstride=1\npadding=0", {{1, 3, 4, 1}});
+  layer.forward({0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0});
+  expect_equal(layer.backward({1, 2}, {Values(12, 10)})[0], {10, 10, 10, 10, 10, 13, 10, 10, 10, 10, 10, 10});
+}
+
+// Darknet: output (in + padding - size) / stride + 1, padding size - 1 unless given, its odd row after the
+// image.
+TEST(maxpool, has_darknets_shapes) {
+  const struct {
+    const char* keys;
+    int in, out;
+  } cases[] = {{"size=2\nstride=2", 7, 4},
+               {"size=2\nstride=1", 7, 7},
+               {"size=3\nstride=2", 7, 4},
+               {"stride=2", 7, 4},
+               {"size=5", 9, 9},
+               {"size=13\nstride=1", 5, 5},
+               {"size=3\nstride=2\npadding=0", 7, 3},
+               {"size=3\nstride=2\npadding=1", 8, 4}};
+  for (const auto& c : cases) {
+    SingleLayer layer(std::string("[maxpool]\n") + c.keys, {{2, c.in, c.in + 1, 3}});
+    EXPECT_EQ(layer.output().h, c.out) << c.keys;
+  }
+  SingleLayer narrow("[maxpool]\nsize=2\nstride_x=1\nstride_y=2", {{1, 6, 6, 1}});
+  EXPECT_EQ(narrow.output(), (Shape{1, 3, 6, 1}));
+  SingleLayer alias("[max]\nsize=2", {{1, 6, 6, 1}});
+}
+
+TEST(maxpool, windows_hang_over_the_edge_and_padding_never_wins) {
+  SingleLayer right("[maxpool]\nsize=2\nstride=1", {{1, 2, 3, 1}});  // pads after the image only
+  expect_equal(right.forward({-1, -2, -3, -4, -5, -6}), {-1, -2, -3, -4, -5, -6});
+  SingleLayer both("[maxpool]\nsize=3\nstride=2", {{1, 1, 5, 1}});  // columns -1..1, 1..3, 3..5
+  expect_equal(both.forward({-5, -4, -3, -2, -1}), {-4, -2, -1});
+}
+
+TEST(maxpool, of_equal_values_the_first_wins) {
+  SingleLayer layer("[maxpool]\nsize=2\nstride=2", {{1, 2, 2, 1}});
+  layer.forward(Values{5, 5, 5, 5});
+  expect_equal(layer.gradient({1}), {1, 0, 0, 0});
+}
+
+TEST(maxpool, is_the_same_without_winners_and_for_any_number_of_threads) {
+  const Shape shape{2, 40, 40, 24};
+  const Values x = random_values(shape), dy = random_values({2, 20, 20, 24});
+  SingleLayer training("[maxpool]\nsize=3\nstride=2", {shape});
+  SingleLayer inference("[maxpool]\nsize=3\nstride=2", {shape}, Device::cpu, false);
+  const Values y = training.forward(x);
+  expect_equal(inference.forward(x), y);
+  const Values dx = training.gradient(dy);
+  const int before = threads();
+  set_threads(before == 1 ? 3 : 1);
+  expect_equal(training.forward(x), y);
+  expect_equal(training.gradient(dy), dx);
+  set_threads(before);
+}
+
+TEST(maxpool, kernels_agree) {
+  for (const char* cfg :
+       {"[maxpool]\nsize=2\nstride=2", "[maxpool]\nsize=3\nstride=1", "[maxpool]\nsize=5\nstride=2",
+        "[maxpool]\nsize=1", "[maxpool]\nsize=3\nstride_x=2\nstride_y=1\npadding=1"})
+    expect_parity(cfg, {{2, 7, 9, 5}});
+}
+
+TEST(maxpool, gradient_is_the_slope) {
+  const Shape shape{1, 5, 4, 3};
+  for (const char* cfg : {"[maxpool]\nsize=2\nstride=2", "[maxpool]\nsize=3\nstride=1"})
+    expect_gradient(cfg, {shape}, {well_separated(shape)});
+}
+
+TEST(maxpool, explains_what_is_wrong) {
+  expect_error("[maxpool]\nsize=0", "test.cfg:2: [maxpool] size must be at least 1, not 0");
+  expect_error("[maxpool]\nstrid=2", "test.cfg:2: [maxpool] unknown key `strid`, did you mean `stride`?");
+  expect_error("[maxpool]\nsize=2\npadding=4", "test.cfg:3: [maxpool] padding leaves windows with no pixel");
+  expect_error("[maxpool]\nsize=9\npadding=0",
+               "test.cfg:2: [maxpool] a window of 9 does not fit an input of 1x8x8x4");
+  expect_error("[maxpool]\nantialiasing=1", "test.cfg:2: [maxpool] antialiasing is not supported yet");
+  expect_error("[maxpool]\nmaxpool_depth=1\nout_channels=2", "maxpool_depth is not supported yet");
+}
+
+}  // namespace
+}  // namespace osprey
