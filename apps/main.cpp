@@ -12,7 +12,12 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   app.set_version_flag("--version", OSPREY_VERSION);
+  add_detect(app);
+  add_train(app);
   add_eval(app);
+  add_summary(app);
+  add_keys(app);
+  add_forward(app);
   add_synth(app);
   int threads = 0;
   app.add_option("--threads", threads, "CPU threads (default: all cores)")->check(CLI::PositiveNumber);

@@ -19,7 +19,7 @@ namespace osprey {
 struct Step {
   int64_t iteration = 0;  // of weight updates
   int64_t pass = 0;       // mini-batches run so far; counts within an iteration too
-  int64_t seen = 0;       // images before this mini-batch
+  int64_t seen = 0;       // images so far, this mini-batch included, as Darknet counts them
   uint64_t seed = 0;
 };
 

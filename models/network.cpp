@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 
 #include "core/log.h"
@@ -124,6 +125,7 @@ void Network::mark_trained() {
 
 std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
   const Shape input{batch, height, width, net_.channels};
+  options_.build.network_input = input;
   mark_trained();
   std::vector<Plan> plans;
   plans.reserve(nodes_.size());
@@ -280,6 +282,16 @@ void Network::prepare() {
 void Network::forward() {
   for (Node& node : nodes_)
     if (node.absorbed_by < 0) node.layer->forward(stream_);
+}
+
+int Network::first_not_finite() {
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    if (nodes_[i].absorbed_by >= 0) continue;
+    nodes_[i].layer->forward(stream_);
+    const View<const float> y = nodes_[i].layer->y;
+    if (!std::all_of(y.begin(), y.end(), [](float v) { return std::isfinite(v); })) return int(i);
+  }
+  return -1;
 }
 
 void Network::backward() {

@@ -58,6 +58,9 @@ class Network {
   void forward();
   void backward();  // adds to the gradients of the parameters
 
+  // Runs forward once more and returns the first layer whose output holds a NaN or an infinity, or -1.
+  int first_not_finite();
+
   Tensor input() const { return input_; }           // [N,H,W,C], RGB, 0..1; to be filled before forward
   const Truths& truths() const { return truths_; }  // to be filled before forward in training
   int truth_capacity() const { return truth_capacity_; }

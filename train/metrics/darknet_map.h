@@ -33,9 +33,9 @@ struct DarknetMap {
 // first of them is the true positive, if its score is above the confidence; else there is none. Darknet's own
 // order is that of its boxes after NMS. Throws Error for other points than 0, 11 and 101.
 //
-// Differences to VOC: a detection that matches no truth but a difficult one is a false positive at the
-// confidence, though not in the ranking; truths without detections and classes without truths count alike, as
-// zeros; the mean over points is taken at multiples of 1/10 or 1/100.
+// Differences to VOC: a detection that matches no truth but a difficult one is out of the ranking, but a
+// false positive at the confidence; a class without truths counts as 0 in the mean; the recalls of the mean
+// over points are multiples of 1/10 or 1/100.
 DarknetMap darknet_map(const std::vector<TruthBox>& truths, const std::vector<DetectedBox>& detections,
                        int classes, const DarknetMapOptions& options = {});
 

@@ -1,0 +1,177 @@
+// osprey detect: boxes in images, as pictures, as text, and as JSON.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "apps/commands.h"
+#include "apps/load.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "data/draw.h"
+#include "data/text_file.h"
+#include "train/detector.h"
+
+namespace osprey {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Arguments {
+  LoadOptions load;
+  std::vector<std::string> images;
+  DetectionOptions detection;
+  bool letterbox = false, stretch = false, strict = false;
+  std::string names, out, json;
+};
+
+// Files as they are, the images in folders (sorted), the lines of .txt lists.
+std::vector<std::string> all_images(const std::vector<std::string>& given) {
+  std::vector<std::string> images;
+  for (const std::string& path : given) {
+    if (fs::is_directory(path)) {
+      std::set<std::string> inside;
+      for (const auto& entry : fs::directory_iterator(path))
+        if (entry.is_regular_file() && is_image_name(entry.path().string()))
+          inside.insert(entry.path().string());
+      if (inside.empty()) fail("{}: no image in this folder", path);
+      images.insert(images.end(), inside.begin(), inside.end());
+    } else if (path.ends_with(".txt") || path.ends_with(".list")) {
+      const std::vector<std::string> lines = read_lines(path, "a list of images, one path a line");
+      size_t listed = 0;
+      for (const std::string& line : lines)
+        if (!line.empty()) images.push_back(line), ++listed;
+      if (!listed) fail("{}: the list of images is empty", path);
+    } else {
+      images.push_back(path);
+    }
+  }
+  return images;
+}
+
+std::vector<std::string> class_names(const std::string& path, int classes) {
+  std::vector<std::string> names;
+  if (path.empty()) {
+    for (int i = 0; i < classes; ++i) names.push_back(fmt::format("class {}", i));
+    return names;
+  }
+  names = read_lines(path, "a .names file, one class a line");
+  while (!names.empty() && names.back().empty()) names.pop_back();
+  if (int(names.size()) != classes)
+    fail("{}: names {} classes, but the network has {}", path, names.size(), classes);
+  return names;
+}
+
+// out/dog.jpg, or out/dog_2.jpg when another image of that name was written already.
+std::string output_name(const std::string& folder, const std::string& image, std::set<std::string>& taken) {
+  const fs::path path(image);
+  const std::string extension = path.extension() == ".png" ? ".png" : ".jpg";
+  std::string name = path.stem().string() + extension;
+  for (int k = 2; !taken.insert(name).second; ++k)
+    name = fmt::format("{}_{}{}", path.stem().string(), k, extension);
+  return (fs::path(folder) / name).string();
+}
+
+void draw(Image& image, const std::vector<Detection>& found, const std::vector<std::string>& names) {
+  for (auto d = found.rbegin(); d != found.rend(); ++d)  // the surest on top
+    draw_box(image, d->box, class_colour(d->class_id),
+             fmt::format("{} {:.0f}%", names[size_t(d->class_id)], 100 * d->score));
+}
+
+void print_found(const std::string& path, const std::vector<Detection>& found,
+                 const std::vector<std::string>& names) {
+  fmt::print("{}: {} objects\n", path, found.size());
+  for (const Detection& d : found)
+    fmt::print("  {}: {:.0f}%\t(left_x: {:4.0f}   top_y: {:4.0f}   width: {:4.0f}   height: {:4.0f})\n",
+               names[size_t(d.class_id)], 100 * d.score, d.box.x1, d.box.y1, d.box.width(), d.box.height());
+}
+
+nlohmann::ordered_json as_json(const std::string& path, const Image& image,
+                               const std::vector<Detection>& found, const std::vector<std::string>& names) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const Detection& d : found)
+    list.push_back({{"class_id", d.class_id},
+                    {"name", names[size_t(d.class_id)]},
+                    {"score", d.score},
+                    {"box", {d.box.x1, d.box.y1, d.box.x2, d.box.y2}}});
+  return {{"image", path}, {"width", image.width}, {"height", image.height}, {"detections", list}};
+}
+
+void run_detect(Arguments a) {
+  if (a.letterbox && a.stretch) fail("--letterbox and --stretch exclude each other");
+  const std::vector<std::string> paths = all_images(a.images);
+  const auto network = load_network(a.load);
+  const std::vector<Head*> heads = network->heads();
+  if (heads.empty()) fail("{}: no layer that detects ([yolo], [region])", a.load.cfg);
+  const std::vector<std::string> names = class_names(a.names, heads.back()->classes());
+  a.detection.fit = a.letterbox ? Fit::letterbox : a.stretch ? Fit::stretch : fit_of(network->net());
+  if (!a.out.empty()) fs::create_directories(a.out);
+
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  std::set<std::string> taken;
+  int broken = 0;
+  for (size_t start = 0; start < paths.size(); start += size_t(a.load.batch)) {
+    std::vector<Image> images;
+    std::vector<std::string> read;
+    for (size_t i = start; i < std::min(start + size_t(a.load.batch), paths.size()); ++i) try {
+        images.push_back(load_image(paths[i], network->net().channels));
+        read.push_back(paths[i]);
+      } catch (const Error& e) {
+        if (paths.size() == 1 || a.strict) throw;
+        log_warning(e.what());
+        ++broken;
+      }
+    if (images.empty()) continue;
+    std::vector<const Image*> pointers;
+    for (const Image& image : images) pointers.push_back(&image);
+    const auto found = detect(*network, pointers, a.detection);
+    for (size_t i = 0; i < images.size(); ++i) {
+      print_found(read[i], found[i], names);
+      all.push_back(as_json(read[i], images[i], found[i], names));
+      if (a.out.empty()) continue;
+      draw(images[i], found[i], names);
+      save_image(output_name(a.out, read[i], taken), images[i]);
+    }
+  }
+  if (!a.json.empty())
+    write_file(a.json, all.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  if (broken) fail("{} of {} images could not be read; the others are done", broken, paths.size());
+}
+
+}  // namespace
+
+void add_detect(CLI::App& app) {
+  auto a = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("detect", "Find objects in images");
+  command->add_option("cfg", a->load.cfg, "the .cfg file")->required();
+  command->add_option("weights", a->load.weights, "the .weights file")->required();
+  command->add_option("images", a->images, "images, folders of images, .txt lists of images")->required();
+  command->add_option("--thresh", a->detection.threshold, "boxes need a higher score")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command
+      ->add_option("--nms", a->detection.nms_threshold,
+                   "of two boxes with more overlap the surer stays; 0: all stay")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command->add_option("--names", a->names, "file with the names of the classes, one a line");
+  command->add_option("--out", a->out, "folder for pictures with the boxes drawn");
+  command->add_option("--json", a->json,
+                      "file for all detections; boxes are x1,y1,x2,y2 in pixels of the image");
+  command->add_flag("--letterbox", a->letterbox,
+                    "keep the aspect ratio (default: as letter_box in [net] says)");
+  command->add_flag("--stretch", a->stretch, "stretch to the network's size, as AlexeyAB's Darknet does");
+  command->add_option("--batch", a->load.batch, "images that run together")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_flag("--strict", a->strict, "stop at the first image that cannot be read");
+  command->add_flag("--lenient", a->load.lenient, "unknown keys of the .cfg are warnings, not errors");
+  command->callback([a] { run_detect(*a); });
+}
+
+}  // namespace osprey

@@ -1,0 +1,94 @@
+// osprey summary: the network as Darknet lists it, its parameters, and the plan of its memory.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "apps/commands.h"
+#include "models/network.h"
+#include "models/weights.h"
+
+namespace osprey {
+namespace {
+
+struct Arguments {
+  std::string cfg;
+  bool memory = false, lenient = false, training = false;
+  int batch = 0;
+};
+
+double mebibytes(size_t bytes) { return double(bytes) / (1 << 20); }
+
+std::string size_text(Shape s) { return fmt::format("{:4} x{:4} x{:4}", s.w, s.h, s.c); }
+
+void print_layers(const Network& network) {
+  fmt::print("{:>5} {:<15} {:>7} {:<11} {:<16}    {:<16} {:>9}\n", "layer", "type", "filters", "size/strd",
+             "input", "output", "BFLOPs");
+  double flops = 0;
+  for (size_t i = 0; i < network.nodes().size(); ++i) {
+    const Node& node = network.nodes()[i];
+    const LayerSummary s = node.layer->summary();
+    std::string sources;
+    if (node.inputs.size() > 1 || (node.inputs[0] >= 0 && node.inputs[0] != int(i) - 1))
+      for (int from : node.inputs) sources += fmt::format("{}{}", sources.empty() ? "  from " : ",", from);
+    const Shape in =
+        node.inputs[0] < 0 ? network.input().shape : network.nodes()[size_t(node.inputs[0])].output;
+    fmt::print("{:5} {:<15} {:>7} {:<11} {} -> {} {:9.3f}{}\n", i, node.type->name,
+               s.filters ? std::to_string(s.filters) : "", s.window, size_text(in), size_text(node.output),
+               s.flops / 1e9, sources);
+    flops += s.flops;
+  }
+  const Shape in = network.input().shape;
+  fmt::print("Total BFLOPs {:.3f} (per image of {}x{})\n", flops / 1e9, in.w, in.h);
+}
+
+void print_plan(const Network& network) {
+  fmt::print("\n{:<20} {:>12} {:>12} {:>9} {:>9}\n", "buffer", "offset", "bytes", "from step", "to step");
+  auto buffers = network.memory().buffers;
+  std::stable_sort(buffers.begin(), buffers.end(),
+                   [](const auto& a, const auto& b) { return a.life.first < b.life.first; });
+  for (const MemoryPlan::Buffer& b : buffers)
+    fmt::print("{:<20} {:12} {:12} {:9} {:9}\n", b.what, b.offset, b.life.bytes, b.life.first, b.life.last);
+}
+
+void summarise(const Arguments& a) {
+  NetworkOptions options;
+  options.lenient = a.lenient;
+  options.build.training = a.training;
+  Network network(read_cfg(a.cfg), options);
+  const NetSection& net = network.net();
+  network.plan(a.batch ? a.batch : a.training ? net.mini_batch() : 1, net.width, net.height);
+  print_layers(network);
+  fmt::print("Parameters   {} ({} bytes as .weights)\n", network.parameters().count(),
+             weights_bytes(network, WeightsHeader{}));
+
+  // Both uses are told, whichever was asked for in detail.
+  options.build.training = !a.training;
+  Network other(read_cfg(a.cfg), options);
+  other.plan(options.build.training ? net.mini_batch() : 1, net.width, net.height);
+  for (const Network* n : {a.training ? &other : &network, a.training ? &network : &other}) {
+    const MemoryPlan& m = n->memory();
+    fmt::print(
+        "Memory, {:<9} mini-batch {:3}: {:.1f} MiB planned ({:.1f} without sharing, {:.1f} at least), "
+        "{:.1f} parameters{}, {:.1f} lasting\n",
+        n->training() ? "training," : "detection", n->input().shape.n, mebibytes(m.bytes),
+        mebibytes(m.without_sharing), mebibytes(m.peak), mebibytes(m.parameters),
+        n->training() ? " with gradients and momentum" : "", mebibytes(m.lasting));
+  }
+  if (a.memory) print_plan(network);
+}
+
+}  // namespace
+
+void add_summary(CLI::App& app) {
+  auto a = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("summary", "Show a network's layers, parameters and memory plan");
+  command->add_option("cfg", a->cfg, "the .cfg file")->required();
+  command->add_flag("--memory", a->memory, "list every buffer of the memory plan");
+  command->add_flag("--training", a->training, "plan for training instead of detection");
+  command->add_option("--batch", a->batch, "images per mini-batch")->check(CLI::PositiveNumber);
+  command->add_flag("--lenient", a->lenient, "unknown keys are warnings, not errors");
+  command->callback([a] { summarise(*a); });
+}
+
+}  // namespace osprey

@@ -1,0 +1,56 @@
+// osprey train: a detector from a .cfg and a data set.
+#include <fmt/core.h>
+
+#include <memory>
+
+#include "apps/commands.h"
+#include "core/log.h"
+#include "train/progress.h"
+#include "train/trainer.h"
+
+namespace osprey {
+namespace {
+
+void run_training(const TrainOptions& options) {
+  Trainer trainer(options);
+  const TrainResult r = trainer.run();
+  fmt::print("{} iterations in {}, {:.1f} images/s, average loss {:.4g}\n", r.iterations,
+             duration_text(r.seconds), r.images_per_second, r.average_loss);
+  if (r.map >= 0) fmt::print("mAP@0.5 {:.2f}% at the end, {:.2f}% at best\n", 100 * r.map, 100 * r.best_map);
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  auto o = std::make_shared<TrainOptions>();
+  CLI::App* command =
+      app.add_subcommand("train", "Train a detector; Ctrl-C saves and stops, --resume goes on");
+  command->add_option("cfg", o->cfg, "the .cfg file")->required();
+  command->add_option("data", o->data, "the .data file: classes, train, valid, names, backup, format")
+      ->required();
+  command->add_option("weights", o->weights,
+                      "weights to start from, of the whole network or of its backbone");
+  command->add_option("--out", o->out,
+                      "folder for weights, checkpoints and the chart (default: `backup` of the data)");
+  command->add_flag("--resume", o->resume, "go on from the checkpoint in that folder, as if never stopped");
+  command->add_flag("--keep-seen", o->keep_seen,
+                    "count iterations on from the weights' header, as Darknet does");
+  command->add_option("--seed", o->seed, "two runs with one seed are equal")->capture_default_str();
+  command->add_option("--max-batches", o->max_batches, "iterations, instead of the .cfg's max_batches")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--map-every", o->map_every, "iterations between two measurements of mAP")
+      ->check(CLI::PositiveNumber);
+  command->add_flag("!--no-map", o->map, "do not measure mAP on the validation list");
+  command->add_option("--save-every", o->save_every, "iterations between two checkpoints")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--loader-threads", o->loader_threads, "threads that decode and augment images")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_flag("--strict", o->strict,
+                    "a broken image or label is an error, instead of being told and skipped");
+  command->add_flag("--lenient", o->lenient, "unknown keys of the .cfg are warnings, not errors");
+  command->callback([o] { run_training(*o); });
+}
+
+}  // namespace osprey

@@ -1,0 +1,88 @@
+#include "train/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "core/error.h"
+#include "models/safetensors.h"
+
+namespace osprey {
+namespace {
+
+constexpr const char* kFormat = "osprey-checkpoint-1";
+constexpr int kColumns = 5;
+
+std::vector<int64_t> dims(Shape s) { return {s.n, s.h, s.w, s.c}; }
+
+// Shortest text that reads back as the same number.
+template <class T>
+std::string exact(T value) {
+  return fmt::format("{}", value);
+}
+
+template <class T>
+T number(const SafeTensors& file, const std::string& path, const char* key) {
+  const auto it = file.metadata.find(key);
+  T value{};
+  if (it == file.metadata.end() ||
+      std::from_chars(it->second.data(), it->second.data() + it->second.size(), value).ec != std::errc())
+    fail("{}: is not a checkpoint of this program: `{}` is missing", path, key);
+  return value;
+}
+
+void restore(const SafeTensors& file, const std::string& path, const std::string& name, View<float> to) {
+  const auto it = file.tensors.find(name);
+  if (it == file.tensors.end()) fail("{}: has no `{}`: the checkpoint of another network", path, name);
+  if (it->second.shape != dims(to.shape))
+    fail("{}: `{}` has shape ({}), the network needs {}: the checkpoint of another network", path, name,
+         fmt::join(it->second.shape, ","), to.shape.text());
+  std::copy(it->second.values.begin(), it->second.values.end(), to.begin());
+}
+
+}  // namespace
+
+void save_checkpoint(const std::string& path, const Network& network, const TrainingState& state) {
+  SafeTensors file;
+  const Parameters& p = network.parameters();
+  for (const ParameterSpan& s : p.spans()) {
+    file.tensors[s.name] = {dims(s.shape), p.values() + s.offset, {}};
+    if (s.info.role != Role::statistic)
+      file.tensors[s.name + ".momentum"] = {dims(s.shape), p.momentum() + s.offset, {}};
+  }
+  std::vector<float> history;
+  for (const HistoryPoint& h : state.history)
+    history.insert(history.end(), {float(h.iteration), h.loss, h.average_loss, h.rate, h.map});
+  file.tensors["history"] = {{int64_t(state.history.size()), kColumns}, history.data(), {}};
+  file.metadata = {{"format", kFormat},
+                   {"iteration", exact(state.iteration)},
+                   {"seed", exact(state.seed)},
+                   {"average_loss", exact(state.average_loss)},
+                   {"best_map", exact(state.best_map)}};
+  write_safetensors(path, file);
+}
+
+TrainingState load_checkpoint(const std::string& path, Network& network) {
+  const SafeTensors file = read_safetensors(path);
+  const auto format = file.metadata.find("format");
+  if (format == file.metadata.end() || format->second != kFormat)
+    fail("{}: is not a checkpoint of this program (expected format {})", path, kFormat);
+  TrainingState state;
+  state.iteration = number<int64_t>(file, path, "iteration");
+  state.seed = number<uint64_t>(file, path, "seed");
+  state.average_loss = number<double>(file, path, "average_loss");
+  state.best_map = number<float>(file, path, "best_map");
+  const Parameters& p = network.parameters();
+  for (const ParameterSpan& s : p.spans()) {
+    restore(file, path, s.name, p.value(s));
+    if (s.info.role != Role::statistic)
+      restore(file, path, s.name + ".momentum", {p.momentum() + s.offset, s.shape});
+  }
+  if (const auto it = file.tensors.find("history"); it != file.tensors.end())
+    for (size_t i = 0; i + kColumns <= it->second.values.size(); i += kColumns) {
+      const float* v = it->second.values.data() + i;
+      state.history.push_back({int64_t(v[0]), v[1], v[2], v[3], v[4]});
+    }
+  return state;
+}
+
+}  // namespace osprey

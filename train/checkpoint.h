@@ -1,0 +1,32 @@
+// All that a training needs to go on as if it had never stopped, in one safetensors file: parameters,
+// momentum, position, and the curves so far. Random numbers are functions of the seed and the position.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "models/network.h"
+
+namespace osprey {
+
+struct HistoryPoint {
+  int64_t iteration = 0;
+  float loss = 0, average_loss = 0, rate = 0;
+  float map = -1;  // mAP@0.5 where it was measured, else -1
+};
+
+struct TrainingState {
+  int64_t iteration = 0;  // finished
+  uint64_t seed = 0;
+  double average_loss =
+      -1;  // of all iterations: 0.9 old + 0.1 new, as Darknet prints it; -1 before the first
+  float best_map = -1;
+  std::vector<HistoryPoint> history;
+};
+
+void save_checkpoint(const std::string& path, const Network& network, const TrainingState& state);
+
+// Error: not a checkpoint, or one of another network (the first array that differs is named).
+TrainingState load_checkpoint(const std::string& path, Network& network);
+
+}  // namespace osprey

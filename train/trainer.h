@@ -1,0 +1,68 @@
+// The training loop: batches in, checkpoints, weights, curves and figures out.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "data/loader.h"
+#include "models/network.h"
+#include "train/checkpoint.h"
+#include "train/detector.h"
+#include "train/schedule.h"
+
+namespace osprey {
+
+struct TrainOptions {
+  std::string cfg, data, weights;  // weights: to start from; may be empty
+  std::string out;                 // folder of all that is written; the .data file's `backup` if empty
+  bool resume = false;             // go on from the checkpoint in `out`
+  bool keep_seen = false;  // count iterations on from the weights' header, as Darknet does; else from 0
+  uint64_t seed = 0;
+  int64_t max_batches = 0;  // instead of the .cfg's, if not 0
+  int64_t map_every =
+      0;  // iterations; 0: four epochs, at least 100 iterations and a twentieth of the training
+  int64_t save_every = 100;
+  int loader_threads = 2;
+  bool strict = false, lenient = false, map = true, reference_convolution = false;
+};
+
+struct TrainResult {
+  int64_t iterations = 0;
+  bool interrupted = false;
+  double seconds = 0, images_per_second = 0, average_loss = 0;
+  float map = -1, best_map = -1;  // mAP@0.5 as Darknet's `map`; -1: not measured
+};
+
+class Trainer {
+ public:
+  explicit Trainer(TrainOptions options);
+  TrainResult run();
+
+ private:
+  void start_from_weights();
+  void make_loader();
+  void write_sample_sheet(const Batch& batch);
+  void iterate(int64_t iteration);
+  bool map_is_due(int64_t iteration) const;
+  float measure_map();
+  void save(int64_t iteration);
+  void write_chart();
+  std::string file(const std::string& suffix) const;  // "backup/yolov3-tiny" + suffix
+
+  TrainOptions options_;
+  std::vector<Section> sections_;
+  DataFile data_;
+  Dataset train_set_, valid_set_;
+  std::unique_ptr<Network> network_, evaluation_;
+  std::unique_ptr<MultiScale> scale_;
+  std::unique_ptr<Loader> loader_;
+  TrainingState state_;
+  int64_t max_batches_ = 0, map_every_ = 0;
+  std::string name_;
+  float last_map_ = -1;
+  LossReport last_parts_;
+};
+
+}  // namespace osprey
