@@ -60,7 +60,8 @@ def box_slopes(kind, p, t):
     iw, ih = min(pr, tr) - max(pl, tl), min(pb, tb) - max(pt, tt)
     i = iw * ih
     u = pw * ph + t[2] * t[3] - i
-    d_i = np.array([-iw if pt > tt else 0, iw if pb < tb else 0, -ih if pl > tl else 0, ih if pr < tr else 0])
+    d_i = np.array([-iw if pt > tt else 0, iw if pb < tb else 0, -ih if pl > tl else 0,
+                    ih if pr < tr else 0])
     d_x = np.array([-pw, pw, -ph, ph])
     d_u = d_x - d_i
     g = (u * d_i - i * d_u) / u ** 2 if u > 0 else np.zeros(4)
@@ -68,7 +69,8 @@ def box_slopes(kind, p, t):
     cw, ch = max(pr, tr) - min(pl, tl), max(pb, tb) - min(pt, tt)
     if kind == "giou":
         c = cw * ch
-        d_c = np.array([-cw if pt < tt else 0, cw if pb > tb else 0, -ch if pl < tl else 0, ch if pr > tr else 0])
+        d_c = np.array([-cw if pt < tt else 0, cw if pb > tb else 0, -ch if pl < tl else 0,
+                        ch if pr > tr else 0])
         q = (c * d_u - u * d_c) / c ** 2
         g = q if apart else g + q
     slopes = np.array([g[2] + g[3], g[0] + g[1], g[3] - g[2], g[1] - g[0]])
@@ -312,26 +314,37 @@ def main():
     yolos = {
         "yolo_mse": {},
         "yolo_mse_iou_thresh": dict(iou_thresh=0.3, truth_thresh=0.7, ignore_thresh=0.3),
-        "yolo_mse_normalizers": dict(iou_normalizer=0.5, obj_normalizer=0.4, cls_normalizer=0.3, max_delta=0.01),
+        "yolo_mse_normalizers": dict(iou_normalizer=0.5, obj_normalizer=0.4, cls_normalizer=0.3,
+                                     max_delta=0.01),
         "yolo_iou": dict(iou_loss="iou", scale_x_y=1.2),
         "yolo_giou": dict(iou_loss="giou", **low),
         "yolo_giou_kind": dict(iou_loss="giou", iou_thresh=0.1, iou_thresh_kind="ciou", obj_normalizer=0.4),
         "yolo_diou": dict(iou_loss="diou", **low),
         "yolo_ciou": dict(iou_loss="ciou", **low),
         "yolo_ciou_max_delta": dict(iou_loss="ciou", max_delta=0.3, iou_normalizer=0.9),
-        "yolo_new_coords": dict(iou_loss="ciou", new_coords=1, scale_x_y=2.0, iou_thresh=0.2, objectness_smooth=1,
+        "yolo_new_coords": dict(iou_loss="ciou", new_coords=1, scale_x_y=2.0, iou_thresh=0.2,
+                                objectness_smooth=1,
                                 iou_normalizer=0.05, obj_normalizer=0.4, cls_normalizer=0.5, max_delta=2,
                                 ignore_thresh=0.3, truth_thresh=0.5),
         "yolo_new_coords_mse": dict(new_coords=1, scale_x_y=2.0),
-        "yolo_counters": dict(counters_per_class=[100, 20, 3], cls_normalizer=0.5, max_delta=12, iou_loss="ciou"),
+        "yolo_counters": dict(counters_per_class=[100, 20, 3], cls_normalizer=0.5, max_delta=12,
+                              iou_loss="ciou"),
         "yolo_smooth_labels": dict(label_smooth_eps=0.1, delta_normalizer=0.5),
         "yolo_focal": dict(focal_loss=1),
         "yolo_objectness_smooth": dict(objectness_smooth=1, ignore_thresh=0.2, truth_thresh=0.6),
+        "yolo_iou_apart": dict(iou_loss="iou", iou_thresh=0.05),
+        "yolo_giou_apart": dict(iou_loss="giou", iou_thresh=0.05),
+        "yolo_ciou_apart": dict(iou_loss="ciou", iou_thresh=0.05),
+        "yolo_thresh_giou": dict(iou_thresh=0.3, iou_thresh_kind="giou"),
     }
+    # Boxes so small that some miss their truths.
+    small = ("yolo_iou_apart", "yolo_giou_apart", "yolo_ciou_apart")
     for number, (name, more) in enumerate(yolos.items()):
         rng = np.random.RandomState(100 + number)
         key = dict(classes=3, num=6, mask=[1, 3, 4], anchors=anchors, **more)
         x = rng.normal(0, 0.7, (2, 3, 8, 3, 4)).astype("f4").astype(float)
+        if name in small:
+            x[:, :, 2:4] -= 2
         if more.get("new_coords"):
             x = sigmoid(x).astype("f4").astype(float)
         truths = draw_truths(rng, 2, 5, 3)
@@ -339,7 +352,8 @@ def main():
         write(name, "yolo", key, [96, 64], x, truths, 0, *yolo(x, truths, key, [96, 64]))
     regions = {
         "region_warm_up": (0, dict(softmax=1, bias_match=1, rescore=1, object_scale=5, thresh=0.6)),
-        "region_plain": (12800, dict(softmax=1, coord_scale=2, class_scale=1.5, noobject_scale=0.5, thresh=0.3)),
+        "region_plain": (12800, dict(softmax=1, coord_scale=2, class_scale=1.5, noobject_scale=0.5,
+                                     thresh=0.3)),
         "region_no_softmax": (20000, dict(bias_match=1, object_scale=5)),
         "region_classfix_all": (20000, dict(softmax=1, classfix=-1)),
         "region_classfix_1": (20000, dict(softmax=1, classfix=1, thresh=0.3)),
