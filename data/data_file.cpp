@@ -140,8 +140,8 @@ std::string DataFile::resolve(const std::string& wanted, const std::string& key)
   const fs::path here = fs::path(path).parent_path(), p = wanted;
   std::vector<fs::path> tried;
   if (!root.empty()) {
-    tried.push_back(fs::path(root) / p);
     tried.push_back(here / root / p);
+    tried.push_back(fs::path(root) / p);
   }
   tried.push_back(p);
   tried.push_back(here / p);

@@ -61,7 +61,7 @@ class Collector {
   std::string find(const std::string& entry) {
     const fs::path here = fs::path(data_.path).parent_path(), beside = fs::path(list_path_).parent_path();
     std::vector<fs::path> places;
-    if (!data_.root.empty()) places = {data_.root, here / data_.root};
+    if (!data_.root.empty()) places = {here / data_.root, data_.root};
     places.insert(places.end(), {fs::path(), here, beside});
     if (last_place_ < places.size() && fs::exists(places[last_place_] / entry))
       return (places[last_place_] / entry).string();

@@ -30,8 +30,9 @@ struct DataFile {
   int top = 1;
   bool saveweights = true, savelast = true;
 
-  // The first that exists of: the path under `root`, relative to the current folder (as Darknet), relative to
-  // this file's folder. Error: none does; says what was tried.
+  // The first that exists of: the path under `root` (which is relative to this file's folder or else the
+  // current one), relative to the current folder (as Darknet), relative to this file's folder. Error: none
+  // does; says what was tried.
   std::string resolve(const std::string& path, const std::string& key) const;
 };
 

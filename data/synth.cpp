@@ -144,9 +144,10 @@ void write_split(const Layout& layout, const SynthOptions& o, const char* split,
                list);
 }
 
+// With `root`, a file of the same name in the current folder cannot be meant by mistake.
 std::string data_file(const Layout& layout) {
   std::string text =
-      fmt::format("classes = {}\nnames = synth.names\nbackup = backup\n", synth_names().size());
+      fmt::format("classes = {}\nroot = .\nnames = synth.names\nbackup = backup\n", synth_names().size());
   if (layout.voc)
     return text +
            "format = voc\ntrain = ImageSets/Main/train.txt\nvalid = ImageSets/Main/valid.txt\n"
