@@ -87,6 +87,7 @@ class Plan {
   bool training() const { return options_.training; }
   bool needs_dx() const { return needs_dx_ && training(); }  // false where nothing before it is trained
   int inputs() const { return int(inputs_.size()); }
+  int line() const { return section_.line; }  // of the section in its file: tells layers of a network apart
   Shape input(int k = 0) const { return inputs_.at(k); }
 
   // What the user asked for must make sense; `why` completes "yolo.cfg:12: [maxpool] ...". With a key, the

@@ -6,18 +6,14 @@
 
 namespace osprey {
 
-extern const LayerType convolutional, batchnorm, activation, maxpool, route, shortcut, upsample, region, yolo;
-// Not there yet: connected, avgpool, reorg, reorg3d, dropout, softmax, cost, scale_channels, sam
+extern const LayerType convolutional, connected, batchnorm, activation, maxpool, avgpool, route, shortcut,
+    upsample, reorg, reorg3d, dropout, softmax, cost, scale_channels, sam, region, yolo;
 
 const std::vector<const LayerType*>& layer_types() {
   static const std::vector<const LayerType*> all = {
-      &convolutional,
-      // &connected,
-      &batchnorm, &activation, &maxpool,
-      // &avgpool,
-      &route, &shortcut, &upsample,
-      // &reorg, &reorg3d, &dropout, &softmax, &cost, &scale_channels, &sam,
-      &region, &yolo};
+      &convolutional, &connected, &batchnorm,      &activation, &maxpool, &avgpool,
+      &route,         &shortcut,  &upsample,       &reorg,      &reorg3d, &dropout,
+      &softmax,       &cost,      &scale_channels, &sam,        &region,  &yolo};
   return all;
 }
 

@@ -1,0 +1,139 @@
+// [connected]: every output sees every input, [N,H,W,C] -> [N,1,1,outputs].
+//
+//   z = x W^T        y = activation(batchnorm(z))   or   y = activation(z + biases)
+//
+// In memory a row of W lies as the input does (h, w, c); in Darknet's file as c, h, w, and before the arrays
+// of batch norm (FileOrder::flattened_input).
+
+#include <cblas.h>
+
+#include <cmath>
+
+#include "core/parallel.h"
+#include "cuda/batchnorm.h"
+#include "layers/channel_sums.h"
+#include "layers/layer.h"
+#include "layers/output_activation.h"
+
+namespace osprey {
+namespace cpu {
+namespace {
+
+// z = x W^T, plus the biases if there are any.
+void connected_forward(Stream&, View<const float> x, View<const float> weights, View<const float> biases,
+                       View<float> z) {
+  const int n = z.shape.n, outputs = z.shape.c, ins = x.size() / n;
+  if (biases)
+    for (int row = 0; row < n; ++row) std::copy(biases.begin(), biases.end(), &z[row * outputs]);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, outputs, ins, 1, x.data, ins, weights.data, ins,
+              biases ? 1 : 0, z.data, outputs);
+}
+
+// dW += dz^T x
+void connected_backward_weights(Stream&, View<const float> x, View<const float> dz, View<float> dweights) {
+  const int n = dz.shape.n, outputs = dz.shape.c, ins = x.size() / n;
+  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, outputs, ins, n, 1, dz.data, outputs, x.data, ins, 1,
+              dweights.data, ins);
+}
+
+// dx = dz W, or added to dx.
+void connected_backward_input(Stream&, View<const float> dz, View<const float> weights, View<float> dx,
+                              Write write) {
+  const int n = dz.shape.n, outputs = dz.shape.c, ins = dx.size() / n;
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, ins, outputs, 1, dz.data, outputs, weights.data,
+              ins, write == Write::add ? 1 : 0, dx.data, ins);
+}
+
+void connected_backward_biases(Stream&, View<const float> dz, View<float> dbiases) {
+  const int c = dz.shape.c;
+  channel_sums(
+      dz.shape.n, c,
+      [=](int row, int k) {
+        return Terms{dz[row * c + k], 0};
+      },
+      [=](int k, Terms sum) { dbiases[k] += float(sum.first); });
+}
+
+}  // namespace
+}  // namespace cpu
+
+class Connected final : public Layer {
+ public:
+  void keys(Keys& k) override {
+    k.integer("output", outputs_, 1).at_least(1).help("outputs");
+    activation_.keys(k, Activation::logistic);
+    k.flag("batch_normalize", batch_normalize_, false)
+        .help("normalise over the mini-batch, instead of a bias only");
+  }
+
+  void plan(Plan& p) override {
+    const Shape in = p.input(), out{in.n, 1, 1, outputs_}, channels{1, 1, 1, outputs_};
+    p.output(out);
+    const double ins = double(in.h) * in.w * in.c;
+    flops_ = 2 * ins * outputs_;
+    p.parameter(norm_.bias, norm_.bias_gradient, channels, {.name = "biases", .role = Role::offset});
+    p.parameter(
+        weights_, weight_gradients_, {outputs_, in.h, in.w, in.c},
+        {.name = "weights", .order = FileOrder::flattened_input, .uniform = float(std::sqrt(2 / ins))});
+    training_ = p.training();
+    if (batch_normalize_)
+      plan_batchnorm(p, out);
+    else
+      activation_.plan(p);
+    p.backward_reads_input();
+    p.obeys_writes();
+  }
+
+  void forward(Stream& s) override {
+    if (!batch_normalize_) {
+      on(s, cpu::connected_forward)(s, x(), weights_, norm_.bias, activation_.target(y));
+      activation_.forward(s, y);
+      return;
+    }
+    const View<float> z = z_ ? z_ : y.view<float>();
+    on(s, cpu::connected_forward)(s, x(), weights_, {}, z);
+    if (training_)
+      on(s, cpu::batchnorm_forward_training, cuda::batchnorm_forward_training)(s, z, y, norm_);
+    else
+      on(s, cpu::batchnorm_forward_inference, cuda::batchnorm_forward_inference)(s, z, y, norm_);
+  }
+
+  void backward(Stream& s) override {
+    const View<float> dz = dy;  // the gradient of z is written over that of y
+    if (batch_normalize_) {
+      on(s, cpu::batchnorm_backward, cuda::batchnorm_backward)(s, z_, dz, dz, norm_);
+    } else {
+      activation_.backward(s, y, dz);
+      on(s, cpu::connected_backward_biases)(s, dz, norm_.bias_gradient);
+    }
+    on(s, cpu::connected_backward_weights)(s, x(), dz, weight_gradients_);
+    if (dx()) on(s, cpu::connected_backward_input)(s, dz, weights_, dx(), writes());
+  }
+
+  LayerSummary summary() const override { return {outputs_, "", flops_}; }
+
+ private:
+  void plan_batchnorm(Plan& p, Shape out) {
+    const Shape channels{1, 1, 1, outputs_};
+    p.parameter(norm_.scale, norm_.scale_gradient, channels,
+                {.name = "scales", .role = Role::offset, .fill = 1, .batch_scale = true});
+    p.statistic(norm_.rolling_mean, channels, {.name = "rolling_mean", .batch_scale = true});
+    p.statistic(norm_.rolling_variance, channels, {.name = "rolling_variance", .batch_scale = true});
+    norm_.epsilon = p.options().batchnorm_epsilon;
+    norm_.activation = activation_.kind;
+    p.keep(z_, out);
+    p.keep(norm_.mean, channels);
+    p.keep(norm_.inverse_deviation, channels);
+  }
+
+  int outputs_ = 1;
+  bool batch_normalize_ = false, training_ = false;
+  OutputActivation activation_;
+  double flops_ = 0;
+  BatchNorm norm_;  // without batch norm only its bias and bias_gradient are used
+  View<float> weights_, weight_gradients_, z_;
+};
+
+extern const LayerType connected = {"connected", "conn", "every output sees every input", make<Connected>};
+
+}  // namespace osprey

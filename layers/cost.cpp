@@ -1,0 +1,99 @@
+// [cost]: the difference of the network's targets and the layer before, which passes through unchanged.
+//
+//   d = target - x      sse: loss d^2      L1: |d|      smooth: d^2 where |d| < 1, else 2|d| - 1
+//
+// masked is sse without the values whose target is -1234. The gradient of x is -scale times d, sign(d), and d
+// where |d| < 1 else sign(d): Darknet's, which drops the factor 2 of squares.
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/parallel.h"
+#include "cuda/activation.h"
+#include "layers/layer.h"
+
+namespace osprey {
+
+enum class CostType { sse, masked, smooth, l1 };
+
+namespace cpu {
+namespace {
+
+constexpr float kMasked = -1234;  // Darknet's SECRET_NUM
+
+struct ValueCost {
+  float loss, step;  // what one value costs, and which way and how far it should go
+};
+
+ValueCost cost_of(CostType type, float x, float target) {
+  const float d = target - x, size = std::fabs(d), sign = d > 0 ? 1.0f : -1.0f;
+  switch (type) {
+    case CostType::sse:
+      return {d * d, d};
+    case CostType::masked:
+      return target == kMasked ? ValueCost{0, 0} : ValueCost{d * d, d};
+    case CostType::smooth:
+      return size < 1 ? ValueCost{d * d, d} : ValueCost{2 * size - 1, sign};
+    case CostType::l1:
+      return {size, sign};
+  }
+  return {};
+}
+
+double cost_forward(Stream&, View<const float> x, View<const float> targets, CostType type) {
+  double loss = 0;
+  for (int i = 0; i < x.size(); ++i) loss += cost_of(type, x[i], targets[i]).loss;
+  return loss;
+}
+
+// dx += -scale step + dy, where dy may be empty, or dx itself.
+void cost_backward(Stream&, View<const float> x, View<const float> targets, View<const float> dy,
+                   View<float> dx, CostType type, float scale) {
+  const bool add = dy && dy.data != dx.data;
+  for (int i = 0; i < x.size(); ++i)
+    dx[i] += (add ? dy[i] : 0) - scale * cost_of(type, x[i], targets[i]).step;
+}
+
+}  // namespace
+}  // namespace cpu
+
+class Cost final : public Layer {
+ public:
+  void keys(Keys& k) override {
+    k.choice("type", type_, CostType::sse, kTypes).help("how differences are counted");
+    k.real("scale", scale_, 1).help("factor of the gradient");
+    k.real("ratio", ratio_, 0).help("the part of the gradients that is kept: not supported yet");
+  }
+
+  void plan(Plan& p) override {
+    p.require(ratio_ == 0, "ratio", "ratio is not supported yet: expected 0");
+    p.output(p.input());
+    p.alias();
+    p.backward_reads_input();
+    if (p.training()) p.targets(targets_, p.input());
+  }
+
+  void forward(Stream& s) override {
+    if (y.data != x().data)
+      on(s, cpu::activation_forward, cuda::activation_forward)(s, x(), y, Activation::linear);
+    if (targets_) loss_ = on(s, cpu::cost_forward)(s, x(), targets_, type_);
+  }
+  void backward(Stream& s) override {
+    if (dx()) on(s, cpu::cost_backward)(s, x(), targets_, dy, dx(), type_, scale_);
+  }
+
+  bool has_loss() const override { return true; }
+  LossReport loss() const override { return {.loss = loss_}; }
+
+ private:
+  static constexpr const char* kTypes[] = {"sse", "masked", "smooth", "L1"};
+
+  CostType type_ = CostType::sse;
+  float scale_ = 1, ratio_ = 0;
+  View<float> targets_;
+  double loss_ = 0;
+};
+
+extern const LayerType cost = {"cost", nullptr, "the difference from the network's targets", make<Cost>};
+
+}  // namespace osprey

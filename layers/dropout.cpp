@@ -1,0 +1,100 @@
+// [dropout]: in training, each value becomes 0 with `probability`, and is divided by (1 - probability)
+// otherwise, so that its mean stays (Srivastava et al., "Dropout", 2014). In inference nothing changes.
+//
+// The mask is not kept: it is a function of the seed, the pass, the layer and the position, drawn again in
+// backward.
+
+#include "core/parallel.h"
+#include "core/random.h"
+#include "cuda/activation.h"
+#include "layers/layer.h"
+
+namespace osprey {
+
+struct Dropout {
+  float probability;
+  uint64_t layer;  // tells the layers of a network apart
+};
+
+namespace cpu {
+namespace {
+
+// visit(i, factor) with factor 0 or 1 / (1 - probability). One block of random bits serves four values.
+template <class Visit>
+void for_each_factor(int size, const Step& step, const Dropout& dropout, Visit&& visit) {
+  const float scale = 1 / (1 - dropout.probability);
+  parallel_for((size + 3) / 4, 4096, [=, &step](int64_t first, int64_t last) {
+    for (int64_t block = first; block < last; ++block) {
+      Random random(step.seed, Purpose::dropout, uint64_t(step.pass), dropout.layer << 32 | uint64_t(block));
+      for (int i = int(block * 4); i < size && i < int(block * 4 + 4); ++i)
+        visit(i, random.chance(dropout.probability) ? 0.0f : scale);
+    }
+  });
+}
+
+void dropout_forward(Stream&, View<const float> x, View<float> y, const Step* step, Dropout dropout) {
+  for_each_factor(y.size(), *step, dropout, [=](int i, float factor) { y[i] = factor * x[i]; });
+}
+
+// Adds to dx, or overwrites it if it is dy itself.
+void dropout_backward(Stream&, View<const float> dy, View<float> dx, const Step* step, Dropout dropout) {
+  const bool in_place = dx.data == dy.data;
+  for_each_factor(dy.size(), *step, dropout,
+                  [=](int i, float factor) { dx[i] = (in_place ? 0 : dx[i]) + factor * dy[i]; });
+}
+
+}  // namespace
+}  // namespace cpu
+
+class DropoutLayer final : public Layer {
+ public:
+  void keys(Keys& k) override {
+    k.real("probability", dropout_.probability, 0.2f).between(0, 1).help("of a value to become 0");
+    k.flag("dropblock", dropblock_, false).help("drop blocks of pixels: not supported yet");
+    k.real("dropblock_size_rel", relative_size_, 0)
+        .help("side of a block, of the image's: not supported yet");
+    k.integer("dropblock_size_abs", size_, 0).help("side of a block in pixels: not supported yet");
+  }
+
+  void plan(Plan& p) override {
+    p.require(dropout_.probability < 1, "probability",
+              "probability must be less than 1: nothing would be left");
+    p.require(!dropblock_, "dropblock", "dropblock is not supported yet: expected 0");
+    p.require(relative_size_ == 0, "dropblock_size_rel",
+              "dropblock_size_rel belongs to dropblock, not supported yet");
+    p.require(size_ == 0, "dropblock_size_abs", "dropblock_size_abs belongs to dropblock, not supported yet");
+    p.output(p.input());
+    training_ = p.training();
+    dropout_.layer = uint64_t(p.line());
+    if (training_) {
+      p.step(step_);
+      p.in_place();
+    } else {
+      p.alias();
+    }
+  }
+
+  void forward(Stream& s) override {
+    if (training_)
+      on(s, cpu::dropout_forward)(s, x(), y, step_, dropout_);
+    else if (y.data != x().data)
+      on(s, cpu::activation_forward, cuda::activation_forward)(s, x(), y, Activation::linear);
+  }
+  void backward(Stream& s) override {
+    if (dx()) on(s, cpu::dropout_backward)(s, dy, dx(), step_, dropout_);
+  }
+
+  LayerSummary summary() const override { return {0, fmt::format("p = {:.2f}", dropout_.probability), 0}; }
+
+ private:
+  Dropout dropout_{0.2f, 0};
+  bool dropblock_ = false, training_ = false;
+  float relative_size_ = 0;
+  int size_ = 0;
+  const Step* step_ = nullptr;
+};
+
+extern const LayerType dropout = {"dropout", nullptr, "drops values at random, in training",
+                                  make<DropoutLayer>};
+
+}  // namespace osprey
