@@ -252,8 +252,10 @@ class Collector {
       report.difficult += label.difficult;
       report.crowds += label.crowd;
       if (sample.width == 0) continue;
+      // Boxes of whole pixels come back a rounding below their size; the margin keeps 8 px from counting as
+      // less.
       const float side =
-          std::sqrt(area(scaled(corners(label.box), float(sample.width), float(sample.height))));
+          std::sqrt(area(scaled(corners(label.box), float(sample.width), float(sample.height)))) + 1e-3f;
       const float bounds[] = {8, 16, 32, 96};
       ++report.boxes_by_size[size_t(std::upper_bound(bounds, bounds + 4, side) - bounds)];
     }
