@@ -1,0 +1,97 @@
+#include "tests/layers/harness.h"
+
+namespace osprey {
+namespace {
+
+// A value's number in Darknet's order c, h, w; written at its place in ours.
+Values numbered(Shape s) {
+  Values v(s.elements());
+  for (int n = 0; n < s.n; ++n)
+    for (int h = 0; h < s.h; ++h)
+      for (int w = 0; w < s.w; ++w)
+        for (int c = 0; c < s.c; ++c) v[s.index(n, h, w, c)] = float(((n * s.c + c) * s.h + h) * s.w + w);
+  return v;
+}
+
+// Darknet's loop, as DARKNET.md states it, on values in its own order.
+Values darknet(const Values& x, Shape frame, int images, int s, bool reverse) {
+  Values y(x.size());
+  const int w = frame.w, h = frame.h, channels = frame.c / (s * s);
+  for (int n = 0; n < images; ++n)
+    for (int k = 0; k < frame.c; ++k)
+      for (int j = 0; j < h; ++j)
+        for (int i = 0; i < w; ++i) {
+          const int image = n * w * h * frame.c, near = image + i + w * (j + h * k);
+          const int far = image + (i * s + k / channels % s) +
+                          w * s * ((j * s + k / channels / s) + h * s * (k % channels));
+          (reverse ? y[far] : y[near]) = reverse ? x[near] : x[far];
+        }
+  return y;
+}
+
+Values in_our_order(const Values& chw, Shape s) {
+  Values v(s.elements());
+  for (int n = 0; n < s.n; ++n)
+    for (int h = 0; h < s.h; ++h)
+      for (int w = 0; w < s.w; ++w)
+        for (int c = 0; c < s.c; ++c) v[s.index(n, h, w, c)] = chw[((n * s.c + c) * s.h + h) * s.w + w];
+  return v;
+}
+
+void expect_darknets_order(const std::string& section, int stride, bool reverse, Shape in,
+                           bool frame_of_output) {
+  SCOPED_TRACE(section + in.text());
+  SingleLayer layer(fmt::format("[{}]\nstride={}\nreverse={}", section, stride, int(reverse)), {in});
+  const Shape out = layer.output();
+  Values chw(in.elements());
+  for (size_t i = 0; i < chw.size(); ++i) chw[i] = float(i);
+  const Values want = darknet(chw, frame_of_output ? out : in, in.n, stride, reverse);
+  expect_equal(layer.forward(numbered(in)), in_our_order(want, out));
+  // A permutation's transpose is its inverse.
+  expect_equal(layer.gradient(in_our_order(want, out)), numbered(in));
+}
+
+TEST(reorg, has_darknets_order) {
+  expect_darknets_order("reorg", 2, false, {2, 4, 6, 8}, false);
+  expect_darknets_order("reorg", 3, false, {1, 6, 3, 9}, false);
+  expect_darknets_order("reorg", 2, true, {2, 2, 3, 8}, false);
+  expect_darknets_order("reorg3d", 2, false, {2, 4, 6, 3}, true);
+  expect_darknets_order("reorg3d", 3, false, {1, 6, 3, 2}, true);
+  expect_darknets_order("reorg3d", 2, true, {2, 2, 3, 16}, true);
+}
+
+TEST(reorg, is_not_a_space_to_depth) {
+  SingleLayer quirk("[reorg]\nstride=2", {{1, 2, 4, 4}}), plain("[reorg3d]\nstride=2", {{1, 2, 4, 4}});
+  const Values x = numbered({1, 2, 4, 4});
+  EXPECT_NE(quirk.forward(x), plain.forward(x));
+}
+
+TEST(reorg3d, puts_a_block_of_pixels_side_by_side) {
+  SingleLayer layer("[reorg3d]\nstride=2", {{1, 2, 2, 2}});
+  expect_equal(layer.forward({1, 2, 3, 4, 5, 6, 7, 8}), {1, 2, 3, 4, 5, 6, 7, 8});
+  SingleLayer wide("[reorg3d]\nstride=2", {{1, 2, 4, 1}});
+  expect_equal(wide.forward({1, 2, 3, 4, 5, 6, 7, 8}), {1, 2, 5, 6, 3, 4, 7, 8});
+}
+
+TEST(reorg, reverse_undoes_a_space_to_depth) {
+  SingleLayer down("[reorg3d]\nstride=2", {{2, 4, 6, 3}}),
+      up("[reorg]\nstride=2\nreverse=1", {{2, 2, 3, 12}});
+  const Values x = random_values({2, 4, 6, 3});
+  expect_equal(up.forward(down.forward(x)), x);
+}
+
+TEST(reorg, gradient_is_the_slope) {
+  expect_gradient("[reorg]\nstride=2", {2, 4, 2, 4});
+  expect_gradient("[reorg3d]\nstride=2", {2, 4, 2, 3});
+}
+
+TEST(reorg, explains_what_is_wrong) {
+  expect_error("[reorg]\nstride=3", "test.cfg:2: [reorg] the 4 channels of the input must be a multiple");
+  expect_error("[reorg]\nstride=2", "an input of 1x7x8x4 cannot be cut into blocks of 2x2", {{1, 7, 8, 4}});
+  expect_error("[reorg]\nflatten=1", "flatten is not supported yet");
+  expect_error("[reorg3d]\nstride=2\nreverse=1", "must be a multiple of stride to the power of 4");
+  expect_error("[reorg3d]\nstride=0", "test.cfg:2: [reorg3d] stride must be between 1 and 1024, not 0");
+}
+
+}  // namespace
+}  // namespace osprey
