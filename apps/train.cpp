@@ -50,6 +50,8 @@ void add_train(CLI::App& app) {
   command->add_flag("--strict", o->strict,
                     "a broken image or label is an error, instead of being told and skipped");
   command->add_flag("--lenient", o->lenient, "unknown keys of the .cfg are warnings, not errors");
+  // For comparing with AlexeyAB's CPU build, a fault of which this repeats. Not shown in the help.
+  command->add_flag("--uncleared-gradients", o->uncleared_gradients)->group("");
   command->callback([o] { run_training(*o); });
 }
 

@@ -106,9 +106,10 @@ class Planner {
       for (size_t k = 0; k < layer.inputs.size(); ++k) {
         const int i = layer.inputs[k];
         if (i < 0 || !layers_[i].differentiable || plan_.gradients[i] >= 0) continue;
+        const bool lasting = layers_[i].lasting_gradient;
         plan_.gradients[i] = add(fmt::format("gradient of {}", i), bytes_of(layers_[i].output),
-                                 backward_step(j), backward_step(i));
-        plan_.first_writer[j][k] = true;
+                                 lasting ? 0 : backward_step(j), lasting ? end() : backward_step(i));
+        plan_.first_writer[j][k] = !lasting;
       }
     }
   }

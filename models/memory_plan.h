@@ -23,6 +23,7 @@ struct LayerMemory {
   std::vector<int> backward_reads;  // inputs (by position) that backward reads again
   bool backward_reads_output = false;
   int in_place = -1, alias = -1;  // input whose memory the output may take, or equals
+  bool lasting_gradient = false;  // never cleared: see NetworkOptions::uncleared_gradients
   std::vector<size_t> kept;       // bytes alive from forward to backward
   size_t scratch = 0;             // bytes of one call
 };

@@ -127,6 +127,8 @@ std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
   const Shape input{batch, height, width, net_.channels};
   options_.build.network_input = input;
   mark_trained();
+  BuildOptions build = options_.build;
+  build.network_input = input;
   std::vector<Plan> plans;
   plans.reserve(nodes_.size());
   for (Node& node : nodes_) {
@@ -136,7 +138,7 @@ std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
       shapes.push_back(from < 0 ? input : nodes_[from].output);
       needs_dx |= from >= 0 && nodes_[from].trains;
     }
-    plans.emplace_back(node.section, shapes, options_.build, needs_dx);
+    plans.emplace_back(node.section, shapes, build, needs_dx);
     Plan& plan = plans.back();
     if (node.absorbed_by >= 0)
       plan.output(shapes[0]), plan.alias();
@@ -182,6 +184,8 @@ void Network::plan(int batch, int width, int height) {
     m.backward_reads = plan.backward_reads_;
     m.backward_reads_output = plan.backward_reads_output_;
     m.in_place = plan.in_place_;
+    const std::string type = nodes_[i].type->name;
+    m.lasting_gradient = options_.uncleared_gradients && (type == "route" || type == "upsample");
     m.alias = plan.alias_;
     for (const Plan::Want& want : plan.wants_) {
       const size_t bytes = size_t(want.shape.elements()) * bytes_of(want.type);
@@ -193,7 +197,15 @@ void Network::plan(int batch, int width, int height) {
   memory_ = plan_memory(memory, input, training(), options_.keep_all);
   memory_.parameters = parameters_.size() * sizeof(float) * (training() ? 3 : 1);
   arena_.reserve(memory_.bytes);
+#ifdef OSPREY_CHECK_BOUNDS
+  std::memset(arena_.data(), 0xFF, memory_.bytes);  // NaN: what is read before it is written shows
+#endif
   input_ = Tensor(arena_.data() + memory_.buffers[memory_.input].offset, input);
+  for (size_t i = 0; i < nodes_.size(); ++i)
+    if (memory[i].lasting_gradient && memory_.gradients[i] >= 0) {
+      const MemoryPlan::Buffer& b = memory_.buffers[memory_.gradients[i]];
+      std::memset(arena_.data() + b.offset, 0, b.life.bytes);
+    }
   bind(plans);
 }
 

@@ -18,6 +18,9 @@ namespace osprey {
 struct NetworkOptions {
   BuildOptions build;
   bool lenient = false;   // unknown keys are warnings
+  // AlexeyAB's CPU build never clears the gradients that reach a [route] or an [upsample]: they pile up from one
+  // mini-batch to the next. His GPU builds clear them, and so do we; this is for comparing with the former.
+  bool uncleared_gradients = false;
   bool keep_all = false;  // every layer's output stays readable after forward (for dumps)
 };
 

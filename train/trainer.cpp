@@ -64,6 +64,7 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   NetworkOptions build;
   build.lenient = options_.lenient;
   build.build.reference_convolution = options_.reference_convolution;
+  build.uncleared_gradients = options_.uncleared_gradients;
   network_ = std::make_unique<Network>(sections_, build);
   build.build.training = false;
   evaluation_ = std::make_unique<Network>(sections_, build);

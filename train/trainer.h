@@ -26,6 +26,7 @@ struct TrainOptions {
   int64_t save_every = 100;
   int loader_threads = 2;
   bool strict = false, lenient = false, map = true, reference_convolution = false;
+  bool uncleared_gradients = false;  // see NetworkOptions
 };
 
 struct TrainResult {
