@@ -43,23 +43,23 @@ inline constexpr const char* kActivationNames[] = {
     "ramp",   "leaky",    "revleaky", "tanh", "plse",      "stair",     "hardtan",     "lhtan",
     "gelu",   "gelu_erf", "swish",    "mish", "hard_mish", "hardswish", "hardsigmoid", "softplus"};
 
-HOST_DEVICE inline float logistic(float x) { return 1.0f / (1.0f + exponential(-x)); }
+HOST_DEVICE ALWAYS_INLINE float logistic(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
 // ln(1 + e^x) without overflow; beyond 20 it is x to the last bit.
-HOST_DEVICE inline float softplus(float x) { return x > 20.0f ? x : log1pf(exponential(x)); }
+HOST_DEVICE ALWAYS_INLINE float softplus(float x) { return x > 20.0f ? x : log1pf(exponential(x)); }
 
 // mish(x) = x tanh(softplus(x)) = x n/(n + 2) with n = e^2x + 2e^x: one exponential instead of three calls.
 // Misra, "Mish: A Self Regularized Non-Monotonic Activation Function", 2019.
-HOST_DEVICE inline float mish(float x) {
+HOST_DEVICE ALWAYS_INLINE float mish(float x) {
   const float e = exponential(x < 20.0f ? x : 20.0f), n = e * (e + 2.0f);
   return x * (n / (n + 2.0f));
 }
-HOST_DEVICE inline float mish_slope(float x) {
+HOST_DEVICE ALWAYS_INLINE float mish_slope(float x) {
   const float e = exponential(x < 20.0f ? x : 20.0f), n = e * (e + 2.0f), t = n / (n + 2.0f);
   return t + x * (1.0f - t * t) * (e / (1.0f + e));
 }
 
-HOST_DEVICE inline float activate(Activation a, float x) {
+HOST_DEVICE ALWAYS_INLINE float activate(Activation a, float x) {
   switch (a) {
     case Activation::linear:
       return x;
@@ -114,7 +114,7 @@ HOST_DEVICE inline float activate(Activation a, float x) {
   return x;
 }
 
-HOST_DEVICE inline float slope(Activation a, float x) {
+HOST_DEVICE ALWAYS_INLINE float slope(Activation a, float x) {
   switch (a) {
     case Activation::linear:
       return 1;

@@ -6,3 +6,11 @@
 #else
 #define HOST_DEVICE
 #endif
+
+// For formulas in loops that must vectorise, which a call, once the compiler finds a formula too long to
+// inline in one place more, prevents.
+#ifdef __CUDACC__
+#define ALWAYS_INLINE __forceinline__
+#else
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#endif

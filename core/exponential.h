@@ -15,7 +15,7 @@
 
 namespace osprey {
 
-HOST_DEVICE inline float exponential(float x) {
+HOST_DEVICE ALWAYS_INLINE float exponential(float x) {
 #ifdef __CUDA_ARCH__
   return expf(fminf(fmaxf(x, -87.3f), 88.0f));
 #else

@@ -38,7 +38,7 @@ struct ChannelBlock {
       bias[k] = b.bias[c];
     }
   }
-  float normal(int k, float x) const { return (x - mean[k]) * inverse_deviation[k]; }
+  ALWAYS_INLINE float normal(int k, float x) const { return (x - mean[k]) * inverse_deviation[k]; }
 };
 
 void normalise(View<const float> x, View<float> y, const BatchNorm& b, bool rolling) {
@@ -60,7 +60,7 @@ void normalise(View<const float> x, View<float> y, const BatchNorm& b, bool roll
 
 // The gradient before the activation, at a value whose normalised form is `normal`.
 template <class Act>
-float before_activation(Act act, const ChannelBlock& block, int k, float normal, float dy) {
+ALWAYS_INLINE float before_activation(Act act, const ChannelBlock& block, int k, float normal, float dy) {
   return dy * slope(act, normal * block.scale[k] + block.bias[k]);
 }
 
@@ -108,6 +108,24 @@ void backward_block(Act act, View<const float> x, View<const float> dy, View<flo
   });
 }
 
+// dy becomes dz: for slopes that cost more than another pass over memory.
+void pass_activation(View<const float> x, View<float> dy, const BatchNorm& b) {
+  const int c = x.shape.c;
+  for (int start = 0; start < c; start += ChannelBlock::kMost) {
+    const ChannelBlock block(b, start, b.frozen);
+    parallel_for(x.shape.rows(), 1 + kGrain / block.count, [&, x, dy](int64_t first, int64_t last) {
+      with_activation(b.activation, [&, x, dy](auto act) {
+        for (int row = int(first); row < int(last); ++row) {
+          const int i = row * c + start;
+          VECTOR_LOOP
+          for (int k = 0; k < block.count; ++k)
+            dy[i + k] = before_activation(act, block, k, block.normal(k, x[i + k]), dy[i + k]);
+        }
+      });
+    });
+  }
+}
+
 }  // namespace
 
 void batchnorm_forward_training(Stream&, View<const float> x, View<float> y, BatchNorm b) {
@@ -135,12 +153,14 @@ void batchnorm_forward_inference(Stream&, View<const float> x, View<float> y, Ba
 }
 
 void batchnorm_backward(Stream&, View<const float> x, View<float> dy, View<float> dx, BatchNorm b) {
-  with_activation(b.activation, [&](auto act) {
-    for (int start = 0; start < x.shape.c; start += ChannelBlock::kMost) {
-      const ChannelBlock block(b, start, b.frozen);
-      backward_block(act, x, dy, dx, block, b);
-    }
-  });
+  const auto blocks = [&](auto act) {
+    for (int start = 0; start < x.shape.c; start += ChannelBlock::kMost)
+      backward_block(act, x, dy, dx, ChannelBlock(b, start, b.frozen), b);
+  };
+  if (b.activation == Activation::leaky) return blocks(FixedActivation<Activation::leaky>{});
+  if (b.activation == Activation::relu) return blocks(FixedActivation<Activation::relu>{});
+  if (b.activation != Activation::linear) pass_activation(x, dy, b);
+  blocks(FixedActivation<Activation::linear>{});
 }
 
 }  // namespace cpu
