@@ -1,42 +1,108 @@
-// osprey eval: how good detections are, by the measures of COCO, VOC and Darknet.
+// osprey eval: how good a network, or recorded detections, are, by the measures of COCO, VOC and Darknet.
 #include <memory>
 
 #include "apps/commands.h"
 #include "apps/eval_recorded.h"
+#include "apps/load.h"
+#include "core/log.h"
+#include "train/detector.h"
+#include "train/progress.h"
 
 namespace osprey {
+namespace {
 
-void add_eval(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("eval", "Measure detections against the truth");
-  auto options = std::make_shared<RecordedOptions>();
-  command->add_option("--truth", options->truth, "Ground truth, COCO's JSON")->required();
-  command->add_option("--detections", options->detections, "Detections, COCO's results JSON")->required();
+struct Arguments {
+  LoadOptions load;
+  std::string data, split = "valid";
+  DetectionOptions detection = map_options(Fit::stretch);
+  bool letterbox = false, stretch = false, strict = false;
+  RecordedOptions metric;
+};
+
+void evaluate_network(Arguments a) {
+  if (a.letterbox && a.stretch) fail("--letterbox and --stretch exclude each other");
+  const Dataset dataset =
+      load_dataset(read_data_file(a.data), a.split == "train" ? Split::train : Split::valid, a.strict);
+  const auto network = load_network(a.load);
+  const std::vector<Head*> heads = network->heads();
+  if (!heads.empty() && heads.back()->classes() != int(dataset.names.size()))
+    fail("{} has classes={}, but {} names {} classes", a.load.cfg, heads.back()->classes(), a.data,
+         dataset.names.size());
+  a.detection.fit = a.letterbox ? Fit::letterbox : a.stretch ? Fit::stretch : fit_of(network->net());
+  Progress progress("eval", int64_t(dataset.samples.size()));
+  const Evaluated found =
+      detect_all(*network, dataset, a.detection, [&](int done) { progress.update(done, "images"); });
+  progress.finish();
+  if (found.broken_images)
+    warn("{} images could not be read; their objects count as missed", found.broken_images);
+  print_evaluation(found.truths, found.detections, dataset.names, a.metric);
+}
+
+void add_metric_options(CLI::App* command, RecordedOptions& o) {
   command
       ->add_option(
-          "--metric", options->metric,
+          "--metric", o.metric,
           "coco: COCO's twelve numbers; voc07, voc: PASCAL VOC 2007, 2010; map: as Darknet's detector map")
       ->check(CLI::IsMember({"coco", "voc07", "voc", "map"}))
       ->capture_default_str();
-  CLI::Option* points = command
-                            ->add_option("--points", options->points,
-                                         "map: 0 the area under the curve, 11 or 101 the mean over recalls")
-                            ->check(CLI::IsMember({0, 11, 101}))
-                            ->capture_default_str();
-  CLI::Option* iou =
-      command->add_option("--iou_thresh", options->iou_threshold, "IoU of a match (voc07, voc, map)")
-          ->check(CLI::Range(0.0, 1.0))
-          ->capture_default_str();
-  CLI::Option* thresh =
-      command->add_option("--thresh", options->confidence, "map: score for precision and recall")
-          ->check(CLI::Range(0.0, 1.0))
-          ->capture_default_str();
-  command->add_flag("--json", options->json, "One JSON object instead of tables");
-  command->callback([=] {
-    const bool map = options->metric == "map";
-    if (*points && !map) fail("--points: only with --metric map");
-    if (*thresh && !map) fail("--thresh: only with --metric map");
-    if (*iou && options->metric == "coco") fail("--iou_thresh: COCO's metric has its own ten thresholds");
-    evaluate_recorded(*options);
+  command
+      ->add_option("--points", o.points, "map: 0 the area under the curve, 11 or 101 the mean over recalls")
+      ->check(CLI::IsMember({0, 11, 101}))
+      ->capture_default_str();
+  command->add_option("--iou_thresh", o.iou_threshold, "IoU of a match (voc07, voc, map)")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command->add_option("--thresh", o.confidence, "map: score for precision and recall")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command->add_flag("--json", o.json, "one JSON object instead of tables");
+}
+
+void check_metric_options(const CLI::App& command, const RecordedOptions& o) {
+  const bool map = o.metric == "map";
+  if (command.count("--points") && !map) fail("--points: only with --metric map");
+  if (command.count("--thresh") && !map) fail("--thresh: only with --metric map");
+  if (command.count("--iou_thresh") && o.metric == "coco")
+    fail("--iou_thresh: COCO's metric has its own ten thresholds");
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app) {
+  auto a = std::make_shared<Arguments>();
+  CLI::App* command =
+      app.add_subcommand("eval", "Measure a network, or recorded detections, against the truth");
+  command->add_option("cfg", a->load.cfg, "the .cfg file");
+  command->add_option("data", a->data, "the .data file");
+  command->add_option("weights", a->load.weights, "the .weights file");
+  command->add_option("--split", a->split, "which list of the .data file")
+      ->check(CLI::IsMember({"valid", "train"}))
+      ->capture_default_str();
+  command
+      ->add_option("--nms", a->detection.nms_threshold, "IoU above which the surer of two boxes stays alone")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command->add_flag("--letterbox", a->letterbox,
+                    "keep the aspect ratio (default: as letter_box in [net] says)");
+  command->add_flag("--stretch", a->stretch, "stretch images to the network's size");
+  command->add_option("--batch", a->load.batch, "images that run together")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_flag("--strict", a->strict, "a broken label or image list is an error");
+  command->add_flag("--lenient", a->load.lenient, "unknown keys of the .cfg are warnings, not errors");
+  command->add_option("--truth", a->metric.truth, "instead of a network: ground truth, COCO's JSON");
+  command->add_option("--detections", a->metric.detections,
+                      "instead of a network: detections, COCO's results JSON");
+  add_metric_options(command, a->metric);
+  command->callback([a, command] {
+    check_metric_options(*command, a->metric);
+    const bool recorded = !a->metric.truth.empty() || !a->metric.detections.empty();
+    if (recorded && (a->metric.truth.empty() || a->metric.detections.empty()))
+      fail("--truth and --detections belong together");
+    if (recorded && !a->load.cfg.empty()) fail("either CFG DATA WEIGHTS, or --truth and --detections");
+    if (recorded) return evaluate_recorded(a->metric);
+    if (a->load.weights.empty()) fail("expected CFG DATA WEIGHTS, or --truth T.json --detections D.json");
+    evaluate_network(*a);
   });
 }
 

@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <optional>
 #include <sstream>
 
+#include "core/file.h"
 #include "core/log.h"
 
 namespace osprey {
@@ -114,12 +113,7 @@ std::vector<Section> parse_cfg(const std::string& text, const std::string& file)
 }
 
 std::vector<Section> read_cfg(const std::string& path) {
-  if (std::filesystem::is_directory(path)) fail("{}: this is a folder, expected a .cfg file", path);
-  std::ifstream in(path, std::ios::binary);
-  if (!in) fail("{}: cannot be opened, expected a .cfg file", path);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return parse_cfg(text.str(), path);
+  return parse_cfg(read_file(path, "a .cfg file"), path);
 }
 
 std::string did_you_mean(const std::string& typed, const std::vector<std::string>& known) {

@@ -14,7 +14,7 @@
 
 namespace osprey {
 
-std::string read_file(const std::string& path, const char* what) {
+std::string read_file(const std::string& path, const std::string& what) {
   if (std::filesystem::is_directory(path)) fail("{}: this is a folder, expected {}", path, what);
   std::ifstream in(path, std::ios::binary);
   if (!in) fail("{}: cannot be opened: {} (expected {})", path, std::strerror(errno), what);
@@ -74,7 +74,7 @@ void AtomicFile::commit() {
   }
 }
 
-void write_file(const std::string& path, const std::string& bytes) {
+void write_file(const std::string& path, std::string_view bytes) {
   AtomicFile file(path);
   file.write(bytes.data(), bytes.size());
   file.commit();

@@ -3,11 +3,12 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 
 namespace osprey {
 
 // `what` completes the message: "x.weights: cannot be opened: no such file (expected weights)".
-std::string read_file(const std::string& path, const char* what);
+std::string read_file(const std::string& path, const std::string& what);
 
 // Writes to a temporary name beside the file, syncs, and renames. When anything fails (no space left, no
 // permission) an Error says what, and the old file is as it was.
@@ -28,6 +29,6 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
-void write_file(const std::string& path, const std::string& bytes);
+void write_file(const std::string& path, std::string_view bytes);
 
 }  // namespace osprey

@@ -10,12 +10,12 @@ namespace {
 
 // The crop of an image as a window, and where the network input shows it.
 struct Placement {
-  Window window;
+  ImageWindow window;
   Letterbox place;
 };
 
 Placement placement(const Image& image, const Crop& crop, const AugmentOptions& options) {
-  const Window window = {crop.left, crop.top, image.width - crop.left - crop.right,
+  const ImageWindow window = {crop.left, crop.top, image.width - crop.left - crop.right,
                          image.height - crop.top - crop.bottom};
   // The margins follow from the image, not from the crop, so that jitter still changes the aspect ratio.
   return {window, fitted(options.letter_box ? Fit::letterbox : Fit::stretch, image.width, image.height,

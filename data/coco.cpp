@@ -7,6 +7,7 @@
 
 #include "core/cfg.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "data/labels.h"
 #include "data/text_file.h"

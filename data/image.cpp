@@ -15,7 +15,7 @@ struct Taps {
 };
 
 // The taps of every value of an output row. The last pixel is a copy of the window's last: share 0 of itself.
-Taps column_taps(const Image& image, Window window, bool mirror, int width) {
+Taps column_taps(const Image& image, ImageWindow window, bool mirror, int width) {
   const int channels = image.channels;
   Taps taps;
   taps.first.resize(size_t(width) * channels);
@@ -58,7 +58,7 @@ Image::Image(int width, int height, int channels, float value)
       channels(channels),
       pixels(size_t(width) * size_t(height) * size_t(channels), value) {}
 
-void resize_window(const Image& image, Window window, bool mirror, float* out, int width, int height,
+void resize_window(const Image& image, ImageWindow window, bool mirror, float* out, int width, int height,
                    size_t stride) {
   if (image.pixels.empty() || window.width < 1 || window.height < 1)
     fail("an image of {}x{} cannot be resized", window.width, window.height);

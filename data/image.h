@@ -40,7 +40,7 @@ bool is_image_name(const std::string& path);
 void save_image(const std::string& path, const Image& image);
 
 // A rectangle of an image in whole pixels; it may hang over the edge.
-struct Window {
+struct ImageWindow {
   int left = 0, top = 0, width = 0, height = 0;
 };
 
@@ -52,7 +52,7 @@ Image resize(const Image& image, int width, int height);
 // The same for a window, whose pixels outside the image repeat the edge: writes `height` rows of `width`
 // pixels to `out`, rows `stride` floats apart; `mirror` swaps left and right. Equal bits to cutting, then
 // resize().
-void resize_window(const Image& image, Window window, bool mirror, float* out, int width, int height,
+void resize_window(const Image& image, ImageWindow window, bool mirror, float* out, int width, int height,
                    size_t stride);
 
 enum class Fit { stretch, letterbox };

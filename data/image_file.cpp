@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "data/image.h"
 #include "data/text_file.h"
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "data/text_file.h"
 
 namespace osprey {

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "core/parallel.h"
 #include "data/synth_shapes.h"
 #include "data/text_file.h"

@@ -1,16 +1,12 @@
 #include "data/text_file.h"
 
-#include <unistd.h>
 
-#include <atomic>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
-#include <filesystem>
 
 #include "core/error.h"
+#include "core/file.h"
 
 namespace osprey {
 namespace {
@@ -25,19 +21,6 @@ bool parse_whole(std::string_view word, Number& value) {
 }
 
 }  // namespace
-
-std::string read_file(const std::string& path, const std::string& what) {
-  if (std::filesystem::is_directory(path)) fail("{}: cannot read {}: it is a folder", path, what);
-  FILE* file = std::fopen(path.c_str(), "rb");
-  if (!file) fail("{}: cannot read {}: {}", path, what, std::strerror(errno));
-  std::string content;
-  char block[1 << 16];
-  while (const size_t got = std::fread(block, 1, sizeof block, file)) content.append(block, got);
-  const bool broken = std::ferror(file);
-  std::fclose(file);
-  if (broken) fail("{}: cannot read {}: the disk reports an error", path, what);
-  return content;
-}
 
 std::vector<std::string> read_lines(const std::string& path, const std::string& what) {
   const std::string content = read_file(path, what);
@@ -73,20 +56,6 @@ std::vector<std::string_view> words(std::string_view line) {
 bool parse_number(std::string_view word, int& value) { return parse_whole(word, value); }
 bool parse_number(std::string_view word, float& value) {
   return parse_whole(word, value) && std::isfinite(value);
-}
-
-void write_file(const std::string& path, std::string_view content) {
-  static std::atomic<unsigned> count{0};
-  const std::string temporary = fmt::format("{}.{}.{}.part", path, getpid(), count++);
-  FILE* file = std::fopen(temporary.c_str(), "wb");
-  if (!file) fail("{}: cannot write: {}", path, std::strerror(errno));
-  const bool written = std::fwrite(content.data(), 1, content.size(), file) == content.size();
-  const bool closed = std::fclose(file) == 0;
-  if (!written || !closed || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    const std::string reason = std::strerror(errno);
-    std::remove(temporary.c_str());
-    fail("{}: cannot write: {}", path, reason);
-  }
 }
 
 }  // namespace osprey

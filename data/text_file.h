@@ -7,9 +7,6 @@
 
 namespace osprey {
 
-// The whole file. Error: "<path>: cannot read <what>: <reason>".
-std::string read_file(const std::string& path, const std::string& what);
-
 // Its lines without line ends (LF or CRLF), trailing blanks and a byte order mark. A last line without a line
 // end counts; an empty one behind the last line end does not.
 std::vector<std::string> read_lines(const std::string& path, const std::string& what);
@@ -20,9 +17,5 @@ std::vector<std::string_view> words(std::string_view line);  // split at blanks
 // Whole-word numbers; false where `word` is anything else, or not finite.
 bool parse_number(std::string_view word, int& value);
 bool parse_number(std::string_view word, float& value);
-
-// Writes a file under a temporary name and renames it, so that it is there whole or not at all. Error: why
-// not.
-void write_file(const std::string& path, std::string_view content);
 
 }  // namespace osprey

@@ -6,6 +6,7 @@
 
 #include "core/cfg.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "data/labels.h"
 #include "data/text_file.h"
 

@@ -43,7 +43,7 @@ TEST(DataFile, Messages) {
       {"names = a\nclass_names = b", "not in both"}};
   for (const auto& [text, what] : bad)
     expect_in(what, error_of([&] { read_data_file(folder.write("a.data", text)); }));
-  expect_in("gone.data: cannot read the data file: No such file",
+  expect_in("gone.data: cannot be opened: No such file",
             error_of([&] { read_data_file(folder / "gone.data"); }));
 }
 

@@ -125,7 +125,7 @@ TEST(Image, ResizesFromAndToSinglePixels) {
 
 TEST(Image, WindowEqualsCuttingAndResizing) {
   const Image image = pattern(11, 9, 3);
-  const Window window = {-3, 2, 12, 10};  // hangs over on the left and below
+  const ImageWindow window = {-3, 2, 12, 10};  // hangs over on the left and below
   Image cut(window.width, window.height, 3);
   for (int y = 0; y < cut.height; ++y)
     for (int x = 0; x < cut.width; ++x)
@@ -269,7 +269,7 @@ TEST(ImageFile, Messages) {
   expect_in("text.jpg: not a readable image", error_of([&] { load_image(text); }));
   expect_in("folder", error_of([&] { load_image(folder / ""); }));
   expect_in("written as .png", error_of([&] { save_image(folder / "a.gif", Image(1, 1, 3)); }));
-  expect_in("cannot write", error_of([&] { save_image(folder / "no/such/a.png", Image(1, 1, 3)); }));
+  expect_in("cannot be written", error_of([&] { save_image(folder / "no/such/a.png", Image(1, 1, 3)); }));
 }
 
 }  // namespace
