@@ -70,7 +70,7 @@ HOST_DEVICE ALWAYS_INLINE float activate(Activation a, float x) {
     case Activation::relu:
       return x > 0 ? x : 0.0f;
     case Activation::relu6:
-      return fminf(fmaxf(x, 0.0f), 6.0f);
+      return x > 0 ? (x < 6 ? x : 6.0f) : 0.0f;  // fminf would be a call
     case Activation::elu:
       return x >= 0 ? x : expm1f(x);
     case Activation::selu:
