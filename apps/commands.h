@@ -13,5 +13,6 @@ void add_summary(CLI::App& app);
 void add_keys(CLI::App& app);
 void add_forward(CLI::App& app);
 void add_synth(CLI::App& app);
+void add_bench(CLI::App& app);
 
 }  // namespace osprey

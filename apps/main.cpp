@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   add_keys(app);
   add_forward(app);
   add_synth(app);
+  add_bench(app);
   int threads = 0;
   app.add_option("--threads", threads, "CPU threads (default: all cores)")->check(CLI::PositiveNumber);
   app.parse_complete_callback([&] {

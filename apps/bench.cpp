@@ -1,0 +1,208 @@
+// osprey bench: how long the network takes, by itself: no image files, no boxes drawn.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "apps/commands.h"
+#include "apps/load.h"
+#include "core/error.h"
+#include "core/parallel.h"
+#include "core/random.h"
+#include "models/weights.h"
+#include "train/iteration.h"
+
+namespace osprey {
+namespace {
+
+struct Arguments {
+  LoadOptions load;
+  int iterations = 20, warmup = 3;
+  bool training = false, layers = false;
+};
+
+// Wall clock in milliseconds.
+template <class Body>
+double milliseconds(Body&& body) {
+  const auto start = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t n = values.size();
+  return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+// The most memory that this process has held so far.
+double peak_mib() {
+  std::ifstream status("/proc/self/status");
+  std::string line;
+  while (std::getline(status, line))
+    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) / 1024;
+  return 0;
+}
+
+// Random numbers, never zeros: neither caches nor arithmetic may get off lightly.
+std::vector<float> random_values(size_t count) {
+  std::vector<float> values(count);
+  Random random(1, Purpose::test);
+  for (float& v : values) v = random.uniform();
+  return values;
+}
+
+// Darknet's initial variance of 0 would blow every activation up to infinity.
+void set_variances_to_one(Parameters& parameters) {
+  for (const ParameterSpan& span : parameters.spans()) {
+    const View<float> value = parameters.value(span);
+    if (span.info.name == std::string("rolling_variance")) std::fill(value.begin(), value.end(), 1.0f);
+  }
+}
+
+void print_json(const Arguments& a, const std::vector<double>& times) {
+  const double per_image = median(times) / a.load.batch;
+  const nlohmann::ordered_json json = {{"mode", a.training ? "training" : "inference"},
+                                       {"batch", a.load.batch},
+                                       {"threads", threads()},
+                                       {"milliseconds", times},
+                                       {"milliseconds_per_image", per_image},
+                                       {"images_per_second", 1000 / per_image},
+                                       {"peak_mib", peak_mib()}};
+  fmt::print("{}\n", json.dump());
+}
+
+// Layers one by one, in the order of Network::forward. Their sum is a little more than a whole forward: the
+// clock is read between them.
+void print_layers(Network& network, const Arguments& a, const std::vector<float>& images) {
+  std::vector<std::vector<double>> times(network.nodes().size());
+  Stream stream;
+  for (int i = 0; i < a.warmup + a.iterations; ++i) {
+    std::copy(images.begin(), images.end(), network.input().view<float>().begin());
+    for (size_t k = 0; k < times.size(); ++k) {
+      if (network.nodes()[k].absorbed_by >= 0) continue;
+      const double t = milliseconds([&] { network.nodes()[k].layer->forward(stream); });
+      if (i >= a.warmup) times[k].push_back(t);
+    }
+  }
+  std::vector<double> medians;
+  double total = 0;
+  for (const std::vector<double>& t : times) {
+    medians.push_back(t.empty() ? 0 : median(t));
+    total += medians.back();
+  }
+  fmt::print("{:>5} {:<15} {:<8} {:<16} {:>9} {:>9} {:>7}\n", "layer", "type", "window", "output", "ms",
+             "GFLOP/s", "share");
+  for (size_t k = 0; k < medians.size(); ++k) {
+    const Node& node = network.nodes()[k];
+    const LayerSummary s = node.layer->summary();
+    const double rate = medians[k] > 0 ? s.flops * a.load.batch / medians[k] / 1e6 : 0;
+    fmt::print("{:5} {:<15} {:<8} {:4} x{:4} x{:4} {:9.3f} {:9.1f} {:6.1f}%\n", k, node.type->name, s.window,
+               node.output.w, node.output.h, node.output.c, medians[k], rate, 100 * medians[k] / total);
+  }
+}
+
+void measure_inference(const Arguments& a) {
+  const auto network = load_network(a.load);
+  if (a.load.weights.empty()) {
+    set_variances_to_one(network->parameters());
+    network->prepare();
+  }
+  const std::vector<float> images = random_values(size_t(network->input().shape.elements()));
+  std::vector<double> times;
+  for (int i = 0; i < a.warmup + a.iterations; ++i) {
+    // Every time anew: later layers may be planned over the input's memory.
+    std::copy(images.begin(), images.end(), network->input().view<float>().begin());
+    const double t = milliseconds([&] { network->forward(); });
+    if (i >= a.warmup) times.push_back(t);
+  }
+  print_json(a, times);
+  if (a.layers) print_layers(*network, a, images);
+}
+
+// One mini-batch is one batch, so that an iteration is one forward, backward and update.
+std::vector<Section> sections_with_batch(const LoadOptions& load) {
+  std::vector<Section> sections = read_cfg(load.cfg);
+  Section& net = sections[0];
+  std::erase_if(net.entries, [](const Entry& e) { return e.key == "batch" || e.key == "subdivisions"; });
+  net.entries.push_back({"batch", std::to_string(load.batch), net.line});
+  net.entries.push_back({"subdivisions", "1", net.line});
+  return sections;
+}
+
+// Eight boxes of several sizes in every image.
+void fill_truths(const Network& network, int classes) {
+  const Truths& truths = network.truths();
+  const int boxes = std::min(8, network.truth_capacity());
+  Random random(2, Purpose::test);
+  for (int n = 0; n < network.input().shape.n; ++n) {
+    truths.counts.data[n] = boxes;
+    float* box = truths.boxes.data + size_t(n) * size_t(network.truth_capacity()) * 5;
+    for (int t = 0; t < boxes; ++t, box += 5) {
+      box[0] = random.uniform(0.2f, 0.8f);
+      box[1] = random.uniform(0.2f, 0.8f);
+      box[2] = random.uniform(0.03f, 0.4f);
+      box[3] = random.uniform(0.03f, 0.4f);
+      box[4] = float(random.below(classes));
+    }
+  }
+}
+
+void measure_training(const Arguments& a) {
+  NetworkOptions options;
+  options.lenient = a.load.lenient;
+  Network network(sections_with_batch(a.load), options);
+  const std::vector<Head*> heads = network.heads();
+  if (heads.empty()) fail("{}: no layer that detects ([yolo], [region]): nothing to train for", a.load.cfg);
+  network.plan(a.load.batch, network.net().width, network.net().height);
+  network.parameters().initialise(0);
+  set_variances_to_one(network.parameters());
+  if (!a.load.weights.empty()) load_weights(a.load.weights, network, Coverage::whole);
+
+  const std::vector<float> images = random_values(size_t(network.input().shape.elements()));
+  const std::vector<std::string> names = {"the random images of bench"};
+  const FillMiniBatch fill = [&](Network& n) -> const std::vector<std::string>& {
+    std::copy(images.begin(), images.end(), n.input().view<float>().begin());
+    fill_truths(n, heads.back()->classes());
+    return names;
+  };
+  std::vector<double> times;
+  for (int i = 0; i < a.warmup + a.iterations; ++i) {
+    const double t = milliseconds([&] { run_iteration(network, i + 1, 0, fill); });
+    if (i >= a.warmup) times.push_back(t);
+  }
+  print_json(a, times);
+}
+
+void run_bench(const Arguments& a) {
+  if (a.training && a.layers) fail("--layers measures inference: leave --training out");
+  a.training ? measure_training(a) : measure_inference(a);
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app) {
+  auto a = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("bench", "Measure the time of inference or of a training iteration");
+  command->add_option("cfg", a->load.cfg, "the .cfg file")->required();
+  command->add_option("weights", a->load.weights, "the .weights file (default: random parameters)");
+  command->add_option("--batch", a->load.batch, "images that run together")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--iterations", a->iterations, "how often the time is taken")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--warmup", a->warmup, "iterations before, whose time does not count")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_flag("--training", a->training,
+                    "forward, loss, backward and update with random images and boxes");
+  command->add_flag("--layers", a->layers, "also a table of what each layer takes");
+  command->add_flag("--lenient", a->load.lenient, "unknown keys of the .cfg are warnings, not errors");
+  command->callback([a] { run_bench(*a); });
+}
+
+}  // namespace osprey
