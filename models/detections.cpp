@@ -35,11 +35,13 @@ std::vector<Detection> detections(const std::vector<Head*>& heads, int image, fl
                                   int image_height) {
   if (heads.empty()) fail("the network has no head that detects: expected a [yolo] or [region] section");
   Candidates found = candidates(heads, image, threshold);
+  // Before suppression, as in Darknet: the distances that its greedy kinds measure are those in the image,
+  // which a letterbox stretches differently along the two axes.
+  for (CentreBox& box : found.boxes) box = in_image(box, placement);
   if (nms_threshold > 0) nms(found, nms_threshold, heads.back()->nms_kind(), heads.back()->beta_nms());
   std::vector<Detection> result;
   for (int i = 0; i < found.count(); ++i) {
-    const Box box =
-        scaled(corners(in_image(found.boxes[i], placement)), float(image_width), float(image_height));
+    const Box box = scaled(corners(found.boxes[i]), float(image_width), float(image_height));
     if (!finite(box)) continue;
     for (int c = 0; c < found.classes; ++c)
       if (found.of(i)[c] > 0) result.push_back({c, found.of(i)[c], box});

@@ -22,7 +22,8 @@ void training_keys(Keys& k, NetSection& net) {
       .help("iterations in which the rate rises as (i / burn_in)^power");
   k.choice("policy", net.policy, Policy::constant, kPolicyNames).help("how the rate falls after burn-in");
   k.real("power", net.power, 4).help("exponent of burn-in, of policy=poly and of policy=random");
-  k.integers("steps", net.steps).at_least(0).help("policy=steps: the iterations at which the rate is scaled");
+  k.integers("steps", net.steps)
+      .help("policy=steps: the iterations at which the rate is scaled; -1 is from the start");
   k.reals("scales", net.scales).help("policy=steps: the factors, one for each of `steps`");
   k.integer("step", net.step, 1)
       .at_least(1)
@@ -60,8 +61,8 @@ void augmentation_keys(Keys& k, NetSection& net) {
 void net_keys(Keys& k, NetSection& net) {
   k.integer("batch", net.batch, 1).at_least(1).help("images per weight update");
   k.integer("subdivisions", net.subdivisions, 1).at_least(1).help("mini-batches per weight update");
-  k.integer("width", net.width, 0).between(1, 65536).required().help("of the input, in pixels");
-  k.integer("height", net.height, 0).between(1, 65536).required().help("of the input, in pixels");
+  k.integer("width", net.width, 0).required().between(1, 65536).help("of the input, in pixels");
+  k.integer("height", net.height, 0).required().between(1, 65536).help("of the input, in pixels");
   k.integer("channels", net.channels, 3).between(1, 65536).help("of the input: 3 is RGB, 1 is grey");
   training_keys(k, net);
   augmentation_keys(k, net);

@@ -34,7 +34,6 @@ Network::Network(std::vector<Section> sections, NetworkOptions options) : option
     for (const std::string& reference : node.layer->sources())
       node.inputs.push_back(resolve(int(nodes_.size()) - 1, reference));
   }
-  if (!training() && !options_.keep_all) absorb_sums();
 }
 
 void common_keys(Keys& keys, Node& node) {
@@ -87,8 +86,9 @@ std::vector<Head*> Network::heads() const {
 }
 
 // An addition whose first summand is made by a convolution for it alone is done by that convolution, and the
-// [shortcut] becomes another name for its output.
-void Network::absorb_sums() {
+// [shortcut] becomes another name for its output. True if there was any.
+bool Network::absorb_sums() {
+  bool any = false;
   std::vector<int> readers(nodes_.size(), 0);
   for (const Node& node : nodes_)
     for (int i : node.inputs)
@@ -104,7 +104,9 @@ void Network::absorb_sums() {
     convolution.inputs.push_back(other);
     sum.inputs = {producer};
     sum.absorbed_by = producer;
+    any = true;
   }
+  return any;
 }
 
 // trains: a loss can be reached from it; whether something learns there is found while planning.
@@ -170,7 +172,11 @@ void Network::add_parameters(const std::vector<Plan>& plans) {
 }
 
 void Network::plan(int batch, int width, int height) {
+  const bool first_time = nodes_.back().output.elements() == 0;
   std::vector<Plan> plans = plan_layers(batch, width, height);
+  // Only now is it known which sums are of equal shapes.
+  if (first_time && !training() && !options_.keep_all && absorb_sums())
+    plans = plan_layers(batch, width, height);
   add_parameters(plans);
 
   std::vector<LayerMemory> memory(nodes_.size());

@@ -84,7 +84,7 @@ class Network {
 
  private:
   int resolve(int layer, const std::string& reference) const;
-  void absorb_sums();
+  bool absorb_sums();
   void mark_trained();
   std::vector<Plan> plan_layers(int batch, int width, int height);
   void bind(std::vector<Plan>& plans);
