@@ -279,7 +279,8 @@ Keys& Keys::help(const char* text) {
 }
 
 Keys& Keys::ignored(const char* key, const char* why) {
-  if (Entry* e = begin(key, "any", ""))
+  const Entry* e = begin(key, "any", "");
+  if (e && e->value != "0")  // asked for nothing, nothing is missing
     warn("{}:{}: [{}] `{}` is ignored: {}", section_->file, e->line, section_->name, key, why);
   documentation_.back().help = std::string("accepted and ignored: ") + why;
   return *this;
