@@ -1,0 +1,74 @@
+// [net]: what its keys mean, what they default to, and what is refused.
+#include "models/net_section.h"
+
+#include "tests/data/temporary.h"
+
+namespace osprey {
+namespace {
+
+NetSection read(const std::string& keys, bool lenient = false) {
+  std::vector<Section> sections = parse_cfg("[net]\nwidth=64\nheight=32\n" + keys, "t.cfg");
+  return read_net_section(sections[0], lenient);
+}
+
+TEST(NetSection, DefaultsAreDarknets) {
+  const NetSection net = read("");
+  EXPECT_EQ(net.batch, 1);
+  EXPECT_EQ(net.subdivisions, 1);
+  EXPECT_EQ(net.channels, 3);
+  EXPECT_FLOAT_EQ(net.learning_rate, 0.001f);
+  EXPECT_FLOAT_EQ(net.momentum, 0.9f);
+  EXPECT_FLOAT_EQ(net.decay, 0.0001f);
+  EXPECT_EQ(net.policy, Policy::constant);
+  EXPECT_FLOAT_EQ(net.power, 4);
+  EXPECT_FLOAT_EQ(net.saturation, 1);
+  EXPECT_TRUE(net.flip);
+  EXPECT_FALSE(net.letter_box);
+  EXPECT_EQ(net.resize_step, 32);
+  EXPECT_TRUE(net.training_unsupported.empty());
+}
+
+TEST(NetSection, BatchIsThatOfAnUpdateAndSubdivisionsItsParts) {
+  const NetSection net = read("batch=64\nsubdivisions=16\n");
+  EXPECT_EQ(net.batch, 64);
+  EXPECT_EQ(net.mini_batch(), 4);
+}
+
+TEST(NetSection, SgdrCyclesAreTheWholeTrainingIfNotSaid) {
+  EXPECT_EQ(read("max_batches=500\npolicy=sgdr\n").sgdr_cycle, 500);
+  EXPECT_EQ(read("max_batches=500\npolicy=sgdr\nsgdr_cycle=20\n").sgdr_cycle, 20);
+}
+
+// YOLOv2's files have steps=-1,100,...: scaled from the start.
+TEST(NetSection, StepsMayLieBeforeTheStart) {
+  EXPECT_EQ(read("policy=steps\nsteps=-1,100\nscales=.1,10\n").steps, (std::vector<int>{-1, 100}));
+}
+
+TEST(NetSection, WhatTrainingCannotHonourIsCollectedForIt) {
+  EXPECT_EQ(read("adam=1\nmixup=0\ntime_steps=1\nema_alpha=0.9\n").training_unsupported,
+            (std::vector<std::string>{"adam", "ema_alpha"}));
+}
+
+TEST(NetSection, WhatMakesNoSenseIsRefusedAtItsLine) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"batch=0\n", "t.cfg:4: [net] batch must be at least 1, not 0"},
+      {"batch=two\n", "t.cfg:4: [net] batch must be a whole number, not `two`"},
+      {"batch=4\nsubdivisions=3\n", "t.cfg:5: [net] subdivisions=3 must divide batch=4"},
+      {"batch=4\nsubdivisions=8\n", "t.cfg:5: [net] subdivisions=8 must divide batch=4"},
+      {"learning_rate=-1\n", "t.cfg:4: [net] learning_rate must be at least 0, not -1"},
+      {"learning_rate=nan\n", "t.cfg:4: [net] learning_rate must be a number, not `nan`"},
+      {"momentum=1.5\n", "t.cfg:4: [net] momentum must be between 0 and 1, not 1.5"},
+      {"policy=stepz\n", "t.cfg:4: [net] policy must be one of constant, step, steps"},
+      {"policy=steps\n", "t.cfg:4: [net] policy=steps needs the keys `steps` and `scales`"},
+      {"policy=steps\nsteps=10,20\nscales=.1\n", "t.cfg:6: [net] 2 steps need as many scales, not 1"},
+      {"hue=2\n", "t.cfg:4: [net] hue must be between 0 and 1, not 2"},
+      {"saturation=0\n", "t.cfg:4: [net] saturation must be more than 0, not 0"},
+      {"lerning_rate=1\n", "t.cfg:4: [net] unknown key `lerning_rate`, did you mean `learning_rate`?"},
+      {"channels=0\n", "t.cfg:4: [net] channels must be between 1 and 65536, not 0"},
+      {"max_batches=99999999999999999999\n", "t.cfg:4: [net] max_batches must be a whole number"},
+  };
+  for (const auto& [keys, message] : cases) expect_in(message, error_of([&] { read(keys); }));
+}
+
+}  // namespace
+}  // namespace osprey

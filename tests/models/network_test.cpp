@@ -1,0 +1,284 @@
+// From cfg text to a network: references, messages, re-planning, and what must not change the result.
+#include "models/network.h"
+
+#include <cmath>
+
+#include "tests/data/temporary.h"
+#include "tests/models/networks.h"
+
+namespace osprey {
+namespace {
+
+const std::string kNet = "[net]\nwidth=16\nheight=16\nchannels=3\n";
+const std::string kConv = "[convolutional]\nfilters=4\nsize=3\npad=1\nactivation=leaky\n";
+
+std::string error(const std::string& cfg, NetworkOptions options = {}) {
+  return error_of([&] {
+    Network network = network_of(cfg, options);
+    network.plan(1, network.net().width, network.net().height);
+  });
+}
+
+TEST(Network, ReferencesAreRelativeAbsoluteOrNames) {
+  Network network = network_of(kNet + kConv + "name=first\n" + kConv + kConv +
+                               "[route]\nlayers=-3\n[route]\nlayers=1, first, -2\n[shortcut]\nfrom=2\n"
+                               "[convolutional]\nfrom=first\nfilters=2\nsize=1\n");
+  EXPECT_EQ(network.nodes()[0].inputs, (std::vector<int>{kInput}));
+  EXPECT_EQ(network.nodes()[2].inputs, (std::vector<int>{1}));
+  EXPECT_EQ(network.nodes()[3].inputs, (std::vector<int>{0}));
+  EXPECT_EQ(network.nodes()[4].inputs, (std::vector<int>{1, 0, 2}));
+  EXPECT_EQ(network.nodes()[5].inputs, (std::vector<int>{4, 2}));
+  EXPECT_EQ(network.nodes()[6].inputs, (std::vector<int>{0}));
+  EXPECT_EQ(network.where(4), "layer 4 [route], t.cfg:" + std::to_string(network.nodes()[4].section.line));
+}
+
+TEST(Network, MessagesNameFileLineAndWhatWasExpected) {
+  EXPECT_EQ(
+      error(kNet + kConv + "[route]\nlayers=5\n"),
+      "t.cfg:11: [route] `5` refers to layer 5, but this is layer 1: only layers 0 to 0 stand before it");
+  expect_in("t.cfg:11: [route] `-7` refers to layer -6", error(kNet + kConv + "[route]\nlayers=-7\n"));
+  expect_in("t.cfg:12: [route] no layer before this one is named `frist`, did you mean `first`?",
+            error(kNet + kConv + "name=first\n[route]\nlayers=frist\n"));
+  expect_in("t.cfg:5: unknown section, did you mean `convolutional`?", [](std::string m) {
+    return m.erase(m.find("["), m.find("] ") + 2 - m.find("["));
+  }(error(kNet + "[convolutionel]\nfilters=4\n")));
+  expect_in("t.cfg:6: [convolutional] unknown key `filtres`, did you mean `filters`?",
+            error(kNet + "[convolutional]\nfiltres=4\n"));
+  expect_in("t.cfg:1: [maxpool] the first section must be [net]", error("[maxpool]\nsize=2\n"));
+  expect_in("t.cfg:1: [net] no layer follows", error(kNet));
+  expect_in("t.cfg:1: [net] width must be given", error("[net]\nheight=3\n[maxpool]\n"));
+  expect_in("t.cfg:3: [net] height must be between 1 and 65536, not 0",
+            error("[net]\nwidth=16\nheight=0\n[maxpool]\n"));
+  expect_in("t.cfg:3: [net] subdivisions=3 must divide batch=4",
+            error("[net]\nbatch=4\nsubdivisions=3\nwidth=8\nheight=8\n[maxpool]\n"));
+  expect_in("not supported yet", error(kNet + "[local]\nfilters=2\n"));
+}
+
+TEST(Network, ShapesThatDoNotFitAreErrorsOfTheirSection) {
+  // A window larger than what it slides over, a sum and a join of unlike sizes, and a head of the wrong
+  // width.
+  expect_in("t.cfg:7: [convolutional] a window of 40 pixels",
+            error(kNet + "[convolutional]\nfilters=2\nsize=40\n"));
+  expect_in("t.cfg:14: [route]",
+            error(kNet + kConv + "[maxpool]\nsize=2\nstride=2\n[route]\nlayers=-1,-2\n"));
+  expect_in("[yolo]", error(kNet + kConv + "[yolo]\nmask=0\nanchors=3,3\nnum=1\nclasses=2\n"));
+  // Numbers that overflow an index are refused, not wrapped.
+  const std::string huge = error("[net]\nwidth=65536\nheight=65536\n[convolutional]\nfilters=4\nsize=1\n");
+  EXPECT_FALSE(huge.empty());
+}
+
+TEST(Network, OfEqualKeysTheFirstCountsAsInDarknet) {
+  Network network = network_of(kNet + "[convolutional]\nfilters=4\nsize=1\nfilters=9\n");
+  network.plan(1, 16, 16);
+  EXPECT_EQ(network.nodes()[0].output, (Shape{1, 16, 16, 4}));
+}
+
+TEST(Network, LenientTakesUnknownKeysForWarnings) {
+  NetworkOptions options;
+  options.lenient = true;
+  Network network = network_of(kNet + kConv + "colour=blue\n", options);
+  EXPECT_EQ(network.nodes().size(), 1u);
+}
+
+// A small detector with all that shares memory: a residual block, pooling, two branches, joins, two heads.
+const std::string kDetector =
+    "[net]\nbatch=2\nwidth=32\nheight=32\nchannels=3\n"
+    "[convolutional]\nbatch_normalize=1\nfilters=8\nsize=3\npad=1\nstride=2\nactivation=mish\n"
+    "[convolutional]\nbatch_normalize=1\nfilters=8\nsize=3\npad=1\nactivation=leaky\n"
+    "[convolutional]\nfilters=8\nsize=1\nactivation=linear\n"
+    "[shortcut]\nfrom=-3\nactivation=leaky\n"
+    "[maxpool]\nsize=2\nstride=2\n"
+    "[convolutional]\nbatch_normalize=1\nfilters=12\nsize=3\npad=1\ngroups=2\nactivation=swish\n"
+    "[maxpool]\nsize=3\nstride=1\n"
+    "[route]\nlayers=-1,-2\n"
+    "[convolutional]\nbatch_normalize=1\nfilters=24\ngroups=24\nsize=3\npad=1\nstride=2\nactivation=relu\n"
+    "[convolutional]\nfilters=21\nsize=1\nactivation=linear\n"
+    "[yolo]\nmask=3,4,5\nanchors=4,4, 6,8, 9,7, 12,12, 16,20, 24,24\nnum=6\nclasses=2\n"
+    "[route]\nlayers=8\n"
+    "[upsample]\nstride=2\n"
+    "[route]\nlayers=-1,4\n"
+    "[convolutional]\nfilters=21\nsize=1\nactivation=linear\n"
+    "[yolo]\nmask=0,1,2\nanchors=4,4, 6,8, 9,7, 12,12, 16,20, 24,24\nnum=6\nclasses=2\n";
+
+struct Pass {
+  std::vector<float> y, gradients;
+};
+
+Pass training_pass(Network& network, uint64_t seed) {
+  network.parameters().zero_gradients();
+  put_truths(network, 3, 2);
+  Pass pass{run(network, seed), {}};
+  network.backward();
+  for (const ParameterSpan& span : network.parameters().spans())
+    if (span.info.role != Role::statistic)
+      for (float g : network.parameters().gradient(span)) pass.gradients.push_back(g);
+  return pass;
+}
+
+TEST(Network, PlannedForAnotherSizeAndBackItGivesTheSameBits) {
+  PlannedNetwork network(kDetector, 2, 64, 64);
+  network.plan(2, 32, 32);
+  const Pass before = training_pass(network, 1);
+  randomise(network.parameters(), 7);  // a pass moves the rolling values
+  network.plan(1, 64, 32);
+  training_pass(network, 2);
+  network.plan(2, 32, 32);
+  randomise(network.parameters(), 7);
+  const Pass after = training_pass(network, 1);
+  EXPECT_EQ(before.y, after.y);
+  EXPECT_EQ(before.gradients, after.gradients);
+  EXPECT_GT(*std::max_element(before.gradients.begin(), before.gradients.end()), 0);
+}
+
+TEST(Network, GradientsAddUpOverPasses) {
+  PlannedNetwork network(kDetector, 2, 32, 32);
+  const Pass once = training_pass(network, 1);
+  randomise(network.parameters(), 7);
+  network.parameters().zero_gradients();
+  run(network, 1);
+  network.backward();
+  run(network, 1);
+  network.backward();
+  size_t i = 0;
+  for (const ParameterSpan& span : network.parameters().spans())
+    if (span.info.role != Role::statistic)
+      for (float g : network.parameters().gradient(span)) {
+        const float want = 2 * once.gradients[i++];
+        ASSERT_NEAR(g, want, 1e-4f * std::max(1.0f, std::fabs(want))) << span.name;
+      }
+}
+
+// In a network that never trains memory is shared, sums are done by convolutions and batch norm is folded: up
+// to rounding, nothing of it shows.
+TEST(Network, KeepingAllOutputsChangesNoResult) {
+  for (const bool training : {false, true}) {
+    NetworkOptions options = training ? NetworkOptions() : inference();
+    PlannedNetwork shared(kDetector, 2, 32, 32, options);
+    options.keep_all = true;
+    PlannedNetwork kept(kDetector, 2, 32, 32, options);
+    for (const int head : {10, 15}) {
+      const std::vector<float> a = run(shared, 3, head), b = run(kept, 3, head);
+      ASSERT_EQ(a.size(), b.size());
+      for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-5f * std::max(1.0f, std::fabs(b[i])));
+    }
+    EXPECT_LT(shared.memory().bytes, kept.memory().bytes);
+  }
+}
+
+TEST(Network, AConvolutionDoesTheSumThatFollowsIt) {
+  PlannedNetwork absorbed(kDetector, 1, 32, 32, inference());
+  EXPECT_EQ(absorbed.nodes()[3].absorbed_by, 2);
+  NetworkOptions plain = inference();
+  plain.keep_all = true;
+  PlannedNetwork separate(kDetector, 1, 32, 32, plain);
+  EXPECT_EQ(separate.nodes()[3].absorbed_by, -1);
+  // Somebody else reads what the convolution made: then the sum must stay.
+  Network read_twice =
+      network_of(kNet + kConv + kConv + "[shortcut]\nfrom=-2\n[route]\nlayers=1\n", inference());
+  EXPECT_EQ(read_twice.nodes()[2].absorbed_by, -1);
+  // The sum reads the network's convolution before last twice over.
+  Network of_itself = network_of(kNet + kConv + kConv + "[shortcut]\nfrom=-1\n", inference());
+  of_itself.plan(1, 16, 16);
+}
+
+// oneDNN picks other algorithms for each of these; all must be the readable form's result.
+TEST(Network, BothConvolutionsAgreeForwardAndInAllGradients) {
+  const std::string cfg =
+      "[net]\nbatch=2\nwidth=20\nheight=14\nchannels=3\n"
+      "[convolutional]\nbatch_normalize=1\nfilters=16\nsize=3\npad=1\nactivation=leaky\n"
+      "[convolutional]\nfilters=16\nsize=3\npad=1\nstride=2\ngroups=16\nactivation=relu6\n"  // depthwise
+      "[convolutional]\nbatch_normalize=1\nfilters=24\nsize=1\ngroups=4\nactivation=mish\n"
+      "[convolutional]\nfilters=24\nsize=2\nstride=1\npadding=1\nactivation=linear\n"  // even size
+      "[convolutional]\nfilters=16\nsize=3\npad=1\ndilation=2\nactivation=swish\n"
+      "[convolutional]\nfilters=8\nsize=5\nstride_x=2\nstride_y=1\npad=1\nactivation=logistic\n"
+      "[convolutional]\nfilters=21\nsize=1\nactivation=linear\n"
+      "[yolo]\nmask=0,1,2\nanchors=4,4, 6,8, 9,7\nnum=3\nclasses=2\n";
+  NetworkOptions reference;
+  reference.build.reference_convolution = true;
+  PlannedNetwork fast(cfg, 2, 20, 14), plain(cfg, 2, 20, 14, reference);
+  const Pass a = training_pass(fast, 5), b = training_pass(plain, 5);
+  ASSERT_EQ(a.y.size(), b.y.size());
+  for (size_t i = 0; i < a.y.size(); ++i) ASSERT_NEAR(a.y[i], b.y[i], 1e-4f) << i;
+  ASSERT_EQ(a.gradients.size(), b.gradients.size());
+  for (size_t i = 0; i < a.gradients.size(); ++i)
+    ASSERT_NEAR(a.gradients[i], b.gradients[i], 1e-4f * std::max(1.0f, std::fabs(b.gradients[i]))) << i;
+
+  reference.build.training = false;
+  PlannedNetwork fast_only(cfg, 2, 20, 14, inference()), plain_only(cfg, 2, 20, 14, reference);
+  const std::vector<float> c = run(fast_only, 5), d = run(plain_only, 5);
+  for (size_t i = 0; i < c.size(); ++i) ASSERT_NEAR(c[i], d[i], 1e-4f) << i;
+}
+
+// Layers that only detection needs are not planned for training, and frozen ones get no gradient.
+TEST(Network, NothingBeforeStopbackwardIsTrained) {
+  std::string cfg = kDetector;
+  cfg.replace(cfg.find("[maxpool]\nsize=2"), 9, "[maxpool]\nstopbackward=1");
+  PlannedNetwork network(cfg, 2, 32, 32);
+  training_pass(network, 1);
+  for (const ParameterSpan& span : network.parameters().spans()) {
+    EXPECT_EQ(span.rate, span.layer <= 4 ? 0.0f : 1.0f) << span.name;
+    if (span.info.role == Role::statistic) continue;
+    const View<float> g = network.parameters().gradient(span);
+    const bool zero = std::all_of(g.begin(), g.end(), [](float v) { return v == 0; });
+    EXPECT_EQ(zero, span.layer <= 4) << span.name;
+  }
+}
+
+TEST(Network, TheFirstLayerThatIsNotFiniteIsNamed) {
+  PlannedNetwork network(kDetector, 1, 32, 32);
+  fill_randomly(network.input(), 1);
+  EXPECT_EQ(network.first_not_finite(), -1);
+  for (const ParameterSpan& span : network.parameters().spans())
+    if (span.name == "5.weights") network.parameters().value(span)[3] = NAN;
+  EXPECT_EQ(network.first_not_finite(), 5);
+}
+
+// The slope of the whole network at once: a head's delta is the negative gradient of its loss, so moving a
+// parameter by e must change the summed product of head input and a fixed delta by e times its gradient.
+TEST(Network, GradientsReachTheFirstWeightsThroughEveryLayer) {
+  const std::string cfg =
+      "[net]\nbatch=2\nwidth=12\nheight=12\nchannels=2\n"
+      "[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\npad=1\nactivation=mish\n"
+      "[convolutional]\nfilters=4\nsize=3\npad=1\nactivation=swish\n"
+      "[shortcut]\nfrom=-2\nactivation=linear\n"
+      "[convolutional]\nbatch_normalize=1\nfilters=6\nsize=2\nstride=2\nactivation=logistic\n"
+      "[upsample]\nstride=2\n"
+      "[route]\nlayers=-1,2\n"
+      "[avgpool]\n"
+      "[connected]\noutput=3\nactivation=tanh\n"
+      "[cost]\ntype=sse\n";
+  PlannedNetwork network(cfg, 2, 12, 12);
+  fill_randomly(network.targets(), 9);
+  auto loss = [&] {
+    run(network, 4);
+    double sum = 0;
+    for (const Node& node : network.nodes())
+      if (node.layer->has_loss()) sum += node.layer->loss().loss;
+    return sum;
+  };
+  network.parameters().zero_gradients();
+  loss();
+  network.backward();
+  std::vector<float> gradients(network.parameters().gradients(),
+                               network.parameters().gradients() + network.parameters().size());
+  for (const ParameterSpan& span : network.parameters().spans()) {
+    if (span.info.role == Role::statistic) continue;
+    SCOPED_TRACE(span.name);
+    const View<float> v = network.parameters().value(span);
+    for (int i = 0; i < v.size(); i += std::max(1, v.size() / 7)) {
+      const float before = v[i], step = 1e-2f;
+      v[i] = before + step;
+      const double above = loss();
+      v[i] = before - step;
+      const double below = loss();
+      v[i] = before;
+      // Caffe's rule, as for single layers: step 1e-2, 1e-3 of the larger of 1 and the gradient. The loss is
+      // (t - y)^2 and Darknet's delta its half: t - y.
+      const double slope = (above - below) / (2 * step) / 2, got = gradients[span.offset + size_t(i)];
+      EXPECT_NEAR(got, slope, 1e-3 * std::max(1.0, std::fabs(slope))) << i;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace osprey

@@ -1,0 +1,80 @@
+// Well-known topologies with random weights: every layer and every output against other engines.
+#include <nlohmann/json.hpp>
+
+#include "core/npy.h"
+#include "tests/data/temporary.h"
+#include "tests/models/recorded.h"
+
+namespace osprey {
+namespace {
+
+std::string network_folder(const std::string& name) { return shared("networks/" + name + "/"); }
+
+class SharedNetworks : public testing::TestWithParam<const char*> {
+ protected:
+  std::string name_ = GetParam(), folder_ = network_folder(name_);
+
+  std::unique_ptr<Network> network(float batchnorm_epsilon = 1e-5f) const {
+    auto network = recorded_network(folder_ + name_ + "-synth.cfg", folder_ + name_ + "-synth.weights", true,
+                                    batchnorm_epsilon);
+    forward_chw(*network, read_npy(folder_ + "input.npy").floats());
+    return network;
+  }
+};
+
+// Relative to the largest value of a layer. AlexeyAB and Debian differ by up to 1e-4 where both run; in
+// yolov4, whose random weights let values grow to 600, AlexeyAB and OpenCV differ by 4e-4.
+constexpr double kTolerance = 1e-3;
+
+TEST_P(SharedNetworks, EqualsAlexeyABs) {
+  const auto ours = network();
+  EXPECT_EQ(first_disagreement(*ours, read_json(folder_ + "alexeyab_layers.json"), kTolerance), "");
+  int compared = 0;
+  for (size_t i = 0; i < ours->nodes().size(); ++i) {
+    const Node& node = ours->nodes()[i];
+    const std::string type = node.type->name;
+    const std::string file = fmt::format("{}alexeyab_L{}_{}.npy", folder_, i, type);
+    if (!std::ifstream(file)) continue;
+    SCOPED_TRACE(ours->where(int(i)));
+    const View<const float> y = node.layer->y;
+    const std::vector<float> want = read_npy(file).floats(),
+                             got = type == "region" ? std::vector<float>(y.begin(), y.end()) : chw(y);
+    EXPECT_LT(largest_difference(got, want), kTolerance * largest_value(want));
+    ++compared;
+  }
+  EXPECT_GT(compared, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(shared, SharedNetworks,
+                         testing::Values("darknet19", "densenet201", "enet-coco", "yolov2-tiny-voc",
+                                         "yolov3-tiny", "yolov4", "yolov4-tiny", "yolov7-tiny"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+// Only pjreddie's Darknet adds layers of different sizes, and only Debian's build of it was recorded. Its
+// batch norm is (x - mean) / (sqrt(variance) + 1e-6), which no epsilon gives: ours without any is nearest,
+// and off by 1e-6 / sqrt(variance) of a value in each layer.
+TEST(SharedNetworks, Resnet18EqualsPjreddies) {
+  const std::string folder = network_folder("resnet18");
+  const auto network =
+      recorded_network(folder + "resnet18-synth.cfg", folder + "resnet18-synth.weights", true, 0.0f);
+  forward_chw(*network, read_npy(folder + "input.npy").floats());
+  EXPECT_EQ(first_disagreement(*network, read_json(folder + "debian_layers.json"), 1e-4), "");
+}
+
+TEST(SharedNetworks, WithLayersThatAreNotHereAreRefusedByName) {
+  for (const auto& [name, section] :
+       {std::pair("Gaussian_yolov3_BDD", "[Gaussian_yolo]"), std::pair("yolov1", "[local]")}) {
+    const std::string cfg = network_folder(name) + name + "-synth.cfg";
+    const std::string message = error_of([&] { Network network(read_cfg(cfg)); });
+    expect_in(cfg + ":", message);
+    expect_in(section, message);
+    expect_in("not supported yet", message);
+  }
+}
+
+}  // namespace
+}  // namespace osprey
