@@ -1,0 +1,116 @@
+// Convolution and its gradients against PyTorch, by all three writings of it: the readable one, oneDNN's, and
+// the emulated kernels.
+#include "cuda/convolution.h"
+#include "layers/convolution_onednn.h"
+#include "tests/golden/golden.h"
+#include "tests/layers/harness.h"
+
+namespace osprey {
+namespace {
+
+using golden::Case;
+using golden::nchw;
+using golden::nhwc;
+
+Shape shape_of(const std::vector<int>& s) { return {s[0], s[2], s[3], s[1]}; }
+
+// [h, w], or one number for both.
+std::vector<int> pair(const Case& c, const char* key, int otherwise) {
+  const auto found = c.params().find(key);
+  if (found == c.params().end()) return {otherwise, otherwise};
+  return found->is_array() ? found->get<std::vector<int>>()
+                           : std::vector<int>{found->get<int>(), found->get<int>()};
+}
+
+struct Problem {
+  Shape x_shape, y_shape, w_shape;
+  Convolution convolution;
+  Values x, w, b, dy;
+
+  // Weights [filters, c, h, w] become [filters, h, w, c], as images do.
+  explicit Problem(const Case& c)
+      : x_shape(shape_of(c.shape("x"))),
+        y_shape(shape_of(c.shape("y"))),
+        w_shape(shape_of(c.shape("w"))),
+        x(nhwc(c.array("x"))),
+        w(nhwc(c.array("w"))),
+        dy(nhwc(c.array("dy"))) {
+    if (c.has("b")) b = c.floats("b");
+    const auto stride = pair(c, "stride", 1), pad = pair(c, "pad", 0), dilation = pair(c, "dilation", 1);
+    convolution.window = {{w_shape.h, stride[0], pad[0], 2 * pad[0], dilation[0]},
+                          {w_shape.w, stride[1], pad[1], 2 * pad[1], dilation[1]}};
+    convolution.groups = c.param("groups", 1);
+  }
+};
+
+struct Results {
+  Values y, dx, dw, db;
+};
+
+void expect_results(const Case& c, const char* writing, const Problem& p, const Results& r) {
+  SCOPED_TRACE(writing);
+  EXPECT_EQ(p.convolution.output(p.x_shape, p.y_shape.c), p.y_shape);
+  auto images = [&](const char* array, const Values& values, Shape s) {
+    c.expect(array, nchw(values, {s.n, s.h, s.w, s.c}));
+  };
+  images("y", r.y, p.y_shape);
+  images("dx", r.dx, p.x_shape);
+  images("dw", r.dw, p.w_shape);
+  if (c.has("db")) c.expect("db", r.db);
+}
+
+View<float> view(Values& values, Shape shape) { return {values.data(), shape}; }
+
+Results by_patches(Problem p, Device device) {
+  Stream s;
+  s.device = device;
+  const Convolution& k = p.convolution;
+  Values patches(size_t(k.patches(p.x_shape).elements()));
+  const View<float> space = view(patches, k.patches(p.x_shape)), x = view(p.x, p.x_shape),
+                    w = view(p.w, p.w_shape), dy = view(p.dy, p.y_shape);
+  const View<float> bias = p.b.empty() ? View<float>{} : view(p.b, {1, 1, 1, p.y_shape.c});
+  Results r{Values(p.dy.size()), Values(p.x.size()), Values(p.w.size()), Values(size_t(p.y_shape.c))};
+  on(s, cpu::convolution_forward, cuda::convolution_forward)(s, x, w, bias, view(r.y, p.y_shape), space, k);
+  on(s, cpu::convolution_backward_data, cuda::convolution_backward_data)(s, dy, w, view(r.dx, p.x_shape),
+                                                                         space, k);
+  on(s, cpu::convolution_backward_weights, cuda::convolution_backward_weights)(
+      s, x, dy, view(r.dw, p.w_shape), space, k);
+  on(s, cpu::bias_backward, cuda::bias_backward)(s, dy, view(r.db, {1, 1, 1, p.y_shape.c}));
+  return r;
+}
+
+Results by_onednn(Problem p) {
+  OneDnnConvolution::Options options;
+  options.bias = !p.b.empty();
+  OneDnnConvolution onednn(p.x_shape, p.y_shape, p.convolution, options);
+  // oneDNN wants its memory at a multiple of 64 bytes; a vector gives 16.
+  const auto aligned = [](Values& values, int size) {
+    values.assign(size_t(size) + 16, 0);
+    float* data = values.data();
+    while (reinterpret_cast<uintptr_t>(data) % 64) ++data;
+    return View<float>{data, {1, 1, 1, size}};
+  };
+  Values packed_memory, scratch_memory;
+  const View<float> packed = aligned(packed_memory, onednn.packed_size());
+  const View<float> scratch = aligned(scratch_memory, onednn.scratch_size());
+  const View<float> x = view(p.x, p.x_shape), w = view(p.w, p.w_shape), dy = view(p.dy, p.y_shape);
+  const View<float> bias = p.b.empty() ? View<float>{} : view(p.b, {1, 1, 1, p.y_shape.c});
+  Results r{Values(p.dy.size()), Values(p.x.size()), Values(p.w.size()), Values(size_t(p.y_shape.c))};
+  onednn.pack(w, packed);
+  onednn.forward(x, packed, bias, {}, view(r.y, p.y_shape), scratch);
+  onednn.backward_data(dy, w, view(r.dx, p.x_shape), false, scratch);
+  onednn.backward_weights(x, dy, view(r.dw, p.w_shape), scratch);
+  Stream s;
+  cpu::bias_backward(s, dy, view(r.db, {1, 1, 1, p.y_shape.c}));
+  return r;
+}
+
+GOLDEN(conv2d) {
+  const Problem p(c);
+  expect_results(c, "patches and GEMM", p, by_patches(p, Device::cpu));
+  expect_results(c, "oneDNN", p, by_onednn(p));
+  expect_results(c, "emulated kernels", p, by_patches(p, Device::cuda));
+}
+
+}  // namespace
+}  // namespace osprey

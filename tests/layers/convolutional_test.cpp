@@ -1,0 +1,102 @@
+#include "tests/layers/harness.h"
+
+namespace osprey {
+namespace {
+
+constexpr const char* kPlain = "[convolutional]\nfilters=3\nsize=3\npad=1\nactivation=linear\n";
+
+TEST(Convolutional, SumsEachWindowTimesTheKernel) {
+  SingleLayer layer("[convolutional]\nfilters=1\nsize=3\npad=1\nactivation=linear", {{1, 3, 3, 1}});
+  // clang-format off
+  const Values kernel = {0, 0, 0,
+                         0, 1, 2,
+                         0, 0, 0};
+  layer.parameter("weights").assign(kernel.begin(), kernel.end());
+  layer.parameter("biases")[0] = 10;
+  expect_equal(layer.forward({1, 2, 3,
+                              4, 5, 6,
+                              7, 8, 9}), {15, 18, 13,
+                                          24, 27, 16,
+                                          33, 36, 19});
+  expect_equal(layer.gradient({1, 0, 0,
+                               0, 0, 0,
+                               0, 0, 0}), {1, 2, 0,
+                                           0, 0, 0,
+                                           0, 0, 0});
+  // clang-format on
+  expect_equal(layer.parameter_gradient("biases"), {1});
+}
+
+TEST(Convolutional, ShapesAreDarknets) {
+  const auto output = [](const std::string& keys, Shape in) {
+    return SingleLayer("[convolutional]\nfilters=2\nactivation=linear\n" + keys, {in}).output().text();
+  };
+  EXPECT_EQ(output("size=3\nstride=2\npad=1", {1, 13, 9, 1}), "1x7x5x2");
+  EXPECT_EQ(output("size=2\nstride=2\npad=1", {1, 7, 8, 1}), "1x4x5x2");
+  EXPECT_EQ(output("size=4\nstride=1\npad=1", {1, 7, 8, 1}), "1x8x9x2");
+  EXPECT_EQ(output("size=3\ndilation=2\npad=1", {1, 12, 10, 1}), "1x12x10x2");
+  EXPECT_EQ(output("size=3\nstride_x=2\nstride_y=1\npad=1", {1, 8, 8, 1}), "1x8x4x2");
+  EXPECT_EQ(output("size=1\nstride=2", {1, 7, 8, 1}), "1x4x4x2");
+}
+
+TEST(Convolutional, GradientsAreTheSlopes) {
+  expect_gradient(kPlain, {2, 5, 4, 3});
+  expect_gradient("[convolutional]\nfilters=4\nsize=3\nstride=2\npad=1\nactivation=mish", {1, 7, 5, 2});
+  expect_gradient("[convolutional]\nfilters=6\nsize=3\npad=1\ngroups=3\nactivation=swish", {1, 5, 5, 6});
+  expect_gradient("[convolutional]\nfilters=4\nsize=5\npad=1\ngroups=4\nactivation=logistic", {1, 6, 5, 4});
+  expect_gradient("[convolutional]\nfilters=2\nsize=3\ndilation=2\npad=1\nactivation=linear", {1, 7, 8, 2});
+  expect_gradient("[convolutional]\nfilters=3\nsize=2\nstride=2\npad=1\nactivation=tanh", {1, 5, 6, 2});
+}
+
+// Batch norm divides by the spread of so few values that a step of 1e-2 bends the slope by up to 1e-2.
+TEST(Convolutional, GradientsThroughBatchNormAreTheSlopes) {
+  for (const char* activation : {"linear", "mish", "swish"})
+    expect_gradient(
+        "[convolutional]\nfilters=3\nsize=3\npad=1\nbatch_normalize=1\nactivation=" + std::string(activation),
+        {{2, 5, 4, 2}}, {random_values({2, 5, 4, 2}, 5)}, 4e-3f, {1e-2f, 1e-2f});
+}
+
+TEST(Convolutional, InferenceFoldsBatchNorm) {
+  const std::string cfg = "[convolutional]\nfilters=5\nsize=3\npad=1\nbatch_normalize=1\nactivation=leaky";
+  const Shape in{2, 6, 5, 3};
+  SingleLayer folded(cfg, {in}, Device::cpu, false);
+  SingleLayer plain("[convolutional]\nfilters=5\nsize=3\npad=1\nactivation=linear", {in}, Device::cpu, false);
+  for (const char* name : {"scales", "biases", "rolling_mean"}) {
+    const Values v = random_values({1, 1, 1, 5}, 3);
+    std::copy(v.begin(), v.end(), folded.parameter(name).begin());
+  }
+  for (int f = 0; f < 5; ++f) folded.parameter("rolling_variance")[size_t(f)] = 0.5f + float(f);
+  const Values& w = folded.parameter("weights");
+  std::copy(w.begin(), w.end(), plain.parameter("weights").begin());
+  Stream s;
+  folded.layer().prepare(s);
+  plain.layer().prepare(s);
+  const Values x = random_values(in, 8);
+  const Values got = folded.forward(x);
+  Values want = plain.forward(x);
+  for (size_t i = 0; i < want.size(); ++i) {
+    const size_t f = i % 5;
+    const double normal = (want[i] - folded.parameter("rolling_mean")[f]) /
+                          std::sqrt(double(folded.parameter("rolling_variance")[f]) + 1e-5);
+    const double z = normal * folded.parameter("scales")[f] + folded.parameter("biases")[f];
+    want[i] = float(z > 0 ? z : 0.1 * z);
+  }
+  expect_equal(got, want, {1e-5f, 1e-6f});  // sums of 27 terms in another order
+}
+
+TEST(Convolutional, ExplainsWhatIsWrong) {
+  expect_error("[convolutional]\nfitlers=3",
+               "test.cfg:2: [convolutional] unknown key `fitlers`, did you mean `filters`?");
+  expect_error("[convolutional]\nfilters=0", "test.cfg:2: [convolutional] filters must be at least 1, not 0");
+  expect_error("[convolutional]\nfilters=2\nstride=0",
+               "test.cfg:3: [convolutional] stride must be at least 1");
+  expect_error("[convolutional]\nfilters=4\ngroups=3", "groups=3 must divide the 4 input channels");
+  expect_error("[convolutional]\nfilters=3\ngroups=2", "groups=2 must divide filters=3");
+  expect_error("[convolutional]\nsize=11\nactivation=linear",
+               "a window of 11 pixels does not fit into the input of 8x8");
+  expect_error("[convolutional]\nactivation=leeky", "did you mean `leaky`?");
+  expect_error("[convolutional]\nxnor=1", "xnor is not supported");
+}
+
+}  // namespace
+}  // namespace osprey
