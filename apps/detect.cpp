@@ -110,7 +110,7 @@ void run_detect(Arguments a) {
   if (heads.empty()) fail("{}: no layer that detects ([yolo], [region])", a.load.cfg);
   const std::vector<std::string> names = class_names(a.names, heads.back()->classes());
   a.detection.fit = a.letterbox ? Fit::letterbox : a.stretch ? Fit::stretch : fit_of(network->net());
-  if (!a.out.empty()) fs::create_directories(a.out);
+  if (!a.out.empty()) make_folder(a.out);
 
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
   std::set<std::string> taken;

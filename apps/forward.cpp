@@ -8,6 +8,7 @@
 #include "apps/commands.h"
 #include "apps/load.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/npy.h"
 #include "data/image.h"
 
@@ -57,7 +58,7 @@ void run_forward(Arguments a) {
   const View<float> input = network->input();
   std::copy(values.begin(), values.end(), input.begin());
   network->forward();
-  std::filesystem::create_directories(a.dump);
+  make_folder(a.dump);
   for (int i = 0; i < layers; ++i) {
     if (!a.layers.empty() && std::find(a.layers.begin(), a.layers.end(), i) == a.layers.end()) continue;
     const View<const float> y = network->nodes()[size_t(i)].layer->y;

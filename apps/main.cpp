@@ -30,7 +30,8 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& e) {
-    return app.exit(e);
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help and --version
+    std::fprintf(stderr, "osprey: %s (osprey --help tells more)\n", e.what());
   } catch (const Error& e) {
     std::fprintf(stderr, "osprey: %s\n", e.what());
   } catch (const std::bad_alloc&) {

@@ -29,7 +29,9 @@ void print_layers(const Network& network) {
     const Node& node = network.nodes()[i];
     const LayerSummary s = node.layer->summary();
     std::string sources;
-    if (node.inputs.size() > 1 || (node.inputs[0] >= 0 && node.inputs[0] != int(i) - 1))
+    if (node.absorbed_by >= 0)
+      sources = fmt::format("  done by {}", node.absorbed_by);
+    else if (node.inputs.size() > 1 || (node.inputs[0] >= 0 && node.inputs[0] != int(i) - 1))
       for (int from : node.inputs) sources += fmt::format("{}{}", sources.empty() ? "  from " : ",", from);
     const Shape in =
         node.inputs[0] < 0 ? network.input().shape : network.nodes()[size_t(node.inputs[0])].output;

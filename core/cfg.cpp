@@ -77,6 +77,7 @@ void Section::fail(int at_line, const std::string& why) const {
 }
 
 std::vector<Section> parse_cfg(const std::string& text, const std::string& file) {
+  if (text.find('\0') != std::string::npos) fail("{}: this is not text: not a .cfg file", file);
   std::vector<Section> sections;
   std::istringstream in(text.starts_with("\xEF\xBB\xBF") ? text.substr(3) : text);
   std::string raw;

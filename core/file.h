@@ -29,6 +29,9 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
+// With the folders above it; one that is there already is fine.
+void make_folder(const std::string& path);
+
 void write_file(const std::string& path, std::string_view bytes);
 
 }  // namespace osprey

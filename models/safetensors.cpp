@@ -22,7 +22,7 @@ int64_t elements(const std::string& path, const std::string& name, const std::ve
 }  // namespace
 
 void write_safetensors(const std::string& path, const SafeTensors& file) {
-  nlohmann::json header;
+  nlohmann::json header = nlohmann::json::object();
   for (const auto& [key, value] : file.metadata) header["__metadata__"][key] = value;
   int64_t at = 0;
   for (const auto& [name, tensor] : file.tensors) {

@@ -1,0 +1,188 @@
+// What the sub-commands print and write, and that docs/cfg.md is what `osprey keys` says.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "core/file.h"
+#include "core/npy.h"
+#include "models/weights.h"
+#include "tests/apps/command.h"
+#include "tests/models/networks.h"
+#include "tests/train/drawn.h"
+
+namespace osprey {
+namespace {
+
+class Commands : public testing::Test {
+ protected:
+  Commands() {
+    PlannedNetwork network(drawn_cfg(3));
+    save_weights(weights_, network, {});
+  }
+
+  Temporary folder_;
+  std::string data_ = draw_set(folder_, 6), cfg_ = folder_.write("t.cfg", drawn_cfg(3)),
+              weights_ = folder_ / "t.weights", image_ = folder_ / "images/0.png";
+};
+
+TEST_F(Commands, DetectWritesJsonTextAndPictures) {
+  const std::string json = folder_ / "found.json", second = folder_ / "images/1.png";
+  const Said said =
+      osprey_command({"detect", cfg_, weights_, image_, second, "--thresh", "0.1", "--names",
+                      folder_ / "t.names", "--json", json, "--out", folder_ / "drawn", "--batch", "2"});
+  ASSERT_EQ(said.status, 0) << said.err;
+  expect_in(image_ + ": ", said.out);
+  EXPECT_EQ(image_size(folder_ / "drawn/0.png"), std::pair(64, 64));
+  EXPECT_EQ(image_size(folder_ / "drawn/1.png"), std::pair(64, 64));
+  const nlohmann::json all = nlohmann::json::parse(read_file(json, "JSON"));
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0]["image"], image_);
+  EXPECT_EQ(all[1]["image"], second);
+  EXPECT_EQ(all[0]["width"], 64);
+  EXPECT_EQ(all[0]["height"], 64);
+  int found = 0;
+  for (const nlohmann::json& image : all)
+    for (const nlohmann::json& d : image["detections"]) {
+      const int class_id = d["class_id"];
+      EXPECT_EQ(d["name"], class_id == 0 ? "red" : "blue");
+      EXPECT_GT(d["score"].get<float>(), 0.1f);
+      EXPECT_LE(d["score"].get<float>(), 1.0f);
+      const std::vector<float> box = d["box"];
+      ASSERT_EQ(box.size(), 4u);
+      EXPECT_LT(box[0], box[2]);
+      EXPECT_LT(box[1], box[3]);
+      ++found;
+    }
+  EXPECT_GT(found, 0);  // random weights find something at 0.1
+
+  // The same images one by one, from a list, and from their folder.
+  const std::string list = folder_.write("list.txt", image_ + "\n" + second + "\n"),
+                    again = folder_ / "again.json";
+  ASSERT_EQ(osprey_command({"detect", cfg_, weights_, list, "--thresh", "0.1", "--names", folder_ / "t.names",
+                            "--json", again})
+                .status,
+            0);
+  EXPECT_EQ(read_file(json, "JSON"), read_file(again, "JSON"));
+  ASSERT_EQ(osprey_command({"detect", cfg_, weights_, folder_ / "images", "--json", again}).status, 0);
+  EXPECT_EQ(nlohmann::json::parse(read_file(again, "JSON")).size(), 6u);
+}
+
+TEST_F(Commands, ForwardDumpsEveryLayer) {
+  const std::string dump = folder_ / "dump";
+  ASSERT_EQ(osprey_command({"forward", cfg_, weights_, "--input", image_, "--dump", dump}).status, 0);
+  NetworkOptions options = inference();
+  options.keep_all = true;
+  Network network(read_cfg(cfg_), options);
+  network.plan(1, 64, 64);
+  load_weights(weights_, network, Coverage::whole);
+  network.prepare();
+  const Image image = load_image(image_);
+  std::copy(image.pixels.begin(), image.pixels.end(), network.input().view<float>().begin());
+  network.forward();
+  for (size_t i = 0; i < network.nodes().size(); ++i) {
+    const Node& node = network.nodes()[i];
+    const Array array = read_npy(dump + "/" + fmt::format("{:03}_{}.npy", i, node.type->name));
+    const Shape s = node.output;
+    EXPECT_EQ(array.shape, (std::vector<int>{1, s.h, s.w, s.c}));
+    EXPECT_EQ(array.floats(), copy_of(node.layer->y)) << node.type->name;
+  }
+  // The readable convolution gives the same up to rounding, and only the layers that were asked for.
+  const std::string plain = folder_ / "plain";
+  ASSERT_EQ(osprey_command({"forward", cfg_, weights_, "--input", image_, "--dump", plain, "--conv",
+                            "reference", "--layers", "2,5"})
+                .status,
+            0);
+  EXPECT_FALSE(std::filesystem::exists(plain + "/003_convolutional.npy"));
+  const std::vector<float> a = read_npy(dump + "/005_convolutional.npy").floats(),
+                           b = read_npy(plain + "/005_convolutional.npy").floats();
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-4f);
+}
+
+TEST_F(Commands, SummaryTellsLayersParametersAndMemory) {
+  const Said said = osprey_command({"summary", cfg_, "--memory"});
+  ASSERT_EQ(said.status, 0) << said.err;
+  // 8 x 3 x 9 + 4 x 8, 16 x 8 x 9 + 4 x 16, 32 x 16 x 9 + 4 x 32, 32 x 32 x 9 + 4 x 32, 14 x 32 + 14
+  expect_in("Parameters   16006 (64044 bytes as .weights)", said.out);
+  for (const char* part : {"0 convolutional", "4 shortcut", "6 yolo", "8 x   8 x  14", "Memory, detection",
+                           "Memory, training,", "output of 0"})
+    expect_in(part, said.out);
+  expect_in("gradient of 5", osprey_command({"summary", cfg_, "--memory", "--training"}).out);
+}
+
+TEST_F(Commands, KeysExplainsEverySection) {
+  const Said sections = osprey_command({"keys"});
+  ASSERT_EQ(sections.status, 0);
+  for (const LayerType* type : layer_types()) {
+    expect_in(std::string(" ") + type->name, sections.out);
+    const Said said = osprey_command({"keys", type->name});
+    EXPECT_EQ(said.status, 0);
+    expect_in(std::string("[") + type->name + "]", said.out);
+    expect_in("stopbackward", said.out);
+  }
+  expect_in("learning_rate", osprey_command({"keys", "net"}).out);
+}
+
+TEST(Documentation, OfCfgFilesIsWhatTheLayersSay) {
+  const Said said = osprey_command({"keys", "--markdown"});
+  ASSERT_EQ(said.status, 0);
+  EXPECT_EQ(read_file(OSPREY_SOURCE_DIR "/docs/cfg.md", "the manual"), said.out)
+      << "run: osprey keys --markdown > docs/cfg.md";
+}
+
+// A training that is killed, or stopped, in the middle goes on from its last checkpoint to the very same
+// weights.
+class Interrupted : public Commands {
+ protected:
+  static constexpr int kIterations = 120;
+
+  std::vector<std::string> train(const std::string& out) {
+    return {"train",        folder_.write("long.cfg", drawn_cfg(kIterations)),
+            data_,          "--out",
+            folder_ / out,  "--no-map",
+            "--save-every", "10",
+            "--threads",    "1"};
+  }
+  std::string uninterrupted() {
+    const Said said = osprey_command(train("whole"));
+    EXPECT_EQ(said.status, 0) << said.err;
+    return read_file(folder_ / "whole/long_final.weights", "weights");
+  }
+  // Starts a training and sends it a signal once it has a checkpoint.
+  int stopped_by(int signal, const std::string& out) {
+    const pid_t process = start_osprey(train(out), folder_ / "out", folder_ / "err");
+    const std::string checkpoint = folder_ / (out + "/long_checkpoint.safetensors");
+    for (int ms = 0; ms < 60000 && !std::filesystem::exists(checkpoint); ++ms)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_TRUE(std::filesystem::exists(checkpoint)) << read_file(folder_ / "err", "output");
+    ::kill(process, signal);
+    return wait_for(process);
+  }
+  std::string resumed(const std::string& out) {
+    EXPECT_FALSE(std::filesystem::exists(folder_ / (out + "/long_final.weights")))
+        << "it ended before the signal";
+    std::vector<std::string> arguments = train(out);
+    arguments.push_back("--resume");
+    const Said said = osprey_command(arguments);
+    EXPECT_EQ(said.status, 0) << said.err;
+    expect_in("going on after iteration", said.err);
+    return read_file(folder_ / (out + "/long_final.weights"), "weights");
+  }
+};
+
+TEST_F(Interrupted, ByAKillItResumesToTheSameWeights) {
+  EXPECT_EQ(stopped_by(SIGKILL, "killed"), 128 + SIGKILL);
+  EXPECT_TRUE(resumed("killed") == uninterrupted());
+}
+
+TEST_F(Interrupted, ByCtrlCItSavesAndResumesToTheSameWeights) {
+  EXPECT_EQ(stopped_by(SIGINT, "stopped"), 0);
+  expect_in("saved; --resume goes on from here", read_file(folder_ / "err", "output"));
+  EXPECT_TRUE(resumed("stopped") == uninterrupted());
+}
+
+}  // namespace
+}  // namespace osprey

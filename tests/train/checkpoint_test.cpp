@@ -1,0 +1,74 @@
+// A checkpoint holds all of a training's state, bit for bit, and knows its network.
+#include "train/checkpoint.h"
+
+#include "core/file.h"
+#include "models/safetensors.h"
+#include "tests/data/temporary.h"
+#include "tests/models/networks.h"
+
+namespace osprey {
+namespace {
+
+const std::string kCfg =
+    "[net]\nwidth=8\nheight=8\nchannels=3\n"
+    "[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\npad=1\nactivation=leaky\n"
+    "[convolutional]\nfilters=7\nsize=1\nactivation=linear\n"
+    "[yolo]\nmask=0\nanchors=4,4\nnum=1\nclasses=2\n";
+
+std::vector<float> all(const float* values, const Parameters& p) {
+  std::vector<float> used;
+  for (const ParameterSpan& s : p.spans())
+    if (values != p.momentum() || s.info.role != Role::statistic)
+      used.insert(used.end(), values + s.offset, values + s.offset + s.shape.elements());
+  return used;
+}
+
+TEST(Checkpoint, ComesBackBitForBit) {
+  const Temporary folder;
+  PlannedNetwork network(kCfg), other(kCfg, 1, 0, 0, {}, 99);
+  for (size_t i = 0; i < network.parameters().size(); ++i)
+    network.parameters().momentum()[i] = 0.1f * float(i);
+  TrainingState state;
+  state.iteration = 1234567890123;
+  state.seed = 0xFFFFFFFFFFFFFFFF;
+  state.average_loss = 0.1 + 0.2;
+  state.best_map = 0.7f;
+  state.history = {{1, 2.5f, 2.4f, 1e-7f, -1}, {2, 2.25f, 2.1f, 1e-3f, 0.5f}};
+  save_checkpoint(folder / "c", network, state);
+  const TrainingState back = load_checkpoint(folder / "c", other);
+  EXPECT_EQ(back.iteration, state.iteration);
+  EXPECT_EQ(back.seed, state.seed);
+  EXPECT_EQ(back.average_loss, state.average_loss);
+  EXPECT_EQ(back.best_map, state.best_map);
+  ASSERT_EQ(back.history.size(), 2u);
+  EXPECT_EQ(back.history[1].iteration, 2);
+  EXPECT_EQ(back.history[1].map, 0.5f);
+  EXPECT_EQ(back.history[0].rate, 1e-7f);
+  EXPECT_EQ(all(network.parameters().values(), network.parameters()),
+            all(other.parameters().values(), other.parameters()));
+  EXPECT_EQ(all(network.parameters().momentum(), network.parameters()),
+            all(other.parameters().momentum(), other.parameters()));
+}
+
+TEST(Checkpoint, OfAnotherNetworkOrProgramIsRefused) {
+  const Temporary folder;
+  PlannedNetwork network(kCfg);
+  save_checkpoint(folder / "c", network, {});
+  std::string wider = kCfg;
+  wider.replace(wider.find("filters=4"), 9, "filters=5");
+  PlannedNetwork other(wider);
+  expect_in("the network needs 1x1x1x5: the checkpoint of another network",
+            error_of([&] { load_checkpoint(folder / "c", other); }));
+  PlannedNetwork longer(kCfg + "[convolutional]\nfilters=7\nsize=1\n");
+  expect_in("has no `3.biases`: the checkpoint of another network",
+            error_of([&] { load_checkpoint(folder / "c", longer); }));
+  write_safetensors(folder / "s", {});
+  expect_in("is not a checkpoint of this program", error_of([&] { load_checkpoint(folder / "s", network); }));
+  const std::string bytes = read_file(folder / "c", "checkpoint");
+  folder.write("cut", bytes.substr(0, bytes.size() - 5));
+  expect_in("was cut short", error_of([&] { load_checkpoint(folder / "cut", network); }));
+  expect_in("cannot be opened", error_of([&] { load_checkpoint(folder / "none", network); }));
+}
+
+}  // namespace
+}  // namespace osprey
