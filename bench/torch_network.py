@@ -1,0 +1,96 @@
+"""A PyTorch module from a .cfg and its .weights: convolutions, pooling, routes and upsampling as PyTorch
+users write them. Its outputs are the layers before the heads."""
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import networks
+
+
+class Convolution(nn.Sequential):
+    def __init__(self, layer):
+        size = layer.number("size", 1)
+        pad = size // 2 if layer.number("pad") else 0
+        super().__init__(nn.Conv2d(layer.inputs, layer.c, size, layer.number("stride", 1), pad,
+                                   bias=not layer.normalized))
+        if layer.normalized:
+            self.append(nn.BatchNorm2d(layer.c, eps=1e-5, momentum=0.01))
+        activation = layer.keys["activation"]
+        if activation == "leaky":
+            self.append(nn.LeakyReLU(0.1, inplace=True))
+        elif activation != "linear":
+            raise ValueError(f"activation={activation} is not known to the benchmark's peers")
+
+    def load(self, file):
+        """In the order of a .weights file."""
+        def fill(tensor):
+            values = np.fromfile(file, np.float32, tensor.numel())
+            tensor.data.copy_(torch.from_numpy(values).view(tensor.shape))
+
+        if len(self) > 1 and isinstance(self[1], nn.BatchNorm2d):
+            for tensor in (self[1].bias, self[1].weight, self[1].running_mean, self[1].running_var):
+                fill(tensor)
+        else:
+            fill(self[0].bias)
+        fill(self[0].weight)
+
+
+class MaxPool(nn.Module):
+    """Darknet's padding: size - 1 in all, the smaller half before, of values that never win."""
+
+    def __init__(self, layer, in_h, in_w):
+        super().__init__()
+        self.size, self.stride = layer.number("size", 2), layer.number("stride", 2)
+        before = (self.size - 1) // 2
+        after = [max(0, (out - 1) * self.stride + self.size - before - size)
+                 for out, size in ((layer.w, in_w), (layer.h, in_h))]
+        self.pad = (before, after[0], before, after[1])
+
+    def forward(self, x):
+        if any(self.pad):
+            x = F.pad(x, self.pad, value=float("-inf"))
+        return F.max_pool2d(x, self.size, self.stride)
+
+
+class Network(nn.Module):
+    def __init__(self, cfg, weights):
+        super().__init__()
+        self.net, self.layers = networks.layers_of(cfg)
+        self.heads = networks.heads_of(self.layers)
+        used_later = {i for layer in self.layers if layer.name == "route" for i in layer.sources}
+        self.kept = used_later | set(self.heads)
+        self.steps = nn.ModuleList(self.step(layer) for layer in self.layers)
+        with open(weights, "rb") as file:
+            file.seek(20)
+            for step in self.steps:
+                if isinstance(step, Convolution):
+                    step.load(file)
+
+    def step(self, layer):
+        if layer.name == "convolutional":
+            return Convolution(layer)
+        if layer.name == "maxpool":
+            before = self.layers[layer.index - 1]
+            return MaxPool(layer, before.h, before.w)
+        if layer.name == "upsample":
+            return nn.Upsample(scale_factor=layer.number("stride", 2), mode="nearest")
+        return nn.Identity()  # [route] is done in forward; [yolo] is left out
+
+    def forward(self, x):
+        kept = {}
+        for layer, step in zip(self.layers, self.steps):
+            if layer.name == "route":
+                x = self.route(layer, [kept[i] for i in layer.sources])
+            else:
+                x = step(x)
+            if layer.index in self.kept:
+                kept[layer.index] = x
+        return tuple(kept[i] for i in self.heads)
+
+    @staticmethod
+    def route(layer, sources):
+        groups = layer.number("groups", 1)
+        if groups > 1:
+            sources = [x.chunk(groups, 1)[layer.number("group_id")] for x in sources]
+        return sources[0] if len(sources) == 1 else torch.cat(sources, 1)
