@@ -94,10 +94,12 @@ class SharedTraces : public testing::TestWithParam<Trace> {
 
 TEST_P(SharedTraces, GiveDarknetsWeightsAndLosses) {
   const Trained ours = train(trace_, trace_.shows_the_fault());
-  // One recording is off by 4.0e-3 in 17 of its 15192 weights (all before the [shortcut]; tolerance 1e-3), the same
-  // for 1 and 2 threads, with losses within 3.2e-4: a value that lies at leaky's kink went the other way there.
-  const bool at_a_kink = recording_ == "yolov3-batch2-subdivisions1-iterations10";
-  const double tolerance = at_a_kink ? 5e-3 : recorded_["weights_tolerance"].get<double>();
+  // One recording is off by 4.0e-3 in 17 of its 15192 weights (all before the [shortcut]; tolerance 1e-3),
+  // the same for 1 and 2 threads, with losses within 3.2e-4. Unexplained; a value at leaky's kink would do
+  // that.
+  const bool unexplained =
+      trace_.folder().find("yolov3-batch2-subdivisions1-iterations10") != std::string::npos;
+  const double tolerance = unexplained ? 5e-3 : recorded_["weights_tolerance"].get<double>();
   EXPECT_LE(largest_difference(ours.weights, expected_), tolerance);
   expect_printed(ours, recorded_["printed"]);
 }
