@@ -48,8 +48,9 @@ TEST_F(Sgd, MomentumDecayAndRateAreDarknets) {
   EXPECT_FLOAT_EQ(value(3, 0), 1 - 0.005f * 2.4f);  // twice the rate
   EXPECT_EQ(value(4, 2), 3);                        // frozen: decay does not touch it either
   for (const ParameterSpan& s : parameters_.spans())
-    if (s.info.role != Role::statistic)
+    if (s.info.role != Role::statistic) {
       for (float g : parameters_.gradient(s)) EXPECT_EQ(g, 0) << s.name;
+    }
 
   put_gradients(1);
   sgd_step(parameters_, {0.01f, 0.9f, 0.1f, 4});
