@@ -1,0 +1,140 @@
+#include "cuda/libraries.h"
+
+#include <dlfcn.h>
+
+#include <initializer_list>
+
+#include "core/error.h"
+#include "cuda/library_functions.h"
+
+namespace osprey::cuda {
+namespace {
+
+// One library. The first of its names that the loader finds is taken, and stays loaded: its functions are
+// called to the end of the program.
+class Library {
+ public:
+  Library(std::initializer_list<std::string> names, std::string consequence)
+      : consequence_(std::move(consequence)) {
+    for (const std::string& name : names)
+      if ((handle_ = open(name))) {
+        name_ = name;
+        return;
+      }
+    missing(fmt::format("{} was not found", *names.begin()));
+  }
+
+  template <class Function>
+  void resolve(Function& function, const char* symbol) {
+    if (!handle_) return;
+    function = reinterpret_cast<Function>(dlsym(handle_, symbol));
+    if (!function) missing(fmt::format("{} has no {}", name_, symbol));
+  }
+
+  void missing(const std::string& reason) {
+    if (missing_.empty()) missing_ = reason + ": " + consequence_;
+  }
+  const std::string& missing() const { return missing_; }
+
+ private:
+  // Where the loader looks by itself (LD_LIBRARY_PATH, ldconfig), then beside the toolkit of the build.
+  static void* open(const std::string& name) {
+    if (void* handle = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
+    return dlopen((OSPREY_CUDA_LIBRARIES "/" + name).c_str(), RTLD_NOW | RTLD_LOCAL);
+  }
+
+  void* handle_ = nullptr;
+  std::string name_, consequence_, missing_;
+};
+
+// The headers' major version is the one whose functions we know how to call.
+std::string soname(const char* name, int major) { return fmt::format("{}.so.{}", name, major); }
+
+struct Cudnn {
+  Library library = {{soname("libcudnn", CUDNN_MAJOR), soname("libcudnn_graph", CUDNN_MAJOR)},
+                     "convolutions run on the plain kernels, slower"};
+  CudnnFunctions functions = {};
+
+  Cudnn() {
+    Library& l = library;
+    CudnnFunctions& f = functions;
+    l.resolve(f.version, "cudnnGetVersion");
+    l.resolve(f.error_string, "cudnnGetErrorString");
+    l.resolve(f.last_error_string, "cudnnGetLastErrorString");
+    l.resolve(f.create, "cudnnCreate");
+    l.resolve(f.set_stream, "cudnnSetStream");
+    l.resolve(f.create_descriptor, "cudnnBackendCreateDescriptor");
+    l.resolve(f.destroy_descriptor, "cudnnBackendDestroyDescriptor");
+    l.resolve(f.set_attribute, "cudnnBackendSetAttribute");
+    l.resolve(f.get_attribute, "cudnnBackendGetAttribute");
+    l.resolve(f.finalize, "cudnnBackendFinalize");
+    l.resolve(f.execute, "cudnnBackendExecute");
+    // Device properties, on which all plans are made, are new in 9.8.
+    if (l.missing().empty() && f.version() < 90800)
+      l.missing(fmt::format("cuDNN {} is too old, 9.8 is needed", f.version()));
+  }
+};
+
+struct CublasLt {
+  Library library = {{soname("libcublasLt", CUBLAS_VER_MAJOR)},
+                     "[connected] runs on the plain kernels, slower"};
+  CublasLtFunctions functions = {};
+
+  CublasLt() {
+    Library& l = library;
+    CublasLtFunctions& f = functions;
+    l.resolve(f.version, "cublasLtGetVersion");
+    l.resolve(f.status_name, "cublasLtGetStatusName");
+    l.resolve(f.create, "cublasLtCreate");
+    l.resolve(f.product_create, "cublasLtMatmulDescCreate");
+    l.resolve(f.product_destroy, "cublasLtMatmulDescDestroy");
+    l.resolve(f.product_set, "cublasLtMatmulDescSetAttribute");
+    l.resolve(f.layout_create, "cublasLtMatrixLayoutCreate");
+    l.resolve(f.layout_destroy, "cublasLtMatrixLayoutDestroy");
+    l.resolve(f.preference_create, "cublasLtMatmulPreferenceCreate");
+    l.resolve(f.preference_destroy, "cublasLtMatmulPreferenceDestroy");
+    l.resolve(f.preference_set, "cublasLtMatmulPreferenceSetAttribute");
+    l.resolve(f.heuristic, "cublasLtMatmulAlgoGetHeuristic");
+    l.resolve(f.algorithm_get, "cublasLtMatmulAlgoConfigGetAttribute");
+    l.resolve(f.multiply, "cublasLtMatmul");
+  }
+};
+
+const Cudnn& loaded_cudnn() {
+  static const Cudnn cudnn;
+  return cudnn;
+}
+const CublasLt& loaded_cublaslt() {
+  static const CublasLt cublaslt;
+  return cublaslt;
+}
+
+// 91900 is 9.19.0 to cuDNN, 130100 is 13.1.0 to cuBLASLt.
+std::string version_text(size_t version, size_t major, size_t minor) {
+  return fmt::format("{}.{}.{}", version / major, version % major / minor, version % minor);
+}
+
+}  // namespace
+
+bool cudnn_available() { return cudnn_missing().empty(); }
+std::string cudnn_missing() { return loaded_cudnn().library.missing(); }
+std::string cudnn_version() {
+  return cudnn_available() ? version_text(cudnn().version(), 10000, 100) : std::string();
+}
+
+bool cublaslt_available() { return cublaslt_missing().empty(); }
+std::string cublaslt_missing() { return loaded_cublaslt().library.missing(); }
+std::string cublaslt_version() {
+  return cublaslt_available() ? version_text(cublaslt().version(), 10000, 100) : std::string();
+}
+
+const CudnnFunctions& cudnn() {
+  if (!cudnn_available()) fail("{}", cudnn_missing());
+  return loaded_cudnn().functions;
+}
+const CublasLtFunctions& cublaslt() {
+  if (!cublaslt_available()) fail("{}", cublaslt_missing());
+  return loaded_cublaslt().functions;
+}
+
+}  // namespace osprey::cuda
