@@ -12,10 +12,13 @@ struct Stream {
   void* handle = nullptr;  // the cudaStream_t, opaque so that host code needs no CUDA header
 };
 
-// Picks the implementation for this stream. The compiler insists that both have one signature.
-template <class F>
-F* on(const Stream& stream, F* cpu, F* cuda) {
-  return stream.device == Device::cpu ? cpu : cuda;
+// Picks the implementation for this stream. The compiler insists that both take these arguments: a kernel may
+// take a Tensor (of float or bf16) where the CPU takes a View<float>.
+template <class Cpu, class Cuda>
+auto on(const Stream& stream, Cpu* cpu, Cuda* cuda) {
+  return [device = stream.device, cpu, cuda](auto&&... arguments) {
+    return device == Device::cpu ? cpu(arguments...) : cuda(arguments...);
+  };
 }
 
 // For an operation that has no kernel yet: it runs on the CPU or says so, and never moves data silently.

@@ -4,6 +4,7 @@
 
 #include <cassert>
 
+#include "core/bf16.h"
 #include "core/view.h"
 
 namespace osprey {
@@ -37,6 +38,17 @@ template <>
 constexpr Type type_of<uint8_t>() {
   return Type::u8;
 }
+template <>
+constexpr Type type_of<bf16>() {
+  return Type::bf16;
+}
+
+// Calls body with a value of the C++ type of activations: float or bf16.
+template <class Body>
+void with_type(Type type, Body&& body) {
+  assert(type == Type::f32 || type == Type::bf16);
+  type == Type::bf16 ? body(bf16()) : body(float());
+}
 
 struct Tensor {
   void* data = nullptr;
@@ -45,10 +57,16 @@ struct Tensor {
 
   Tensor() = default;
   Tensor(void* data, Shape shape, Type type = Type::f32) : data(data), shape(shape), type(type) {}
+  // That a view may only be read is forgotten: a tensor names memory, and whoever gets it knows its part.
   template <class T>
-  Tensor(View<T> v) : data(v.data), shape(v.shape), type(type_of<T>()) {}
+  Tensor(View<T> v)
+      : data(const_cast<std::remove_const_t<T>*>(v.data)),
+        shape(v.shape),
+        type(type_of<std::remove_const_t<T>>()) {}
 
   explicit operator bool() const { return data != nullptr; }
+  int size() const { return shape.size(); }
+  size_t bytes() const { return size_t(shape.elements()) * bytes_of(type); }
 
   template <class T>
   View<T> view() const {

@@ -40,10 +40,12 @@ ValueCost cost_of(CostType type, float x, float target) {
   return {};
 }
 
-double cost_forward(Stream&, View<const float> x, View<const float> targets, CostType type) {
+// Adds the loss to the report.
+void cost_forward(Stream&, View<const float> x, View<const float> targets, CostType type,
+                  LossReport* report) {
   double loss = 0;
   for (int i = 0; i < x.size(); ++i) loss += cost_of(type, x[i], targets[i]).loss;
-  return loss;
+  report->loss += loss;
 }
 
 // dx += -scale step + dy, where dy may be empty, or dx itself.
@@ -70,20 +72,21 @@ class Cost final : public Layer {
     p.output(p.input());
     p.alias();
     p.backward_reads_input();
-    if (p.training()) p.targets(targets_, p.input());
+    if (!p.training()) return;
+    p.targets(targets_, p.input());
+    p.loss(report_);
   }
 
   void forward(Stream& s) override {
     if (y.data != x().data)
       on(s, cpu::activation_forward, cuda::activation_forward)(s, x(), y, Activation::linear);
-    if (targets_) loss_ = on(s, cpu::cost_forward)(s, x(), targets_, type_);
+    if (targets_) on(s, cpu::cost_forward)(s, x(), targets_, type_, report_);
   }
   void backward(Stream& s) override {
     if (dx()) on(s, cpu::cost_backward)(s, x(), targets_, dy, dx(), type_, scale_);
   }
 
   bool has_loss() const override { return true; }
-  LossReport loss() const override { return {.loss = loss_}; }
 
  private:
   static constexpr const char* kTypes[] = {"sse", "masked", "smooth", "L1"};
@@ -91,7 +94,7 @@ class Cost final : public Layer {
   CostType type_ = CostType::sse;
   float scale_ = 1, ratio_ = 0;
   View<float> targets_;
-  double loss_ = 0;
+  LossReport* report_ = nullptr;
 };
 
 extern const LayerType cost = {"cost", nullptr, "the difference from the network's targets", make<Cost>};

@@ -10,22 +10,24 @@ void Plan::refuse_huge(Shape shape) const {
                       shape.text()));
 }
 
-void Plan::output(Shape shape) {
+void Plan::output(Shape shape, Type type) {
   require(shape.h > 0 && shape.w > 0 && shape.c > 0,
           fmt::format("makes an output of {} from an input of {}", shape.text(), input().text()));
   refuse_huge(shape);
   output_ = shape;
+  output_type_ = type;
 }
 
-void Plan::parameter(View<float>& value, View<float>& gradient, Shape shape, ParameterInfo info) {
+void Plan::parameter(View<float>& value, View<float>& gradient, Shape shape, ParameterInfo info,
+                     Tensor* copy) {
   refuse_huge(shape);
-  parameters_.push_back({shape, info, &value, &gradient});
+  parameters_.push_back({shape, info, &value, &gradient, copy});
 }
 
 void Plan::statistic(View<float>& value, Shape shape, ParameterInfo info) {
   refuse_huge(shape);
   info.role = Role::statistic;
-  parameters_.push_back({shape, info, &value, nullptr});
+  parameters_.push_back({shape, info, &value, nullptr, nullptr});
 }
 
 void Plan::truths(Truths& truths, int capacity) {

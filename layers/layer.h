@@ -9,26 +9,11 @@
 
 #include "core/activations.h"
 #include "core/cfg.h"
+#include "core/step.h"
 #include "core/stream.h"
 #include "core/tensor.h"
 
 namespace osprey {
-
-// What changes from step to step and a layer may ask for. It lives at one address for the life of a network
-// (on CUDA in device memory), so that a captured step sees the new values.
-struct Step {
-  int64_t iteration = 0;  // of weight updates
-  int64_t pass = 0;       // mini-batches run so far; counts within an iteration too
-  int64_t seen = 0;       // images so far, this mini-batch included, as Darknet counts them
-  uint64_t seed = 0;
-};
-
-// Ground truth of a mini-batch, at a fixed capacity. Darknet's form, which its heads and labels share.
-struct Truths {
-  View<float>
-      boxes;         // [N, 1, capacity, 5]: x, y, w, h (centre and size in units of the network input), class
-  View<int> counts;  // [N, 1, 1, 1]: how many of an image's boxes are valid
-};
 
 enum class Role {
   weights,    // trained, with weight decay
@@ -56,7 +41,10 @@ struct ParameterInfo {
 // What a network is built for, where a layer needs to know.
 struct BuildOptions {
   bool training = true;
-  bool reference_convolution = false;  // the readable form instead of oneDNN
+  Device device = Device::cpu;
+  Type precision = Type::f32;          // of activations and of the weights' copy; bf16 on Device::cuda only
+  bool allow_tf32 = false;             // fp32 convolutions on a GPU may round their factors to 10 bits
+  bool reference_convolution = false;  // the readable form instead of oneDNN, cuDNN and cuBLASLt
   float batchnorm_epsilon = 1e-5f;     // AlexeyAB's; OpenCV's is 1e-6
   Shape network_input;                 // of the whole network: [yolo] has its anchors in pixels of that
 };
@@ -77,18 +65,34 @@ class Plan {
     ParameterInfo info;
     View<float>* value;
     View<float>* gradient;  // null for a statistic
+    Tensor* copy;           // null if not asked for
+  };
+  struct Constant {
+    std::vector<char> bytes;
+    std::function<void(void*)> bind;
+  };
+  struct Input {
+    Shape shape;
+    Type type = Type::f32;
   };
 
-  Plan(const Section& section, std::vector<Shape> inputs, BuildOptions options,
-       bool input_needs_gradient = true)
-      : section_(section), inputs_(std::move(inputs)), options_(options), needs_dx_(input_needs_gradient) {}
+  // `output_type`: what the readers of this layer want, for those layers that can make either.
+  Plan(const Section& section, std::vector<Input> inputs, BuildOptions options,
+       bool input_needs_gradient = true, Type output_type = Type::f32)
+      : section_(section),
+        inputs_(std::move(inputs)),
+        options_(options),
+        needs_dx_(input_needs_gradient),
+        wanted_type_(output_type) {}
 
   const BuildOptions& options() const { return options_; }
   bool training() const { return options_.training; }
   bool needs_dx() const { return needs_dx_ && training(); }  // false where nothing before it is trained
   int inputs() const { return int(inputs_.size()); }
   int line() const { return section_.line; }  // of the section in its file: tells layers of a network apart
-  Shape input(int k = 0) const { return inputs_.at(k); }
+  Shape input(int k = 0) const { return inputs_.at(k).shape; }
+  Type input_type(int k = 0) const { return inputs_.at(k).type; }
+  bool on_gpu() const { return options_.device == Device::cuda; }
 
   // What the user asked for must make sense; `why` completes "yolo.cfg:12: [maxpool] ...". With a key, the
   // line is that key's.
@@ -99,8 +103,13 @@ class Plan {
     if (!sensible) section_.fail(section_.line_of(key), why);
   }
 
-  void output(Shape shape);
+  // The output has the type of the first input, unless the layer says otherwise: heads and losses make f32,
+  // convolutions what their readers want (wanted_type).
+  void output(Shape shape) { output(shape, input_type()); }
+  void output(Shape shape, Type type);
   Shape output_shape() const { return output_; }
+  Type output_type() const { return output_type_; }
+  Type wanted_type() const { return wanted_type_; }  // f32 where only heads and losses read, else precision
 
   // Alive from forward to backward; absent (a false View) in a network that never trains.
   template <class T>
@@ -108,18 +117,38 @@ class Plan {
     view = {};
     if (training()) want(view, shape, Life::keep);
   }
+  void keep(Tensor& tensor, Shape shape, Type type) {
+    tensor = {};
+    if (training()) want(tensor, shape, type, Life::keep);
+  }
   // Alive during one call of forward or backward, with nothing of use in it when the call starts.
   template <class T>
   void scratch(View<T>& view, Shape shape) {
     want(view, shape, Life::scratch);
   }
+  void scratch(Tensor& tensor, Shape shape, Type type) { want(tensor, shape, type, Life::scratch); }
   // Alive as long as the network, at one address; zero at the start.
   template <class T>
   void lasting(View<T>& view, Shape shape) {
     want(view, shape, Life::lasting);
   }
-  // Parameters are declared in the order of Darknet's file. `gradient` is not given for a statistic.
-  void parameter(View<float>& value, View<float>& gradient, Shape shape, ParameterInfo info);
+  void lasting(Tensor& tensor, Shape shape, Type type) { want(tensor, shape, type, Life::lasting); }
+  // Lasting, and filled with these values: how a layer brings tables into the memory of its device.
+  template <class T>
+  void constant(View<const T>& view, const std::vector<T>& values) {
+    view = {};
+    if (values.empty()) return;
+    const char* first = reinterpret_cast<const char*>(values.data());
+    const Shape shape{1, 1, 1, int(values.size())};
+    constants_.push_back({{first, first + values.size() * sizeof(T)}, [&view, shape](void* p) {
+                            view = {static_cast<const T*>(p), shape};
+                          }});
+  }
+  // Parameters are declared in the order of Darknet's file. `gradient` is not given for a statistic. `copy`
+  // becomes the same values in the network's precision, kept up to date by the optimizer: `value` itself
+  // under f32.
+  void parameter(View<float>& value, View<float>& gradient, Shape shape, ParameterInfo info,
+                 Tensor* copy = nullptr);
   void statistic(View<float>& value, Shape shape, ParameterInfo info);
 
   // What backward reads again. What is not named may be overwritten once its last forward reader is done.
@@ -137,6 +166,8 @@ class Plan {
   void truths(Truths& truths, int capacity);
   void targets(View<float>& targets, Shape shape);
   void step(const Step*& step) { step_ = &step; }
+  // Where a layer with a loss adds what it has to tell of each forward pass in training.
+  void loss(LossReport*& report) { loss_ = &report; }
 
  private:
   friend class Network;
@@ -149,13 +180,20 @@ class Plan {
                         view = {static_cast<T*>(p), shape};
                       }});
   }
+  void want(Tensor& tensor, Shape shape, Type type, Life life) {
+    refuse_huge(shape);
+    wants_.push_back({shape, type, life, [&tensor, shape, type](void* p) { tensor = {p, shape, type}; }});
+  }
   void refuse_huge(Shape shape) const;
 
   const Section& section_;
-  std::vector<Shape> inputs_;
+  std::vector<Input> inputs_;
   BuildOptions options_;
   bool needs_dx_;
+  Type wanted_type_;
   Shape output_;
+  Type output_type_ = Type::f32;
+  std::vector<Constant> constants_;
   std::vector<Want> wants_;
   std::vector<ParameterWant> parameters_;
   std::vector<int> backward_reads_;
@@ -166,6 +204,7 @@ class Plan {
   View<float>* targets_ = nullptr;
   Shape targets_shape_;
   const Step** step_ = nullptr;
+  LossReport** loss_ = nullptr;
 };
 
 // One line of `osprey summary`.
@@ -173,14 +212,6 @@ struct LayerSummary {
   int filters = 0;
   std::string window;  // "3x3/2"
   double flops = 0;    // for one image, a multiply-add counted as two, as Darknet prints it
-};
-
-// What a loss layer has to tell after a forward pass in training, summed over the mini-batch.
-struct LossReport {
-  double loss = 0;  // Darknet's cost of the layer
-  double iou = 0;   // sum over `matched`
-  int matched = 0;  // positives
-  double class_loss = 0, box_loss = 0, objectness_loss = 0;
 };
 
 class Head;
@@ -204,6 +235,9 @@ class Layer {
   // Adds to each dx that is not empty, and to the gradients of its parameters. It may destroy dy.
   virtual void backward(Stream& s) = 0;
 
+  // The type of y may differ from that of x: the layer asks its Plan for wanted_type().
+  virtual bool converts() const { return false; }
+
   // In a network that never trains, an addition that follows can be done here: asks the layer to take a
   // second input of its output's shape and make y = activation(own result + x(1)).
   virtual bool absorb_sum(Activation) { return false; }
@@ -212,7 +246,6 @@ class Layer {
 
   virtual LayerSummary summary() const { return {}; }
   virtual bool has_loss() const { return false; }
-  virtual LossReport loss() const { return {}; }
   virtual Head* head() { return nullptr; }  // for layers that detect
 
   Tensor x(int k = 0) const { return inputs[k]; }

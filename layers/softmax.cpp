@@ -72,11 +72,13 @@ void softmax_backward(Stream&, View<const float> y, View<const float> dy, View<f
   });
 }
 
-double softmax_cross_entropy(Stream&, View<const float> y, View<const float> targets) {
+// Adds the cross entropy to the report.
+void softmax_cross_entropy(Stream&, View<const float> y, View<const float> targets, LossReport* report) {
   double loss = 0;
   for (int i = 0; i < y.size(); ++i)
     if (targets[i] != 0) loss -= std::log(std::max(y[i], std::numeric_limits<float>::min()));
-  return loss;
+  report->loss += loss;
+  report->class_loss += loss;
 }
 
 // dx += y - targets + dy, where dy may be empty.
@@ -113,12 +115,14 @@ class Softmax final : public Layer {
     p.output(in);
     p.in_place();
     p.backward_reads_output();
-    if (p.training() && !noloss_) p.targets(targets_, in);
+    if (!p.training() || noloss_) return;
+    p.targets(targets_, in);
+    p.loss(report_);
   }
 
   void forward(Stream& s) override {
     on(s, cpu::softmax_forward)(s, x(), y, groups_);
-    if (targets_) loss_ = on(s, cpu::softmax_cross_entropy)(s, y, targets_);
+    if (targets_) on(s, cpu::softmax_cross_entropy)(s, y, targets_, report_);
   }
   void backward(Stream& s) override {
     if (!dx()) return;
@@ -129,14 +133,13 @@ class Softmax final : public Layer {
   }
 
   bool has_loss() const override { return !noloss_; }
-  LossReport loss() const override { return {.loss = loss_, .class_loss = loss_}; }
 
  private:
   SoftmaxGroups groups_;
   bool spatial_ = false, noloss_ = false;
   std::string tree_;
   View<float> targets_;
-  double loss_ = 0;
+  LossReport* report_ = nullptr;
 };
 
 extern const LayerType softmax = {"softmax", "soft", "values that sum to 1, and their cross entropy",

@@ -134,19 +134,24 @@ std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
   std::vector<Plan> plans;
   plans.reserve(nodes_.size());
   for (Node& node : nodes_) {
-    std::vector<Shape> shapes;
+    std::vector<Plan::Input> inputs;
     bool needs_dx = false;
     for (int from : node.inputs) {
-      shapes.push_back(from < 0 ? input : nodes_[from].output);
+      if (from < 0)
+        inputs.push_back({input, build.precision});
+      else
+        inputs.push_back({nodes_[from].output, nodes_[from].output_type});
       needs_dx |= from >= 0 && nodes_[from].trains;
     }
-    plans.emplace_back(node.section, shapes, build, needs_dx);
+    plans.emplace_back(node.section, inputs, build, needs_dx,
+                       node.read_by_losses ? Type::f32 : build.precision);
     Plan& plan = plans.back();
     if (node.absorbed_by >= 0)
-      plan.output(shapes[0]), plan.alias();
+      plan.output(inputs[0].shape), plan.alias();
     else
       node.layer->plan(plan);
     node.output = plan.output_;
+    node.output_type = plan.output_type_;
     bool learns = false;
     for (const Plan::ParameterWant& want : plan.parameters_) learns |= want.gradient && node.rate > 0;
     node.trains = training() && node.trains && (needs_dx || learns);
@@ -231,7 +236,10 @@ void Network::bind(std::vector<Plan>& plans) {
   };
   Shape targets;
   truth_capacity_ = 0;
+  std::vector<std::pair<const Plan::Constant*, size_t>> constants;
   for (const Plan& plan : plans) {
+    for (const Plan::Constant& constant : plan.constants_)
+      constants.push_back({&constant, take(constant.bytes.size())});
     for (const Plan::Want& want : plan.wants_)
       if (want.life == Plan::Life::lasting)
         places.push_back({&want, take(size_t(want.shape.elements()) * bytes_of(want.type))});
@@ -242,13 +250,19 @@ void Network::bind(std::vector<Plan>& plans) {
   const size_t boxes = take(size_t(batch) * truth_capacity_ * 5 * sizeof(float));
   const size_t counts = take(size_t(batch) * sizeof(int));
   const size_t target = take(size_t(targets.elements()) * sizeof(float));
+  const size_t reports = take(nodes_.size() * sizeof(LossReport));
   lasting_.reserve(std::max(lasting, size_t(1)));
   std::memset(lasting_.data(), 0, lasting);
   memory_.lasting = lasting;
   for (const Place& place : places) place.want->bind(lasting_.data() + place.offset);
+  for (const auto& [constant, offset] : constants) {
+    std::memcpy(lasting_.data() + offset, constant->bytes.data(), constant->bytes.size());
+    constant->bind(lasting_.data() + offset);
+  }
   truths_ = {{reinterpret_cast<float*>(lasting_.data() + boxes), {batch, 1, truth_capacity_, 5}},
              {reinterpret_cast<int*>(lasting_.data() + counts), {batch, 1, 1, 1}}};
   targets_ = {};
+  losses_ = reinterpret_cast<LossReport*>(lasting_.data() + reports);
   if (targets.elements()) targets_ = {reinterpret_cast<float*>(lasting_.data() + target), targets};
 
   size_t span = 0;
@@ -272,6 +286,7 @@ void Network::bind(std::vector<Plan>& plans) {
     if (plan.truths_) *plan.truths_ = truths_;
     if (plan.targets_) *plan.targets_ = targets_;
     if (plan.step_) *plan.step_ = &step_;
+    if (plan.loss_) *plan.loss_ = losses_ + i;
 
     layer.inputs.clear();
     layer.input_gradients.clear();
@@ -311,6 +326,10 @@ int Network::first_not_finite() {
   }
   return -1;
 }
+
+void Network::clear_losses() { std::fill_n(losses_, nodes_.size(), LossReport{}); }
+
+LossReport Network::loss(int layer) const { return losses_[layer]; }
 
 void Network::backward() {
   for (int i = int(nodes_.size()) - 1; i >= 0; --i) {

@@ -17,9 +17,10 @@ namespace osprey {
 
 struct NetworkOptions {
   BuildOptions build;
-  bool lenient = false;   // unknown keys are warnings
-  // AlexeyAB's CPU build never clears the gradients that reach a [route] or an [upsample]: they pile up from one
-  // mini-batch to the next. His GPU builds clear them, and so do we; this is for comparing with the former.
+  bool lenient = false;  // unknown keys are warnings
+  // AlexeyAB's CPU build never clears the gradients that reach a [route] or an [upsample]: they pile up from
+  // one mini-batch to the next. His GPU builds clear them, and so do we; this is for comparing with the
+  // former.
   bool uncleared_gradients = false;
   bool keep_all = false;  // every layer's output stays readable after forward (for dumps)
 };
@@ -32,6 +33,8 @@ struct Node {
   std::unique_ptr<Layer> layer;
   std::vector<int> inputs;  // indexes of layers, or kInput
   Shape output;
+  Type output_type = Type::f32;
+  bool read_by_losses = false;  // by heads and losses alone
 
   // Keys that all sections share.
   std::string name;
@@ -60,6 +63,10 @@ class Network {
 
   void forward();
   void backward();  // adds to the gradients of the parameters
+
+  // What the layers that have a loss told of the forward passes since the last clear_losses().
+  void clear_losses();
+  LossReport loss(int layer) const;
 
   // Runs forward once more and returns the first layer whose output holds a NaN or an infinity, or -1.
   int first_not_finite();
@@ -101,6 +108,7 @@ class Network {
   Truths truths_;
   int truth_capacity_ = 0;
   View<float> targets_;
+  LossReport* losses_ = nullptr;  // one for each layer
   Step step_;
 };
 

@@ -51,20 +51,16 @@ IterationResult run_iteration(Network& network, int64_t iteration, uint64_t seed
     step.pass = (iteration - 1) * mini_batches + m;
     step.seen = (step.pass + 1) * mini_batch;
     images = &fill(network);
+    network.clear_losses();
     network.forward();
     double cost = 0;
     int costs = 0;
-    for (const Node& node : network.nodes()) {
-      if (!node.layer->has_loss()) continue;
-      const LossReport report = node.layer->loss();
+    for (size_t i = 0; i < network.nodes().size(); ++i) {
+      if (!network.nodes()[i].layer->has_loss()) continue;
+      const LossReport report = network.loss(int(i));
       cost += report.loss;
       ++costs;
-      result.parts.loss += report.loss;
-      result.parts.iou += report.iou;
-      result.parts.matched += report.matched;
-      result.parts.class_loss += report.class_loss;
-      result.parts.box_loss += report.box_loss;
-      result.parts.objectness_loss += report.objectness_loss;
+      add(result.parts, report);
     }
     if (costs == 0) fail("the network has no layer with a loss: nothing to train for");
     if (!std::isfinite(cost)) blame(network, iteration, *images);

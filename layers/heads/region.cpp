@@ -104,19 +104,19 @@ class Region final : public Head {
     if (!training_) return;
     p.truths(truths_, augmentation_.max_boxes);
     p.step(step_);
+    p.loss(report_);
     images_.resize(in.n);
   }
 
   void forward(Stream& s) override {
     on(s, cpu::region_forward)(s, x(), y, grid_.row_length(), softmax_);
-    if (training_) report_ = region_loss(grid_, loss_, y, truths_, step_->seen, delta_, images_);
+    if (training_) add(*report_, region_loss(grid_, loss_, y, truths_, step_->seen, delta_, images_));
   }
   void backward(Stream& s) override {
     if (dx()) on(s, cpu::head_backward)(s, delta_, dx(), writes());
   }
 
   bool has_loss() const override { return true; }
-  LossReport loss() const override { return report_; }
 
   int classes() const override { return grid_.classes; }
   View<const float> delta() const override { return delta_; }
@@ -172,7 +172,7 @@ class Region final : public Head {
   View<float> delta_;  // like x
   bool training_ = false;
   std::vector<LossReport> images_;
-  LossReport report_;
+  LossReport* report_ = nullptr;
 };
 
 }  // namespace

@@ -105,19 +105,19 @@ class Yolo final : public Head {
     training_ = p.training();
     if (!training_) return;
     p.truths(truths_, augmentation_.max_boxes);
+    p.loss(report_);
     images_.resize(in.n);
   }
 
   void forward(Stream& s) override {
     on(s, cpu::yolo_forward)(s, x(), y, grid_.row_length(), grid_.new_coords, scale_x_y_);
-    if (training_) report_ = yolo_loss(grid_, loss_, y, truths_, delta_, images_);
+    if (training_) add(*report_, yolo_loss(grid_, loss_, y, truths_, delta_, images_));
   }
   void backward(Stream& s) override {
     if (dx()) on(s, cpu::head_backward)(s, delta_, dx(), writes());
   }
 
   bool has_loss() const override { return true; }
-  LossReport loss() const override { return report_; }
 
   int classes() const override { return grid_.classes; }
   NmsKind nms_kind() const override { return nms_kind_; }
@@ -230,7 +230,7 @@ class Yolo final : public Head {
   View<float> delta_;  // like x
   bool training_ = false;
   std::vector<LossReport> images_;
-  LossReport report_;
+  LossReport* report_ = nullptr;
 };
 
 }  // namespace

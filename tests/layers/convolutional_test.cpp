@@ -69,8 +69,6 @@ TEST(Convolutional, InferenceFoldsBatchNorm) {
   const Values& w = folded.parameter("weights");
   std::copy(w.begin(), w.end(), plain.parameter("weights").begin());
   Stream s;
-  folded.layer().prepare(s);
-  plain.layer().prepare(s);
   const Values x = random_values(in, 8);
   const Values got = folded.forward(x);
   Values want = plain.forward(x);

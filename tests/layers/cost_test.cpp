@@ -13,7 +13,7 @@ Outcome cost_of(const std::string& keys, const Values& x, const Values& targets)
   layer.targets = targets;
   EXPECT_EQ(layer.forward(x), x);
   const Values dx = layer.gradient(Values(x.size(), 0));
-  return {layer.layer().loss().loss, dx};
+  return {layer.report.loss, dx};
 }
 
 // Darknet's gradient of a square is d, not 2 d.

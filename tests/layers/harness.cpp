@@ -2,16 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <cstring>
 #include <limits>
 
+#include "core/bf16.h"
 #include "core/random.h"
 #include "cuda/emulation.h"
+#include "cuda/runtime.h"
 
 namespace osprey {
 
 SingleLayer::SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Device device, bool training,
-                         Shape network)
-    : sections_(parse_cfg(cfg, "test.cfg")), inputs_(std::move(inputs)) {
+                         Shape network, Type precision)
+    : sections_(parse_cfg(cfg, "test.cfg")), inputs_(std::move(inputs)), training_(training) {
   stream_.device = device;
   Section& section = sections_.at(0);
   const LayerType* type = find_layer_type(section.name);
@@ -24,14 +28,28 @@ SingleLayer::SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Devi
 
   BuildOptions options;
   options.training = training;
+  options.device = device;
+  options.precision = precision;
   options.network_input = network;
-  Plan plan(section, inputs_, options);
+  const bool loss = layer_->has_loss();
+  std::vector<Plan::Input> planned;
+  for (Shape shape : inputs_) planned.push_back({shape, loss ? Type::f32 : precision});
+  for (const Plan::Input& in : planned) input_types_.push_back(in.type);
+  Plan plan(section, planned, options, true, precision);
   layer_->plan(plan);
   output_ = plan.output_;
+  output_type_ = plan.output_type_;
   obeys_writes_ = plan.obeys_writes_;
   for (const Plan::Want& want : plan.wants_) {
-    memory_.emplace_back(want.shape.elements() * bytes_of(want.type), char(want.life == Plan::Life::lasting ? 0 : -1));
-    want.bind(memory_.back().data());
+    const Tensor memory = allocate(want.shape, want.type);
+    const std::vector<char> start(memory.bytes(), char(want.life == Plan::Life::lasting ? 0 : -1));
+    put_bytes(memory.data, start.data(), start.size());
+    want.bind(memory.data);
+  }
+  for (const Plan::Constant& constant : plan.constants_) {
+    const Tensor memory = allocate({1, 1, 1, int(constant.bytes.size())}, Type::u8);
+    put_bytes(memory.data, constant.bytes.data(), constant.bytes.size());
+    constant.bind(memory.data);
   }
   for (const Plan::ParameterWant& want : plan.parameters_) {
     Values& value = parameters_[want.info.name];
@@ -39,62 +57,140 @@ SingleLayer::SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Devi
     if (want.info.uniform != 0)
       for (size_t i = 0; i < value.size(); ++i)
         value[i] = Random(1, Purpose::test, 0, i).uniform(-want.info.uniform, want.info.uniform);
-    *want.value = {value.data(), want.shape};
+    Parameter p{want.info.name, allocate(want.shape, Type::f32), {}, {}};
+    *want.value = p.value;
     if (want.gradient) {
-      Values& gradient = gradients_[want.info.name];
-      gradient.assign(want.shape.elements(), 0);
-      *want.gradient = {gradient.data(), want.shape};
+      gradients_[want.info.name].assign(want.shape.elements(), 0);
+      p.gradient = allocate(want.shape, Type::f32);
+      *want.gradient = p.gradient;
     }
+    if (want.copy) *want.copy = p.copy = precision == Type::f32 ? p.value : allocate(want.shape, precision);
+    on_device_.push_back(p);
   }
   const int n = inputs_[0].n;
   if (plan.truths_) {
     truth_capacity_ = plan.truth_capacity_;
     truths.assign(size_t(n) * truth_capacity_ * 5, 0);
     truth_counts.assign(n, 0);
-    *plan.truths_ = {{truths.data(), {n, 1, truth_capacity_, 5}}, {truth_counts.data(), {n, 1, 1, 1}}};
+    truths_ = {allocate({n, 1, truth_capacity_, 5}, Type::f32), allocate({n, 1, 1, 1}, Type::i32)};
+    *plan.truths_ = truths_;
   }
   if (plan.targets_) {
     targets.assign(plan.targets_shape_.elements(), 0);
-    *plan.targets_ = {targets.data(), plan.targets_shape_};
+    targets_ = allocate(plan.targets_shape_, Type::f32);
+    *plan.targets_ = targets_;
   }
-  if (plan.step_) *plan.step_ = &step;
+  step_ = static_cast<Step*>(allocate({1, 1, 1, sizeof(Step)}, Type::u8).data);
+  if (plan.step_) *plan.step_ = step_;
+  report_ = static_cast<LossReport*>(allocate({1, 1, 1, sizeof(LossReport)}, Type::u8).data);
+  if (plan.loss_) *plan.loss_ = report_;
+}
+
+SingleLayer::~SingleLayer() {
+  layer_.reset();
+  for (void* memory : memory_) stream_.device == Device::cpu ? std::free(memory) : cuda::release(memory);
+}
+
+Tensor SingleLayer::allocate(Shape shape, Type type) {
+  const Tensor tensor(nullptr, shape, type);
+  const size_t bytes = (std::max(tensor.bytes(), size_t(1)) + 63) / 64 * 64;
+  memory_.push_back(stream_.device == Device::cpu ? std::aligned_alloc(64, bytes) : cuda::allocate(bytes));
+  return {memory_.back(), shape, type};
+}
+
+void SingleLayer::put_bytes(void* to, const void* from, size_t bytes) {
+  if (stream_.device == Device::cpu)
+    std::memcpy(to, from, bytes);
+  else
+    cuda::copy(stream_, to, from, bytes);
+}
+
+void SingleLayer::get_bytes(void* to, const void* from, size_t bytes) {
+  put_bytes(to, from, bytes);
+  if (stream_.device == Device::cuda) cuda::synchronize(stream_);
+}
+
+void SingleLayer::put(const Tensor& to, const Values& values) {
+  if (values.size() != size_t(to.size()))
+    fail("{} values for a tensor of {}", values.size(), to.shape.text());
+  if (to.type == Type::f32) return put_bytes(to.data, values.data(), to.bytes());
+  const std::vector<bf16> rounded(values.begin(), values.end());
+  put_bytes(to.data, rounded.data(), to.bytes());
+}
+
+Values SingleLayer::get(const Tensor& from) {
+  Values values(size_t(from.size()));
+  if (from.type == Type::f32) {
+    get_bytes(values.data(), from.data, from.bytes());
+  } else {
+    std::vector<bf16> rounded(values.size());
+    get_bytes(rounded.data(), from.data, from.bytes());
+    values.assign(rounded.begin(), rounded.end());
+  }
+  return values;
 }
 
 Values SingleLayer::forward(const std::vector<Values>& x) {
-  x_ = x;
-  layer_->inputs.clear();
-  for (size_t k = 0; k < x_.size(); ++k) {
-    if (int64_t(x_[k].size()) != inputs_[k].elements()) fail("input {} needs {} values", k, inputs_[k].elements());
-    layer_->inputs.push_back(Tensor(x_[k].data(), inputs_[k]));
+  if (layer_->inputs.empty()) {
+    for (size_t k = 0; k < x.size(); ++k) layer_->inputs.push_back(allocate(inputs_[k], input_types_[k]));
+    layer_->y = allocate(output_, output_type_);
   }
-  y_.assign(output_.elements(), NAN);
-  layer_->y = Tensor(y_.data(), output_);
+  for (size_t k = 0; k < x.size(); ++k) put(layer_->inputs[k], x[k]);
+  put(layer_->y, Values(size_t(output_.elements()), NAN));
+  for (const Parameter& p : on_device_) {
+    put(p.value, parameters_.at(p.name));
+    if (p.copy && p.copy.data != p.value.data) put(p.copy, parameters_.at(p.name));
+  }
+  if (truths_.boxes) {
+    put(truths_.boxes, truths);
+    put_bytes(truths_.counts.data, truth_counts.data(), truth_counts.size() * sizeof(int));
+  }
+  if (targets_) put(targets_, targets);
+  report = {};
+  put_bytes(step_, &step, sizeof(Step));
+  put_bytes(report_, &report, sizeof(LossReport));
+  if (!training_) layer_->prepare(stream_);
   layer_->forward(stream_);
-  return y_;
+  get_bytes(&report, report_, sizeof(LossReport));
+  for (const Parameter& p : on_device_) parameters_.at(p.name) = get(p.value);
+  return get(layer_->y);
 }
 
-void SingleLayer::backward_once(const Values& dy, Write write) {
-  dy_ = dy;
-  layer_->dy = Tensor(dy_.data(), output_);
-  layer_->input_gradients.clear();
-  for (size_t k = 0; k < inputs_.size(); ++k) layer_->input_gradients.push_back(Tensor(dx_[k].data(), inputs_[k]));
+void SingleLayer::backward_once(const Values& dy, const std::vector<Values>& dx_before, Write write) {
+  if (!layer_->dy) {
+    layer_->dy = allocate(output_, output_type_);
+    for (size_t k = 0; k < inputs_.size(); ++k)
+      layer_->input_gradients.push_back(allocate(inputs_[k], input_types_[k]));
+  }
+  put(layer_->dy, dy);
+  for (size_t k = 0; k < inputs_.size(); ++k) put(layer_->input_gradients[k], dx_before[k]);
+  for (const Parameter& p : on_device_)
+    if (p.gradient) put(p.gradient, gradients_.at(p.name));
   layer_->input_writes.assign(inputs_.size(), write);
   layer_->backward(stream_);
+  for (const Parameter& p : on_device_)
+    if (p.gradient) gradients_.at(p.name) = get(p.gradient);
+}
+
+std::vector<Values> SingleLayer::gradients_of_inputs() {
+  std::vector<Values> dx;
+  for (const Tensor& gradient : layer_->input_gradients) dx.push_back(get(gradient));
+  return dx;
 }
 
 std::vector<Values> SingleLayer::backward(const Values& dy, const std::vector<Values>& dx_before) {
-  dx_ = dx_before;
-  dx_.resize(inputs_.size());
-  for (size_t k = 0; k < dx_.size(); ++k) dx_[k].resize(inputs_[k].elements());
-  backward_once(dy, Write::add);
-  return dx_;
+  std::vector<Values> start = dx_before;
+  start.resize(inputs_.size());
+  for (size_t k = 0; k < start.size(); ++k) start[k].resize(inputs_[k].elements());
+  backward_once(dy, start, Write::add);
+  return gradients_of_inputs();
 }
 
 std::vector<Values> SingleLayer::backward_overwriting(const Values& dy) {
-  dx_.assign(inputs_.size(), {});
-  for (size_t k = 0; k < dx_.size(); ++k) dx_[k].assign(inputs_[k].elements(), NAN);
-  backward_once(dy, Write::overwrite);
-  return dx_;
+  std::vector<Values> garbage;
+  for (Shape shape : inputs_) garbage.emplace_back(size_t(shape.elements()), NAN);
+  backward_once(dy, garbage, Write::overwrite);
+  return gradients_of_inputs();
 }
 
 Values well_separated(Shape shape, uint64_t seed) {
@@ -169,8 +265,8 @@ void expect_parity(const std::string& cfg, std::vector<Shape> inputs, Tolerance 
   emulation::set_order(emulation::Order::forward);
 }
 
-void expect_gradient(const std::string& cfg, std::vector<Shape> inputs, const std::vector<Values>& x, float step,
-                     Tolerance t) {
+void expect_gradient(const std::string& cfg, std::vector<Shape> inputs, const std::vector<Values>& x,
+                     float step, Tolerance t) {
   SCOPED_TRACE(cfg + "\non " + inputs[0].text());
   SingleLayer layer(cfg, inputs);
   const Values dy = random_values(layer.output(), 9);

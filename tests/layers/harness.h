@@ -18,8 +18,11 @@ using Values = std::vector<float>;
 class SingleLayer {
  public:
   // `network` is the input of the network around it, for layers that ask.
-  SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Device device = Device::cpu, bool training = true,
-              Shape network = {1, 32, 32, 3});
+  SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Device device = Device::cpu,
+              bool training = true, Shape network = {1, 32, 32, 3}, Type precision = Type::f32);
+  ~SingleLayer();
+  SingleLayer(const SingleLayer&) = delete;
+  SingleLayer& operator=(const SingleLayer&) = delete;
 
   Values forward(const std::vector<Values>& x);
   Values forward(const Values& x) { return forward(std::vector<Values>{x}); }
@@ -39,26 +42,44 @@ class SingleLayer {
   Values& parameter_gradient(const std::string& name) { return gradients_.at(name); }
   std::map<std::string, Values>& parameters() { return parameters_; }
   const std::map<std::string, Values>& gradients() const { return gradients_; }  // a statistic has none
-  // For heads and losses.
+  // For heads and losses; read by forward, but for the report, which it writes.
   Values truths;  // [N, 1, capacity, 5]
   std::vector<int> truth_counts;
   int truth_capacity() const { return truth_capacity_; }
   Values targets;
   Step step;
+  LossReport report;
 
  private:
-  void backward_once(const Values& dy, Write write);
+  // A tensor in the layer's device memory, which the tests only reach by copies, and in its type.
+  Tensor allocate(Shape shape, Type type);
+  void put(const Tensor& to, const Values& values);
+  Values get(const Tensor& from);
+  void put_bytes(void* to, const void* from, size_t bytes);
+  void get_bytes(void* to, const void* from, size_t bytes);
+  std::vector<Values> gradients_of_inputs();
+  void backward_once(const Values& dy, const std::vector<Values>& dx_before, Write write);
 
   std::vector<Section> sections_;
   std::unique_ptr<Layer> layer_;
   Stream stream_;
   std::vector<Shape> inputs_;
+  bool training_;
   Shape output_;
+  Type output_type_ = Type::f32;
   bool obeys_writes_ = false;
   int truth_capacity_ = 0;
-  std::vector<std::vector<char>> memory_;
-  std::vector<Values> x_, dx_;
-  Values y_, dy_;
+  std::vector<Type> input_types_;
+  std::vector<void*> memory_;
+  struct Parameter {
+    std::string name;
+    Tensor value, gradient, copy;
+  };
+  std::vector<Parameter> on_device_;
+  Truths truths_;
+  Tensor targets_;
+  Step* step_ = nullptr;
+  LossReport* report_ = nullptr;
   std::map<std::string, Values> parameters_, gradients_;
 };
 
@@ -78,8 +99,8 @@ void expect_equal(const Values& got, const Values& want, Tolerance = kExact);
 void expect_parity(const std::string& cfg, std::vector<Shape> inputs, Tolerance = kExact);
 
 // The gradients of every input and parameter against central differences. The loss is the dot product of y
-// with fixed random numbers, summed in double. `step` and tolerance are Caffe's (1e-2, 1e-3 of the larger of 1
-// and the gradient): float forward passes leave about 1e-7 / 1e-2 of noise, curvature about step squared.
+// with fixed random numbers, summed in double. `step` and tolerance are Caffe's (1e-2, 1e-3 of the larger of
+// 1 and the gradient): float forward passes leave about 1e-7 / 1e-2 of noise, curvature about step squared.
 void expect_gradient(const std::string& cfg, std::vector<Shape> inputs, const std::vector<Values>& x,
                      float step = 1e-2f, Tolerance = {1e-3f, 1e-3f});
 void expect_gradient(const std::string& cfg, Shape input, uint64_t seed = 3);

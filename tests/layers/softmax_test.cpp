@@ -34,7 +34,7 @@ TEST(softmax, is_a_loss) {
   layer.targets = {0, 1, 0.5f, 0};
   layer.forward({0, std::log(2.0f), 0, 0});
   EXPECT_TRUE(layer.layer().has_loss());
-  EXPECT_NEAR(layer.layer().loss().loss, std::log(1.5) + std::log(2.0), 1e-6);
+  EXPECT_NEAR(layer.report.loss, std::log(1.5) + std::log(2.0), 1e-6);
   expect_equal(layer.backward({0, 0, 0, 4}, {{0, 0, 10, 0}})[0], {kThird, -kThird, 10, 4.5f}, {1e-6f, 1e-7f});
 }
 

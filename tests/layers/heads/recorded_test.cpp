@@ -66,7 +66,7 @@ TEST_P(RecordedHead, OutputDeltaAndReportAreEqual) {
   const Values wanted = recorded_.values("delta");
   expect_equal(Values(delta.begin(), delta.end()), wanted, kFloat);
 
-  const LossReport report = layer.layer().loss();
+  const LossReport report = layer.report;
   const double loss = recorded_.json["loss"], overlap = recorded_.json["iou"];
   EXPECT_NEAR(report.loss, loss,
               2e-6 * loss);  // a sum of squares: twice the slopes' relative error, averaged
@@ -88,10 +88,10 @@ TEST_P(RecordedHead, TwiceIsTheSameBits) {
   layer.forward(recorded_.values("x"));
   const View<const float> delta = layer.layer().head()->delta();
   const Values first(delta.begin(), delta.end());
-  const double loss = layer.layer().loss().loss;
+  const double loss = layer.report.loss;
   layer.forward(recorded_.values("x"));
   expect_equal(Values(delta.begin(), delta.end()), first);
-  EXPECT_EQ(layer.layer().loss().loss, loss);
+  EXPECT_EQ(layer.report.loss, loss);
 }
 
 INSTANTIATE_TEST_SUITE_P(cases, RecordedHead, testing::ValuesIn(names()),

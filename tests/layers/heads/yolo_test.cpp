@@ -96,7 +96,7 @@ TEST(Yolo, AMatchedRowByHand) {
   give_truth(layer, {.5f, .5f, .5f, .25f, 0});
   layer.forward({0, 0, 0, 0, 0, -1.0986123f});
   expect_equal(delta(layer), {0, 0, 0, 0, .5f, .75f}, kFloat);  // 1 - 0.5 and 1 - 0.25
-  const LossReport report = layer.layer().loss();
+  const LossReport report = layer.report;
   EXPECT_NEAR(report.loss, .25 + .5625, 1e-6);
   EXPECT_EQ(report.matched, 1);
   EXPECT_NEAR(report.iou, 1, 1e-6);
@@ -115,7 +115,7 @@ TEST(Yolo, ATruthThatFitsAnotherHeadsAnchorIsNotMatchedHere) {
   give_truth(layer, {.5f, .5f, .125f, .125f, 0});
   layer.forward({0, 0, 0, 0, 0, 0});
   expect_equal(delta(layer), {0, 0, 0, 0, -.5f, 0}, kFloat);
-  EXPECT_EQ(layer.layer().loss().matched, 0);
+  EXPECT_EQ(layer.report.matched, 0);
 }
 
 TEST(Yolo, BackgroundIsForgivenOnlyWhereAClassIsSeen) {
@@ -131,7 +131,7 @@ TEST(Yolo, ATruthOnTheFarEdgeStaysInTheGrid) {
   SingleLayer layer(kSmall, {kFourCells});
   give_truth(layer, {1, 1, .5f, .25f, 0});
   layer.forward(Values(24, 0));
-  EXPECT_EQ(layer.layer().loss().matched, 1);
+  EXPECT_EQ(layer.report.matched, 1);
   EXPECT_FLOAT_EQ(delta(layer)[18 + 4], .5f);  // the last cell
 }
 
@@ -141,7 +141,7 @@ TEST(Yolo, TruthsThatCannotBeLearntAreLeftOut) {
                      .5f, .5f, .5f, .25f, -1,  //
                      .5f, .5f, 0, .25f, 0});   // no width
   layer.forward(Values(6, 0));
-  EXPECT_EQ(layer.layer().loss().matched, 0);
+  EXPECT_EQ(layer.report.matched, 0);
   expect_equal(delta(layer), {0, 0, 0, 0, -.5f, 0}, kFloat);
 }
 
