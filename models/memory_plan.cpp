@@ -7,11 +7,13 @@
 namespace osprey {
 namespace {
 
-size_t bytes_of(Shape s) { return size_t(s.elements()) * sizeof(float); }
+size_t output_bytes(const LayerMemory& layer) {
+  return size_t(layer.output.elements()) * bytes_of(layer.type);
+}
 
 class Planner {
  public:
-  Planner(const std::vector<LayerMemory>& layers, Shape input, bool training, bool keep_all)
+  Planner(const std::vector<LayerMemory>& layers, Tensor input, bool training, bool keep_all)
       : layers_(layers), input_(input), training_(training), keep_all_(keep_all), n_(int(layers.size())) {}
 
   MemoryPlan run() {
@@ -60,7 +62,7 @@ class Planner {
   }
 
   void place_outputs() {
-    plan_.input = add("input", bytes_of(input_), 0, last_read_[n_]);
+    plan_.input = add("input", input_.bytes(), 0, last_read_[n_]);
     plan_.outputs.assign(n_, -1);
     for (int i = 0; i < n_; ++i) {
       const int over = shared_with(i);
@@ -69,7 +71,7 @@ class Planner {
         Lifetime& life = plan_.buffers[over].life;
         life.last = std::max(life.last, last_read_[i]);
       } else {
-        plan_.outputs[i] = add(fmt::format("output of {}", i), bytes_of(layers_[i].output), i, last_read_[i]);
+        plan_.outputs[i] = add(fmt::format("output of {}", i), output_bytes(layers_[i]), i, last_read_[i]);
       }
       tensors_in_.resize(plan_.buffers.size());
       tensors_in_[plan_.outputs[i]].push_back(i);
@@ -87,7 +89,8 @@ class Planner {
     if (layer.alias >= 0 && layer.inputs[layer.alias] >= 0 && !keep_all_)
       return buffer_of_input(i, layer.alias);
     if (layer.in_place < 0 || keep_all_ || layer.inputs[layer.in_place] < 0) return -1;
-    if (layer.output != layers_[layer.inputs[layer.in_place]].output) return -1;
+    const LayerMemory& input = layers_[layer.inputs[layer.in_place]];
+    if (layer.output != input.output || layer.type != input.type) return -1;
     const int buffer = buffer_of_input(i, layer.in_place);
     // Written over only if nobody reads what was there: neither a later layer nor a backward call.
     for (int tensor : tensors_in_[buffer])
@@ -107,7 +110,7 @@ class Planner {
         const int i = layer.inputs[k];
         if (i < 0 || !layers_[i].differentiable || plan_.gradients[i] >= 0) continue;
         const bool lasting = layers_[i].lasting_gradient;
-        plan_.gradients[i] = add(fmt::format("gradient of {}", i), bytes_of(layers_[i].output),
+        plan_.gradients[i] = add(fmt::format("gradient of {}", i), output_bytes(layers_[i]),
                                  lasting ? 0 : backward_step(j), lasting ? end() : backward_step(i));
         plan_.first_writer[j][k] = !lasting;
       }
@@ -138,7 +141,7 @@ class Planner {
   }
 
   const std::vector<LayerMemory>& layers_;
-  Shape input_;
+  Tensor input_;
   bool training_, keep_all_;
   int n_;
   std::vector<int> last_read_, last_forward_read_;
@@ -149,7 +152,7 @@ class Planner {
 
 }  // namespace
 
-MemoryPlan plan_memory(const std::vector<LayerMemory>& layers, Shape input, bool training, bool keep_all) {
+MemoryPlan plan_memory(const std::vector<LayerMemory>& layers, Tensor input, bool training, bool keep_all) {
   return Planner(layers, input, training, keep_all).run();
 }
 

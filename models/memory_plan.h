@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/lifetimes.h"
-#include "core/view.h"
+#include "core/tensor.h"
 
 namespace osprey {
 
@@ -18,6 +18,7 @@ namespace osprey {
 struct LayerMemory {
   std::vector<int> inputs;  // layers, or -1 for the network's input
   Shape output;
+  Type type = Type::f32;            // of the output and of its gradient
   bool differentiable = false;      // has a backward call in this network
   bool is_head = false;             // its output is read after the last step
   std::vector<int> backward_reads;  // inputs (by position) that backward reads again
@@ -49,6 +50,7 @@ struct MemoryPlan {
   size_t lasting = 0, parameters = 0;  // outside of the plan, for the summary
 };
 
-MemoryPlan plan_memory(const std::vector<LayerMemory>& layers, Shape input, bool training, bool keep_all);
+// `input`: the shape and the type of the network's input; its address does not matter.
+MemoryPlan plan_memory(const std::vector<LayerMemory>& layers, Tensor input, bool training, bool keep_all);
 
 }  // namespace osprey

@@ -64,6 +64,8 @@ void net_keys(Keys& k, NetSection& net) {
   k.integer("width", net.width, 0).required().between(1, 65536).help("of the input, in pixels");
   k.integer("height", net.height, 0).required().between(1, 65536).help("of the input, in pixels");
   k.integer("channels", net.channels, 3).between(1, 65536).help("of the input: 3 is RGB, 1 is grey");
+  k.choice("precision", net.precision, Precision::fp32, kPrecisionNames)
+      .help("of activations and of the weights' copy, on a GPU; tf32: fp32 with convolutions that round");
   training_keys(k, net);
   augmentation_keys(k, net);
 

@@ -8,11 +8,17 @@
 
 namespace osprey {
 
+// Of activations and of the weights' copy; tf32: fp32, but convolutions may round their factors to 10 bits.
+enum class Precision { fp32, tf32, bf16 };
+inline constexpr const char* kPrecisionNames[] = {"fp32", "tf32", "bf16"};
+
 enum class Policy { constant, step, steps, exp, poly, sigmoid, random, sgdr };
 
 struct NetSection {
   int batch = 1, subdivisions = 1;  // images per weight update, and in how many mini-batches
   int width = 0, height = 0, channels = 3;
+
+  Precision precision = Precision::fp32;
 
   float learning_rate = 0.001f, momentum = 0.9f, decay = 0.0001f;
   int64_t max_batches = 0, burn_in = 0;

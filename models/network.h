@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,9 @@
 namespace osprey {
 
 struct NetworkOptions {
-  BuildOptions build;
-  bool lenient = false;  // unknown keys are warnings
+  BuildOptions build;                  // its precision and allow_tf32 follow from the next
+  std::optional<Precision> precision;  // instead of that of [net]
+  bool lenient = false;                // unknown keys are warnings
   // AlexeyAB's CPU build never clears the gradients that reach a [route] or an [upsample]: they pile up from
   // one mini-batch to the next. His GPU builds clear them, and so do we; this is for comparing with the
   // former.
@@ -54,6 +56,8 @@ class Network {
  public:
   // Builds the layers and the parameters; plan() must follow. Throws Error with file:line of what is wrong.
   explicit Network(std::vector<Section> sections, NetworkOptions options = {});
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
 
   // Shapes and memory for mini-batches of this size. May be called again with another size: the parameters
   // stay, and memory only grows, so the largest size should come first.
@@ -64,18 +68,30 @@ class Network {
   void forward();
   void backward();  // adds to the gradients of the parameters
 
-  // What the layers that have a loss told of the forward passes since the last clear_losses().
+  // What forward() is made of: the host's copies into the device's memory, then only work of the device, in
+  // the order of stream(), which may be captured.
+  void upload();
+  void enqueue_forward();
+  Stream& stream() { return stream_; }
+
+  // What the layers that have a loss told of the forward passes since the last clear_losses(), by layer.
   void clear_losses();
-  LossReport loss(int layer) const;
+  std::vector<LossReport> losses() const;
+
+  // The output of a layer, in the host's memory; waits for the device. Outputs share memory: after forward()
+  // only those of heads, losses and the last layer are still there, or with keep_all every one.
+  std::vector<float> read(int layer) const;
 
   // Runs forward once more and returns the first layer whose output holds a NaN or an infinity, or -1.
   int first_not_finite();
 
-  Tensor input() const { return input_; }           // [N,H,W,C], RGB, 0..1; to be filled before forward
-  const Truths& truths() const { return truths_; }  // to be filled before forward in training
+  // In the host's memory, to be filled before forward(): the images [N,H,W,C], RGB, 0..1; and in training
+  // what the losses read.
+  Tensor input() const { return fed_input_; }
+  const Truths& truths() const { return truths_; }
   int truth_capacity() const { return truth_capacity_; }
   View<float> targets() const { return targets_; }  // of a classifier; empty if there is no such layer
-  Step& step() { return step_; }
+  Step& step() { return *reinterpret_cast<Step*>(feed_.host()); }
 
   const NetSection& net() const { return net_; }
   const std::vector<Node>& nodes() const { return nodes_; }
@@ -85,6 +101,7 @@ class Network {
   const Parameters& parameters() const { return parameters_; }
   const MemoryPlan& memory() const { return memory_; }
   bool training() const { return options_.build.training; }
+  Device device() const { return stream_.device; }
 
   // "12 [convolutional], yolo.cfg:96" for messages.
   std::string where(int layer) const;
@@ -92,24 +109,30 @@ class Network {
  private:
   int resolve(int layer, const std::string& reference) const;
   bool absorb_sums();
+  void open_device(const Section& net);
   void mark_trained();
+  void mark_read_by_losses();
   std::vector<Plan> plan_layers(int batch, int width, int height);
   void bind(std::vector<Plan>& plans);
+  void bind_lasting(const std::vector<Plan>& plans);
+  void bind_feed(const std::vector<Plan>& plans);
   void add_parameters(const std::vector<Plan>& plans);
+  void fill_zero(void* memory, size_t bytes);  // of the device
 
   NetworkOptions options_;
   NetSection net_;
+  Stream stream_;
   std::vector<Node> nodes_;
   Parameters parameters_;
   MemoryPlan memory_;
-  Arena arena_{"the plan of the network's memory"}, lasting_{"the network's lasting memory"};
-  Stream stream_;
-  Tensor input_;
+  std::unique_ptr<Arena> arena_;
+  DeviceBuffer lasting_{"the network's lasting memory"}, feed_{"what a step reads"},
+      reports_{"what the losses tell"}, images_{"the images of a step"};
+  Tensor input_;      // as layers read it
+  Tensor fed_input_;  // as the host writes it: the same, or the host's side of images_
   Truths truths_;
   int truth_capacity_ = 0;
   View<float> targets_;
-  LossReport* losses_ = nullptr;  // one for each layer
-  Step step_;
 };
 
 }  // namespace osprey

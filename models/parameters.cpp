@@ -6,6 +6,8 @@
 #include "core/lifetimes.h"
 #include "core/parallel.h"
 #include "core/random.h"
+#include "cuda/convert.h"
+#include "cuda/runtime.h"
 
 namespace osprey {
 
@@ -16,15 +18,36 @@ void Parameters::add(ParameterSpan span) {
   spans_.push_back(std::move(span));
 }
 
-void Parameters::allocate(bool training) {
-  const size_t bytes = std::max(size_, size_t(1)) * sizeof(float);
-  values_.reserve(bytes);
-  std::memset(values_.data(), 0, bytes);
+void Parameters::allocate(bool training, const Stream& stream, Type precision) {
+  stream_ = stream;
+  precision_ = precision;
+  values_.allocate(stream, size_ * sizeof(float));
+  if (precision != Type::f32) copy_.allocate(stream, size_ * bytes_of(precision));
   if (!training) return;
-  gradients_.reserve(bytes);
-  momentum_.reserve(bytes);
-  std::memset(gradients_.data(), 0, bytes);
-  std::memset(momentum_.data(), 0, bytes);
+  gradients_.allocate(stream, size_ * sizeof(float));
+  momentum_.allocate(stream, size_ * sizeof(float));
+}
+
+void Parameters::download() const {
+  values_.download();
+  momentum_.download();
+}
+
+void Parameters::upload() {
+  values_.upload();
+  momentum_.upload();
+  if (const Tensor copy = device_copy())
+    cuda::convert(stream_, Tensor(device_values(), copy.shape, Type::f32), copy);
+}
+
+Tensor Parameters::device_copy() const {
+  if (precision_ == Type::f32) return {};
+  return {copy_.device(), {1, 1, 1, int(size_)}, precision_};
+}
+
+Tensor Parameters::device_copy(const ParameterSpan& s) const {
+  if (precision_ == Type::f32) return device_value(s);
+  return {copy_.device() + s.offset * bytes_of(precision_), s.shape, precision_};
 }
 
 int64_t Parameters::count() const {
@@ -47,8 +70,15 @@ void Parameters::initialise(uint64_t seed) {
             Random(seed, Purpose::initialise, k, uint64_t(i)).uniform(-s.info.uniform, s.info.uniform);
     });
   }
+  upload();
 }
 
-void Parameters::zero_gradients() { std::memset(gradients(), 0, size_ * sizeof(float)); }
+void Parameters::zero_gradients() {
+  const size_t bytes = size_ * sizeof(float);
+  if (stream_.device == Device::cpu)
+    std::memset(gradients(), 0, bytes);
+  else
+    cuda::fill_zero(stream_, device_gradients(), bytes);
+}
 
 }  // namespace osprey

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "core/arena.h"
 #include "layers/layer.h"
+#include "models/device_buffer.h"
 
 namespace osprey {
 
@@ -22,31 +22,48 @@ struct ParameterSpan {
 
 class Parameters {
  public:
-  // Spans are added in file order, and allocated together.
+  // Spans are added in file order, and allocated together on the stream's device: values, and for training
+  // gradients and momentum; under bf16 also a copy of the values in that type.
   void add(ParameterSpan span);
-  void allocate(bool training);
+  void allocate(bool training, const Stream& stream = {}, Type precision = Type::f32);
 
   const std::vector<ParameterSpan>& spans() const { return spans_; }
   std::vector<ParameterSpan>& spans() { return spans_; }
   size_t size() const { return size_; }  // floats, with the gaps that align spans
   int64_t count() const;                 // numbers in a .weights file
 
-  float* values() const { return reinterpret_cast<float*>(values_.data()); }
-  float* gradients() const { return reinterpret_cast<float*>(gradients_.data()); }  // null if it never trains
-  float* momentum() const { return reinterpret_cast<float*>(momentum_.data()); }    // null if it never trains
-
+  // The host's side: on another device than the CPU, download() before reading, upload() after writing.
+  float* values() const { return reinterpret_cast<float*>(values_.host()); }
+  float* gradients() const { return reinterpret_cast<float*>(gradients_.host()); }  // null if it never trains
+  float* momentum() const { return reinterpret_cast<float*>(momentum_.host()); }    // null if it never trains
   View<float> value(const ParameterSpan& s) const { return {values() + s.offset, s.shape}; }
   View<float> gradient(const ParameterSpan& s) const { return {gradients() + s.offset, s.shape}; }
+  void download() const;  // values and momentum
+  void download_gradients() const { gradients_.download(); }
+  void upload();  // values and momentum; makes the copy in the network's precision anew
+
+  // The device's side, for layers and optimizers.
+  View<float> device_value(const ParameterSpan& s) const { return {device_values() + s.offset, s.shape}; }
+  View<float> device_gradient(const ParameterSpan& s) const {
+    return {device_gradients() + s.offset, s.shape};
+  }
+  Tensor device_copy(const ParameterSpan& s) const;  // in the network's precision
+  float* device_values() const { return reinterpret_cast<float*>(values_.device()); }
+  float* device_gradients() const { return reinterpret_cast<float*>(gradients_.device()); }
+  float* device_momentum() const { return reinterpret_cast<float*>(momentum_.device()); }
+  Tensor device_copy() const;  // of all values; empty under f32
 
   // Darknet's distributions, from counter-based numbers: the same for any order and number of threads.
   void initialise(uint64_t seed);
-  void zero_gradients();
+  void zero_gradients();  // on the device, in the order of its stream
 
  private:
   std::vector<ParameterSpan> spans_;
   size_t size_ = 0;
-  Arena values_{"the parameters"}, gradients_{"the gradients of the parameters"},
-      momentum_{"the optimizer's state"};
+  Stream stream_;
+  Type precision_ = Type::f32;
+  DeviceBuffer values_{"the parameters"}, copy_{"the parameters' copy in bf16"},
+      gradients_{"the gradients of the parameters"}, momentum_{"the optimizer's state"};
 };
 
 }  // namespace osprey

@@ -108,7 +108,8 @@ LoadedWeights load_weights(const std::string& path, Network& network, Coverage c
          path, expected, size);
 
   const int layers = int(network.nodes().size());
-  const Parameters& parameters = network.parameters();
+  Parameters& parameters = network.parameters();
+  parameters.download();
   std::vector<float> values(parameters.values(), parameters.values() + parameters.size());
   int64_t at = loaded.header.bytes();
   loaded.layers = layers;
@@ -144,6 +145,7 @@ LoadedWeights load_weights(const std::string& path, Network& network, Coverage c
         "network",
         path, network.where(loaded.layers), expected, size);
   std::copy(values.begin(), values.end(), parameters.values());
+  parameters.upload();
   return loaded;
 }
 
@@ -156,6 +158,7 @@ void save_weights(const std::string& path, const Network& network, WeightsHeader
   std::memcpy(head + 12, &header.seen, size_t(header.seen_bytes));
   file.write(head, size_t(header.bytes()));
   std::vector<float> array;
+  network.parameters().download();
   for (const ParameterSpan& span : network.parameters().spans()) {
     if ((layers >= 0 && span.layer >= layers) || !in_file(network, span)) continue;
     array.resize(size_t(span.shape.elements()));

@@ -44,6 +44,7 @@ void restore(const SafeTensors& file, const std::string& path, const std::string
 void save_checkpoint(const std::string& path, const Network& network, const TrainingState& state) {
   SafeTensors file;
   const Parameters& p = network.parameters();
+  p.download();
   for (const ParameterSpan& s : p.spans()) {
     file.tensors[s.name] = {dims(s.shape), p.values() + s.offset, {}};
     if (s.info.role != Role::statistic)
@@ -71,12 +72,13 @@ TrainingState load_checkpoint(const std::string& path, Network& network) {
   state.seed = number<uint64_t>(file, path, "seed");
   state.average_loss = number<double>(file, path, "average_loss");
   state.best_map = number<float>(file, path, "best_map");
-  const Parameters& p = network.parameters();
+  Parameters& p = network.parameters();
   for (const ParameterSpan& s : p.spans()) {
     restore(file, path, s.name, p.value(s));
     if (s.info.role != Role::statistic)
       restore(file, path, s.name + ".momentum", {p.momentum() + s.offset, s.shape});
   }
+  p.upload();
   if (const auto it = file.tensors.find("history"); it != file.tensors.end())
     for (size_t i = 0; i + kColumns <= it->second.values.size(); i += kColumns) {
       const float* v = it->second.values.data() + i;

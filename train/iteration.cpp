@@ -55,9 +55,10 @@ IterationResult run_iteration(Network& network, int64_t iteration, uint64_t seed
     network.forward();
     double cost = 0;
     int costs = 0;
-    for (size_t i = 0; i < network.nodes().size(); ++i) {
+    const std::vector<LossReport> reports = network.losses();
+    for (size_t i = 0; i < reports.size(); ++i) {
       if (!network.nodes()[i].layer->has_loss()) continue;
-      const LossReport report = network.loss(int(i));
+      const LossReport& report = reports[i];
       cost += report.loss;
       ++costs;
       add(result.parts, report);

@@ -11,6 +11,7 @@ namespace osprey {
 namespace {
 
 constexpr Shape kShape = {1, 4, 4, 8};
+const Tensor kInput(nullptr, kShape);
 
 // Each buffer owns its bytes during its life: what brute force finds, whatever the planner believes.
 void expect_no_overlap(const MemoryPlan& plan) {
@@ -114,7 +115,7 @@ LayerMemory layer(std::vector<int> inputs, Shape output = kShape) {
 }
 
 void check(const std::vector<LayerMemory>& layers, bool training, bool keep_all = false) {
-  const MemoryPlan plan = plan_memory(layers, kShape, training, keep_all);
+  const MemoryPlan plan = plan_memory(layers, kInput, training, keep_all);
   expect_no_overlap(plan);
   EXPECT_GE(plan.bytes, plan.peak);
   EXPECT_LE(plan.bytes, plan.without_sharing + plan.buffers.size() * kAlignment);
@@ -126,60 +127,60 @@ TEST(MemoryPlan, AChainNeedsTwoBuffersAtATime) {
   for (int i = 0; i < 10; ++i) layers.push_back(layer({i - 1}));
   check(layers, false);
   const size_t one = size_t(kShape.elements()) * sizeof(float);
-  EXPECT_EQ(plan_memory(layers, kShape, false, false).bytes, 2 * one);
-  EXPECT_EQ(plan_memory(layers, kShape, false, true).without_sharing, 11 * one);
+  EXPECT_EQ(plan_memory(layers, kInput, false, false).bytes, 2 * one);
+  EXPECT_EQ(plan_memory(layers, kInput, false, true).without_sharing, 11 * one);
 }
 
 TEST(MemoryPlan, InPlaceTakesTheInputsMemoryOnlyIfNobodyReadsItAgain) {
   std::vector<LayerMemory> layers = {layer({-1}), layer({0}), layer({1})};
   layers[1].in_place = 0;
-  MemoryPlan plan = plan_memory(layers, kShape, false, false);
+  MemoryPlan plan = plan_memory(layers, kInput, false, false);
   EXPECT_EQ(plan.outputs[1], plan.outputs[0]);
 
   layers[2].inputs = {1, 0};  // layer 2 reads what 1 would write over
-  plan = plan_memory(layers, kShape, false, false);
+  plan = plan_memory(layers, kInput, false, false);
   EXPECT_NE(plan.outputs[1], plan.outputs[0]);
 
   layers[2].inputs = {1};
   layers[0].backward_reads_output = true;  // so does the backward call of 0
-  EXPECT_EQ(plan_memory(layers, kShape, false, false).outputs[1], plan.outputs[0]);
-  plan = plan_memory(layers, kShape, true, false);
+  EXPECT_EQ(plan_memory(layers, kInput, false, false).outputs[1], plan.outputs[0]);
+  plan = plan_memory(layers, kInput, true, false);
   EXPECT_NE(plan.outputs[1], plan.outputs[0]);
 
   layers[0].backward_reads_output = false;
   layers[0].is_head = true;  // and whoever looks at a head after the step
-  plan = plan_memory(layers, kShape, false, false);
+  plan = plan_memory(layers, kInput, false, false);
   EXPECT_NE(plan.outputs[1], plan.outputs[0]);
 
   layers[0].is_head = false;
   layers[1].output = {1, 2, 2, 8};  // another size
-  plan = plan_memory(layers, kShape, false, false);
+  plan = plan_memory(layers, kInput, false, false);
   EXPECT_NE(plan.outputs[1], plan.outputs[0]);
 }
 
 TEST(MemoryPlan, TheNetworksInputIsNeverWrittenOver) {
   std::vector<LayerMemory> layers = {layer({-1}), layer({0})};
   layers[0].in_place = 0;
-  EXPECT_NE(plan_memory(layers, kShape, false, false).outputs[0],
-            plan_memory(layers, kShape, false, false).input);
+  EXPECT_NE(plan_memory(layers, kInput, false, false).outputs[0],
+            plan_memory(layers, kInput, false, false).input);
 }
 
 TEST(MemoryPlan, AnAliasIsItsInputHoweverOftenThatIsRead) {
   std::vector<LayerMemory> layers = {layer({-1}), layer({0}), layer({0, 1}), layer({1, 2})};
   layers[1].alias = 0;
-  const MemoryPlan plan = plan_memory(layers, kShape, false, false);
+  const MemoryPlan plan = plan_memory(layers, kInput, false, false);
   EXPECT_EQ(plan.outputs[1], plan.outputs[0]);
   EXPECT_GE(plan.buffers[size_t(plan.outputs[0])].life.last, 3);
   check(layers, true);
   // With everything kept each layer has memory of its own.
-  const MemoryPlan kept = plan_memory(layers, kShape, false, true);
+  const MemoryPlan kept = plan_memory(layers, kInput, false, true);
   EXPECT_NE(kept.outputs[1], kept.outputs[0]);
 }
 
 TEST(MemoryPlan, AGradientStartsWithItsLastReader) {
   // 0 is read by 1, 2 and 3: the backward call of 3 comes first and overwrites, the others add.
   std::vector<LayerMemory> layers = {layer({-1}), layer({0}), layer({0}), layer({0, 1, 2})};
-  const MemoryPlan plan = plan_memory(layers, kShape, true, false);
+  const MemoryPlan plan = plan_memory(layers, kInput, true, false);
   EXPECT_EQ(plan.first_writer[3], (std::vector<bool>{true, true, true}));
   EXPECT_EQ(plan.first_writer[2], (std::vector<bool>{false}));
   EXPECT_EQ(plan.first_writer[1], (std::vector<bool>{false}));
@@ -191,7 +192,7 @@ TEST(MemoryPlan, AGradientStartsWithItsLastReader) {
 TEST(MemoryPlan, LayersThatDoNotTrainHaveNoGradient) {
   std::vector<LayerMemory> layers = {layer({-1}), layer({0}), layer({1})};
   layers[0].differentiable = false;
-  const MemoryPlan plan = plan_memory(layers, kShape, true, false);
+  const MemoryPlan plan = plan_memory(layers, kInput, true, false);
   EXPECT_EQ(plan.gradients[0], -1);
   EXPECT_GE(plan.gradients[1], 0);
 }
@@ -240,7 +241,7 @@ TEST(MemoryPlan, HoldsOnRandomNetworks) {
 
 TEST(MemoryPlan, ALayoutIsCloseToTheLeastThatAnyPlanNeeds) {
   for (uint64_t seed = 0; seed < 100; ++seed) {
-    const MemoryPlan plan = plan_memory(random_network(seed), kShape, true, false);
+    const MemoryPlan plan = plan_memory(random_network(seed), kInput, true, false);
     EXPECT_LE(plan.bytes, plan.peak + plan.peak / 3) << seed;
   }
 }

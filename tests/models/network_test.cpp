@@ -254,7 +254,7 @@ TEST(Network, GradientsReachTheFirstWeightsThroughEveryLayer) {
     run(network, 4);
     double sum = 0;
     for (size_t i = 0; i < network.nodes().size(); ++i)
-      if (network.nodes()[i].layer->has_loss()) sum += network.loss(int(i)).loss;
+      if (network.nodes()[i].layer->has_loss()) sum += network.losses()[i].loss;
     return sum;
   };
   network.parameters().zero_gradients();

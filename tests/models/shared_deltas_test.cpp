@@ -51,7 +51,7 @@ TEST_P(SharedDeltas, AreThoseOfDarknet) {
     const Head* head = node.layer->head();
     if (!head) continue;
     SCOPED_TRACE(network.where(int(i)));
-    cost += network.loss(int(i)).loss;
+    cost += network.losses()[i].loss;
     ++heads;
     const std::vector<float> wanted = read_npy(folder + "delta_layer" + std::to_string(i) + ".npy").floats();
     const View<const float> delta = head->delta();

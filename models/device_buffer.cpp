@@ -1,0 +1,48 @@
+#include "models/device_buffer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "cuda/runtime.h"
+
+namespace osprey {
+
+Memory memory_of(Device device) {
+  if (device == Device::cpu) return host_memory();
+  return {[](size_t bytes) { return cuda::allocate(bytes); }, [](void* p) { cuda::release(p); }};
+}
+
+void DeviceBuffer::allocate(const Stream& stream, size_t bytes) {
+  stream_ = stream;
+  bytes_ = std::max(bytes, size_t(1));
+  if (!device_) device_ = std::make_unique<Arena>(name_, memory_of(stream.device));
+  device_->reserve(bytes_);
+  host_.reset();
+  if (shared())
+    std::memset(device(), 0, bytes_);
+  else
+    cuda::fill_zero(stream_, device(), bytes_);
+}
+
+char* DeviceBuffer::host() const {
+  if (shared() || !device_) return device();
+  if (!host_) {
+    host_ = std::make_unique<Arena>(name_ + " on the host");
+    host_->reserve(bytes_);
+    std::memset(host_->data(), 0, bytes_);
+  }
+  return host_->data();
+}
+
+void DeviceBuffer::upload(size_t first, size_t bytes) {
+  if (!shared() && bytes) cuda::copy(stream_, device() + first, host() + first, bytes);
+}
+
+void DeviceBuffer::download() const {
+  if (shared() || !device_) return;
+  Stream stream = stream_;
+  cuda::copy(stream, host(), device(), bytes_);
+  cuda::synchronize(stream);
+}
+
+}  // namespace osprey

@@ -1,0 +1,294 @@
+// The network's plan: shapes, types, and where in memory everything of a step lies.
+#include <algorithm>
+#include <cstring>
+
+#include "core/lifetimes.h"
+#include "models/network.h"
+
+namespace osprey {
+
+// An addition whose first summand is made by a convolution for it alone is done by that convolution, and the
+// [shortcut] becomes another name for its output. True if there was any.
+bool Network::absorb_sums() {
+  bool any = false;
+  std::vector<int> readers(nodes_.size(), 0);
+  for (const Node& node : nodes_)
+    for (int i : node.inputs)
+      if (i >= 0) ++readers[i];
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    Node& sum = nodes_[i];
+    const auto activation = sum.layer->plain_sum();
+    if (!activation || sum.inputs.size() != 2) continue;
+    const int producer = sum.inputs[0], other = sum.inputs[1];
+    if (producer != int(i) - 1 || readers[producer] != 1 || other < 0 || other >= producer) continue;
+    Node& convolution = nodes_[producer];
+    if (convolution.inputs.size() != 1 || !convolution.layer->absorb_sum(*activation)) continue;
+    convolution.inputs.push_back(other);
+    sum.inputs = {producer};
+    sum.absorbed_by = producer;
+    any = true;
+  }
+  return any;
+}
+
+// trains: a loss can be reached from it; whether something learns there is found while planning.
+void Network::mark_trained() {
+  std::vector<bool> reaches_loss(nodes_.size(), false);
+  int last_stop = -1;
+  for (int i = int(nodes_.size()) - 1; i >= 0; --i) {
+    Node& node = nodes_[i];
+    if (node.layer->has_loss()) reaches_loss[i] = true;
+    if (node.stop_backward) last_stop = std::max(last_stop, i);
+    node.trains = reaches_loss[i] && !node.only_forward;
+    if (!node.trains) continue;
+    for (int from : node.inputs)
+      if (from >= 0) reaches_loss[from] = true;
+  }
+  for (int i = 0; i <= last_stop; ++i) nodes_[i].trains = false;
+}
+
+namespace {
+
+bool detects_or_loses(const Node& node) { return node.layer->head() || node.layer->has_loss(); }
+
+}  // namespace
+
+// What only heads and losses read stays in f32 under every precision, and so does what nobody reads.
+void Network::mark_read_by_losses() {
+  for (Node& node : nodes_) node.read_by_losses = node.layer->converts();
+  for (const Node& node : nodes_)
+    for (int from : node.inputs)
+      if (from >= 0 && !detects_or_loses(node)) nodes_[from].read_by_losses = false;
+}
+
+std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
+  const Shape input{batch, height, width, net_.channels};
+  mark_trained();
+  mark_read_by_losses();
+  BuildOptions build = options_.build;
+  build.network_input = input;
+  std::vector<Plan> plans;
+  plans.reserve(nodes_.size());
+  for (Node& node : nodes_) {
+    std::vector<Plan::Input> inputs;
+    bool needs_dx = false;
+    for (int from : node.inputs) {
+      if (from < 0)
+        inputs.push_back({input, build.precision});
+      else
+        inputs.push_back({nodes_[from].output, nodes_[from].output_type});
+      needs_dx |= from >= 0 && nodes_[from].trains;
+    }
+    plans.emplace_back(node.section, inputs, build, needs_dx,
+                       node.read_by_losses ? Type::f32 : build.precision);
+    Plan& plan = plans.back();
+    if (node.absorbed_by >= 0)
+      plan.output(inputs[0].shape), plan.alias();
+    else
+      node.layer->plan(plan);
+    node.output = plan.output_;
+    node.output_type = plan.output_type_;
+    if (detects_or_loses(node) && inputs[0].type != Type::f32)
+      node.section.fail(node.section.line,
+                        "precision=bf16 needs a [convolutional], [connected] or [avgpool] right before it");
+    bool learns = false;
+    for (const Plan::ParameterWant& want : plan.parameters_) learns |= want.gradient && node.rate > 0;
+    node.trains = training() && node.trains && (needs_dx || learns);
+  }
+  return plans;
+}
+
+void Network::add_parameters(const std::vector<Plan>& plans) {
+  const bool first_time = parameters_.spans().empty();
+  size_t k = 0;
+  for (size_t i = 0; i < nodes_.size(); ++i)
+    for (const Plan::ParameterWant& want : plans[i].parameters_) {
+      if (first_time) {
+        parameters_.add({fmt::format("{}.{}", i, want.info.name), int(i), want.shape, plans[i].input(),
+                         want.info, 0, nodes_[i].trains || !training() ? nodes_[i].rate : 0.0f});
+      } else if (parameters_.spans()[k++].shape != want.shape) {
+        nodes_[i].section.fail(nodes_[i].section.line,
+                               "its weights depend on the size of the input, which therefore "
+                               "cannot change (random=1, or another --size)");
+      }
+    }
+  if (first_time) parameters_.allocate(training(), stream_, options_.build.precision);
+}
+
+void Network::plan(int batch, int width, int height) {
+  const bool first_time = nodes_.back().output.elements() == 0;
+  std::vector<Plan> plans = plan_layers(batch, width, height);
+  // Only now is it known which sums are of equal shapes.
+  if (first_time && !training() && !options_.keep_all && absorb_sums())
+    plans = plan_layers(batch, width, height);
+  add_parameters(plans);
+
+  std::vector<LayerMemory> memory(nodes_.size());
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    const Plan& plan = plans[i];
+    LayerMemory& m = memory[i];
+    m.inputs = nodes_[i].inputs;
+    m.output = plan.output_;
+    m.type = nodes_[i].output_type;
+    m.differentiable = nodes_[i].trains;
+    m.is_head = nodes_[i].layer->head() || nodes_[i].layer->has_loss() || i + 1 == nodes_.size();
+    m.backward_reads = plan.backward_reads_;
+    m.backward_reads_output = plan.backward_reads_output_;
+    m.in_place = plan.in_place_;
+    const std::string type = nodes_[i].type->name;
+    m.lasting_gradient = options_.uncleared_gradients && (type == "route" || type == "upsample");
+    m.alias = plan.alias_;
+    for (const Plan::Want& want : plan.wants_) {
+      const size_t bytes = size_t(want.shape.elements()) * bytes_of(want.type);
+      if (want.life == Plan::Life::keep) m.kept.push_back(bytes);
+      if (want.life == Plan::Life::scratch) m.scratch += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    }
+  }
+  const Tensor input(nullptr, {batch, height, width, net_.channels}, options_.build.precision);
+  memory_ = plan_memory(memory, input, training(), options_.keep_all);
+  memory_.parameters = parameters_.size() * sizeof(float) * (training() ? 3 : 1);
+  if (!arena_)
+    arena_ = std::make_unique<Arena>("the plan of the network's memory", memory_of(stream_.device));
+  arena_->reserve(memory_.bytes);
+#ifdef OSPREY_CHECK_BOUNDS
+  if (stream_.device == Device::cpu)
+    std::memset(arena_->data(), 0xFF, memory_.bytes);  // NaN: what is read before it is written shows
+#endif
+  input_ = Tensor(arena_->data() + memory_.buffers[memory_.input].offset, input.shape, input.type);
+  for (size_t i = 0; i < nodes_.size(); ++i)
+    if (memory[i].lasting_gradient && memory_.gradients[i] >= 0) {
+      const MemoryPlan::Buffer& b = memory_.buffers[memory_.gradients[i]];
+      fill_zero(arena_->data() + b.offset, b.life.bytes);
+    }
+  bind(plans);
+}
+
+namespace {
+
+// Places one after another, each aligned.
+class Places {
+ public:
+  size_t take(size_t bytes) {
+    const size_t offset = bytes_;
+    bytes_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    return offset;
+  }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  size_t bytes_ = 0;
+};
+
+}  // namespace
+
+// What layers asked to have for the life of the network, and the tables they gave.
+void Network::bind_lasting(const std::vector<Plan>& plans) {
+  Places places;
+  std::vector<std::pair<const Plan::Want*, size_t>> wants;
+  std::vector<std::pair<const Plan::Constant*, size_t>> constants;
+  for (const Plan& plan : plans) {
+    for (const Plan::Want& want : plan.wants_)
+      if (want.life == Plan::Life::lasting)
+        wants.push_back({&want, places.take(size_t(want.shape.elements()) * bytes_of(want.type))});
+    for (const Plan::Constant& constant : plan.constants_)
+      constants.push_back({&constant, places.take(constant.bytes.size())});
+  }
+  lasting_.allocate(stream_, places.bytes());
+  for (const auto& [want, offset] : wants) want->bind(lasting_.device() + offset);
+  for (const auto& [constant, offset] : constants) {
+    std::copy(constant->bytes.begin(), constant->bytes.end(), lasting_.host() + offset);
+    lasting_.upload(offset, constant->bytes.size());
+    constant->bind(lasting_.device() + offset);
+  }
+  memory_.lasting = places.bytes();
+}
+
+// What a step reads beside the images, and what the losses tell: shared by all layers that want it.
+void Network::bind_feed(const std::vector<Plan>& plans) {
+  Shape targets;
+  truth_capacity_ = 0;
+  for (const Plan& plan : plans) {
+    truth_capacity_ = std::max(truth_capacity_, plan.truth_capacity_);
+    if (plan.targets_) targets = plan.targets_shape_;
+  }
+  const Shape input = input_.shape;
+  const Shape boxes{input.n, 1, truth_capacity_, 5}, counts{input.n, 1, 1, 1};
+  const Step before = feed_.host() ? step() : Step();
+  Places places;
+  places.take(sizeof(Step));  // first, where step() finds it
+  const size_t boxes_at = places.take(size_t(boxes.elements()) * sizeof(float));
+  const size_t counts_at = places.take(size_t(counts.elements()) * sizeof(int));
+  const size_t targets_at = places.take(size_t(targets.elements()) * sizeof(float));
+  feed_.allocate(stream_, places.bytes());
+  reports_.allocate(stream_, nodes_.size() * sizeof(LossReport));
+  const auto truths_in = [&](char* memory) {
+    return Truths{{reinterpret_cast<float*>(memory + boxes_at), boxes},
+                  {reinterpret_cast<int*>(memory + counts_at), counts}};
+  };
+  const auto targets_in = [&](char* memory) {
+    return targets.elements() ? View<float>(reinterpret_cast<float*>(memory + targets_at), targets)
+                              : View<float>();
+  };
+  truths_ = truths_in(feed_.host());
+  targets_ = targets_in(feed_.host());
+  step() = before;
+  fed_input_ = input_;
+  if (stream_.device != Device::cpu) {
+    images_.allocate(stream_, size_t(input.elements()) * sizeof(float));
+    fed_input_ = Tensor(images_.host(), input);
+  }
+  memory_.lasting += feed_.bytes() + reports_.bytes() + images_.bytes();
+  for (size_t i = 0; i < plans.size(); ++i) {
+    const Plan& plan = plans[i];
+    if (plan.truths_) *plan.truths_ = truths_in(feed_.device());
+    if (plan.targets_) *plan.targets_ = targets_in(feed_.device());
+    if (plan.step_) *plan.step_ = reinterpret_cast<const Step*>(feed_.device());
+    if (plan.loss_) *plan.loss_ = reinterpret_cast<LossReport*>(reports_.device()) + i;
+  }
+}
+
+void Network::bind(std::vector<Plan>& plans) {
+  auto at = [&](int buffer) { return arena_->data() + memory_.buffers[buffer].offset; };
+  bind_lasting(plans);
+  bind_feed(plans);
+  size_t span = 0;
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    Plan& plan = plans[i];
+    Layer& layer = *nodes_[i].layer;
+    size_t kept = 0, scratch = 0;
+    for (const Plan::Want& want : plan.wants_) {
+      const size_t bytes = size_t(want.shape.elements()) * bytes_of(want.type);
+      if (want.life == Plan::Life::keep) want.bind(at(memory_.kept[i][kept++]));
+      if (want.life == Plan::Life::scratch) {
+        want.bind(at(memory_.scratch) + scratch);
+        scratch += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+      }
+    }
+    for (const Plan::ParameterWant& want : plan.parameters_) {
+      const ParameterSpan& s = parameters_.spans()[span++];
+      *want.value = parameters_.device_value(s);
+      if (want.gradient && training()) *want.gradient = parameters_.device_gradient(s);
+      if (want.copy) *want.copy = parameters_.device_copy(s);
+    }
+
+    layer.inputs.clear();
+    layer.input_gradients.clear();
+    layer.input_writes.clear();
+    for (size_t k = 0; k < nodes_[i].inputs.size(); ++k) {
+      const int from = nodes_[i].inputs[k];
+      layer.inputs.push_back(from < 0 ? input_ : nodes_[from].layer->y);
+      const int gradient = training() && from >= 0 && nodes_[i].trains ? memory_.gradients[from] : -1;
+      layer.input_gradients.push_back(
+          gradient < 0 ? Tensor() : Tensor(at(gradient), nodes_[from].output, nodes_[from].output_type));
+      const bool first = gradient >= 0 && memory_.first_writer[i][k];
+      nodes_[i].zeroes_before_backward.resize(nodes_[i].inputs.size());
+      nodes_[i].zeroes_before_backward[k] = first && !plan.obeys_writes_;
+      layer.input_writes.push_back(first && plan.obeys_writes_ ? Write::overwrite : Write::add);
+    }
+    layer.y = Tensor(at(memory_.outputs[i]), nodes_[i].output, nodes_[i].output_type);
+    const int gradient = training() ? memory_.gradients[i] : -1;
+    layer.dy = gradient < 0 ? Tensor() : Tensor(at(gradient), nodes_[i].output, nodes_[i].output_type);
+  }
+}
+
+}  // namespace osprey

@@ -1,0 +1,93 @@
+// The network at work: forward, backward, and what the host puts in and reads out.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "cuda/convert.h"
+#include "cuda/runtime.h"
+#include "models/network.h"
+
+namespace osprey {
+
+void Network::prepare() {
+  for (Node& node : nodes_)
+    if (node.absorbed_by < 0) node.layer->prepare(stream_);
+}
+
+void Network::upload() {
+  feed_.upload();
+  images_.upload();
+}
+
+void Network::forward() {
+  upload();
+  enqueue_forward();
+}
+
+void Network::enqueue_forward() {
+  if (stream_.device != Device::cpu) cuda::convert(stream_, Tensor(images_.device(), input_.shape), input_);
+  for (Node& node : nodes_)
+    if (node.absorbed_by < 0) node.layer->forward(stream_);
+}
+
+std::vector<float> Network::read(int layer) const {
+  const Tensor y = nodes_[layer].layer->y;
+  std::vector<char> bytes(y.bytes());
+  if (stream_.device == Device::cpu) {
+    std::memcpy(bytes.data(), y.data, bytes.size());
+  } else {
+    Stream stream = stream_;
+    cuda::copy(stream, bytes.data(), y.data, bytes.size());
+    cuda::synchronize(stream);
+  }
+  const Tensor copy(bytes.data(), y.shape, y.type);
+  std::vector<float> values(size_t(y.size()));
+  with_type(y.type, [&](auto t) {
+    const View<decltype(t)> from = copy.view<decltype(t)>();
+    std::copy(from.begin(), from.end(), values.begin());
+  });
+  return values;
+}
+
+int Network::first_not_finite() {
+  upload();
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    if (nodes_[i].absorbed_by >= 0) continue;
+    if (i == 0 && stream_.device != Device::cpu)
+      cuda::convert(stream_, Tensor(images_.device(), input_.shape), input_);
+    nodes_[i].layer->forward(stream_);
+    const std::vector<float> y = read(int(i));
+    if (!std::all_of(y.begin(), y.end(), [](float v) { return std::isfinite(v); })) return int(i);
+  }
+  return -1;
+}
+
+void Network::clear_losses() { fill_zero(reports_.device(), reports_.bytes()); }
+
+std::vector<LossReport> Network::losses() const {
+  reports_.download();
+  const LossReport* first = reinterpret_cast<const LossReport*>(reports_.host());
+  return {first, first + nodes_.size()};
+}
+
+void Network::fill_zero(void* memory, size_t bytes) {
+  if (stream_.device == Device::cpu)
+    std::memset(memory, 0, bytes);
+  else
+    cuda::fill_zero(stream_, memory, bytes);
+}
+
+void Network::backward() {
+  for (int i = int(nodes_.size()) - 1; i >= 0; --i) {
+    Node& node = nodes_[i];
+    if (!node.trains) continue;
+    for (size_t k = 0; k < node.inputs.size(); ++k)
+      if (node.zeroes_before_backward[k]) {
+        const Tensor dx = node.layer->dx(int(k));
+        fill_zero(dx.data, dx.bytes());
+      }
+    node.layer->backward(stream_);
+  }
+}
+
+}  // namespace osprey
