@@ -50,24 +50,32 @@ void run(std::string_view kernel, dim3 grid, dim3 block, size_t shared_bytes,
          const std::function<void()>& thread);
 
 void* dynamic_shared_bytes();  // filled with NaN before each block
-void block_barrier();
-void warp_barrier(unsigned lanes);
-void* warp_slot(unsigned lane);  // 16 bytes through which the lanes of a warp trade values
 unsigned lane_of_thread();
 
-// Every lane offers a value, then reads the one of lane `source`; its own where there is no such lane.
-template <class T>
-T exchange(unsigned lanes, T value, unsigned source) {
-  static_assert(sizeof(T) <= 16);
-  std::memcpy(warp_slot(lane_of_thread()), &value, sizeof(T));
-  warp_barrier(lanes);
-  if (source < 32) std::memcpy(&value, warp_slot(source), sizeof(T));
-  warp_barrier(lanes);  // before a slot is used again
-  return value;
-}
+// Waits for every thread of the block; returns for how many of them the predicate holds.
+unsigned block_barrier(bool predicate);
+
+void warp_barrier(unsigned lanes);
+
+// What a lane gives to others: the bytes of some value.
+struct Offer {
+  uint64_t low, high;
+};
+// Waits for `lanes`, each of which offers something; returns what lane `source` offered.
+Offer trade(unsigned lanes, Offer, unsigned source);
 
 // One bit for each lane of `lanes` whose predicate holds.
 unsigned ballot(unsigned lanes, bool predicate);
+
+template <class T>
+T exchange(unsigned lanes, T value, unsigned source) {
+  static_assert(sizeof(T) <= sizeof(Offer));
+  Offer offer{};
+  std::memcpy(&offer, &value, sizeof(T));
+  offer = trade(lanes, offer, source);
+  std::memcpy(&value, &offer, sizeof(T));
+  return value;
+}
 
 // CUDA's read-modify-write: returns the value from before. Relaxed, as on the GPU: it orders nothing else.
 template <class T, class Change>
@@ -81,24 +89,32 @@ T atomic_change(T* address, Change change) {
 
 }  // namespace osprey::emulation
 
-inline void __syncthreads() { osprey::emulation::block_barrier(); }
+inline void __syncthreads() { osprey::emulation::block_barrier(false); }
+inline int __syncthreads_count(int predicate) { return int(osprey::emulation::block_barrier(predicate)); }
+inline int __syncthreads_or(int predicate) { return __syncthreads_count(predicate) != 0; }
+inline int __syncthreads_and(int predicate) { return __syncthreads_count(!predicate) == 0; }
 inline void __syncwarp(unsigned lanes = ~0u) { osprey::emulation::warp_barrier(lanes); }
 
+// Shuffles: a lane gets the value of another of its segment of `width` lanes; its own where there is no such.
 template <class T>
-T __shfl_sync(unsigned lanes, T v, int source) {
-  return osprey::emulation::exchange(lanes, v, unsigned(source) % 32);
+T __shfl_sync(unsigned lanes, T v, int source, int width = warpSize) {
+  const int start = int(osprey::emulation::lane_of_thread()) & ~(width - 1);
+  return osprey::emulation::exchange(lanes, v, unsigned(start | (source & (width - 1))));
 }
 template <class T>
-T __shfl_xor_sync(unsigned lanes, T v, int mask) {
-  return osprey::emulation::exchange(lanes, v, osprey::emulation::lane_of_thread() ^ unsigned(mask));
+T __shfl_xor_sync(unsigned lanes, T v, int mask, int width = warpSize) {
+  const int lane = int(osprey::emulation::lane_of_thread()), source = lane ^ mask;
+  return osprey::emulation::exchange(lanes, v, unsigned(source <= (lane | (width - 1)) ? source : lane));
 }
 template <class T>
-T __shfl_down_sync(unsigned lanes, T v, unsigned by) {
-  return osprey::emulation::exchange(lanes, v, osprey::emulation::lane_of_thread() + by);
+T __shfl_down_sync(unsigned lanes, T v, unsigned by, int width = warpSize) {
+  const int lane = int(osprey::emulation::lane_of_thread()), source = lane + int(by);
+  return osprey::emulation::exchange(lanes, v, unsigned(source <= (lane | (width - 1)) ? source : lane));
 }
 template <class T>
-T __shfl_up_sync(unsigned lanes, T v, unsigned by) {
-  return osprey::emulation::exchange(lanes, v, osprey::emulation::lane_of_thread() - by);
+T __shfl_up_sync(unsigned lanes, T v, unsigned by, int width = warpSize) {
+  const int lane = int(osprey::emulation::lane_of_thread()), source = lane - int(by);
+  return osprey::emulation::exchange(lanes, v, unsigned(source >= (lane & ~(width - 1)) ? source : lane));
 }
 
 inline unsigned __ballot_sync(unsigned lanes, int predicate) {

@@ -170,7 +170,7 @@ TEST_F(Emulation, RefusesAGridThatAGpuWouldRefuse) {
   EXPECT_EQ(failure([&] {
               launch<early_exit_kernel>(stream, Grid{1, 1025});
             }),
-            "early_exit_kernel: a GPU would refuse this grid");
+            "early_exit_kernel: the number of threads of a block is 1025, and a GPU takes 1 to 1024");
   EXPECT_NE(failure([&] { launch<early_exit_kernel>(stream, Grid{dim3(1, 65536), 32}); }), "");
   EXPECT_NE(failure([&] { launch<early_exit_kernel>(stream, Grid{1, 32, 228 * 1024}); }), "");
 }

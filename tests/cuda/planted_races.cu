@@ -46,10 +46,15 @@ __global__ void missing_warp_barrier_kernel(View<float> x) {
 
 __global__ void plain_addition_kernel(View<float> x) { x[0] += 1.0f; }
 
+// Each block is right by itself, and both write one value.
+__global__ void blocks_write_one_value_kernel(View<float> x) {
+  if (threadIdx.x == 0) x[0] = float(blockIdx.x);
+}
+
 using Plant = void (*)(Stream&, View<float>);
-template <auto Kernel>
+template <auto Kernel, unsigned kBlocks = 1>
 void plant(Stream& s, View<float> x) {
-  launch<Kernel>(s, Grid{1, 64, 64 * sizeof(float)}, x);
+  launch<Kernel>(s, Grid{kBlocks, 64, 64 * sizeof(float)}, x);
 }
 
 const std::map<std::string, Plant> kPlants = {
@@ -58,6 +63,7 @@ const std::map<std::string, Plant> kPlants = {
     {"warp_barrier_for_block", plant<warp_barrier_for_block_kernel>},
     {"missing_warp_barrier", plant<missing_warp_barrier_kernel>},
     {"plain_addition", plant<plain_addition_kernel>},
+    {"blocks_write_one_value", plant<blocks_write_one_value_kernel, 2>},
 };
 
 }  // namespace
