@@ -25,7 +25,7 @@ Candidates candidates(const std::vector<Head*>& heads, int image, float threshol
     if (head->classes() != heads[0]->classes())
       fail("the heads of the network have {} and {} classes: their boxes cannot be listed together",
            heads[0]->classes(), head->classes());
-    head->decode(image, threshold, all);
+    head->decode(head->y, image, threshold, all);
   }
   return all;
 }

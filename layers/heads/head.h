@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/box.h"
+#include "cuda/head.h"
 #include "layers/layer.h"
 
 namespace osprey {
@@ -27,8 +28,9 @@ class Head : public Layer {
  public:
   Head* head() override { return this; }
   virtual int classes() const = 0;
-  // Appends the candidates of one image of the mini-batch whose score is above the threshold.
-  virtual void decode(int image, float threshold, Candidates& out) const = 0;
+  // Appends the candidates of one image of the mini-batch whose score is above the threshold. `output` is
+  // what forward has made, readable by the host: y itself on the CPU, else a copy of it.
+  virtual void decode(View<const float> output, int image, float threshold, Candidates& out) const = 0;
   virtual NmsKind nms_kind() const { return NmsKind::standard; }
   virtual float beta_nms() const { return 0.6f; }
   // The negative of the gradient that the loss sends into the head's input, as Darknet calls its delta;
@@ -41,5 +43,12 @@ class Head : public Layer {
   };
   virtual Augmentation augmentation() const = 0;
 };
+
+// For heads with anchors: `num` pairs of those that the section lists, or 0.5 each if it lists none. More are
+// not read, as in Darknet.
+std::vector<Anchor> read_anchors(const Plan&, const std::vector<float>& listed, int num);
+// Asks for what the loss of a head of the planned input works with; a truth is taught to `slots` rows at
+// most.
+void plan_loss_work(Plan&, LossWork&, int truths, int slots);
 
 }  // namespace osprey

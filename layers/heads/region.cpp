@@ -10,9 +10,8 @@
 
 #include "core/activations.h"
 #include "core/parallel.h"
+#include "cuda/region.h"
 #include "layers/heads/head.h"
-#include "layers/heads/head_backward.h"
-#include "layers/heads/region_loss.h"
 
 namespace osprey {
 namespace cpu {
@@ -28,7 +27,6 @@ void softmax(const float* from, float* to, int n) {
 
 }  // namespace
 
-// x and y [N,H,W,anchors * row_length] may be at one address.
 void region_forward(Stream&, View<const float> x, View<float> y, int row_length, bool softmax_classes) {
   parallel_for(y.size() / row_length, 256, [&](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r) {
@@ -53,7 +51,7 @@ class Region final : public Head {
   void keys(Keys& k) override {
     k.integer("classes", grid_.classes, 20).at_least(1).help("how many classes there are");
     k.integer("num", num_, 1).at_least(1).help("how many anchors there are");
-    k.reals("anchors", anchors_)
+    k.reals("anchors", listed_anchors_)
         .more_than(0)
         .shown_as("0.5 each")
         .help("widths and heights of typical boxes, in cells of the grid");
@@ -86,17 +84,13 @@ class Region final : public Head {
         fmt::format("needs {0} channels ({1} anchors x (5 + {2} classes)); the layer before has {3}: set its "
                     "filters={0}",
                     channels, num_, grid_.classes, in.c));
-    p.require(
-        anchors_.empty() || int(anchors_.size()) >= 2 * num_, "anchors",
-        fmt::format("anchors must list {} numbers (num={} pairs), not {}", 2 * num_, num_, anchors_.size()));
+    anchors_ = read_anchors(p, listed_anchors_, num_);
     p.require(tree_.empty(), "tree", "tree is not supported yet: classes cannot be a hierarchy");
     p.require(map_.empty(), "map", "map is not supported yet: renumber the classes in the labels");
-    grid_.anchors.assign(num_, {0.5f, 0.5f});
-    if (!anchors_.empty())  // more than 2 * num are not read, as in Darknet
-      for (int a = 0; a < num_; ++a) grid_.anchors[a] = {anchors_[2 * a], anchors_[2 * a + 1]};
     grid_.rows = in.h;
     grid_.columns = in.w;
-    p.output(in);
+    p.constant(grid_.anchors, anchors_);
+    p.output(in, Type::f32);
     p.in_place();
     p.obeys_writes();
     p.keep(delta_, in);
@@ -105,15 +99,16 @@ class Region final : public Head {
     p.truths(truths_, augmentation_.max_boxes);
     p.step(step_);
     p.loss(report_);
-    images_.resize(in.n);
+    plan_loss_work(p, work_, augmentation_.max_boxes, 1);
   }
 
   void forward(Stream& s) override {
-    on(s, cpu::region_forward)(s, x(), y, grid_.row_length(), softmax_);
-    if (training_) add(*report_, region_loss(grid_, loss_, y, truths_, step_->seen, delta_, images_));
+    on(s, cpu::region_forward, cuda::region_forward)(s, x(), y, grid_.row_length(), softmax_);
+    if (training_)
+      on(s, cpu::region_loss, cuda::region_loss)(s, grid_, loss_, y, truths_, step_, delta_, work_, report_);
   }
   void backward(Stream& s) override {
-    if (dx()) on(s, cpu::head_backward)(s, delta_, dx(), writes());
+    if (dx()) on(s, cpu::head_backward, cuda::head_backward)(s, delta_, dx(), writes() == Write::overwrite);
   }
 
   bool has_loss() const override { return true; }
@@ -123,21 +118,20 @@ class Region final : public Head {
   Augmentation augmentation() const override { return augmentation_; }
 
   // Darknet gives all its candidates the objectness 1: the class probabilities have it in them.
-  void decode(int image, float threshold, Candidates& out) const override {
-    const View<const float> rows = y.view<const float>();
-    out.classes = grid_.classes;
-    for (int j = 0; j < grid_.rows; ++j)
-      for (int i = 0; i < grid_.columns; ++i)
-        for (int a = 0; a < num_; ++a) {
-          const float* row = &rows(image, j, i, a * grid_.row_length());
-          const float objectness = loss_.classfix == -1 && row[kObjectness] < 0.5f ? 0 : row[kObjectness];
-          const auto above = [&](float p) { return objectness * p > threshold; };
-          if (std::none_of(row + kClasses, row + grid_.row_length(), above)) continue;
-          out.boxes.push_back(grid_.box(row, grid_.anchors[a], i, j));
-          out.objectness.push_back(1);
-          for (int c = kClasses; c < grid_.row_length(); ++c)
-            out.probabilities.push_back(above(row[c]) ? objectness * row[c] : 0);
-        }
+  void decode(View<const float> output, int image, float threshold, Candidates& out) const override {
+    RegionGrid grid = grid_;
+    grid.anchors = {anchors_.data(), {1, 1, 1, num_}};  // those of grid_ are in the memory of the device
+    out.classes = grid.classes;
+    for (int r = 0; r < grid.rows_of_image(); ++r) {
+      const float* row = &output[(image * grid.rows_of_image() + r) * grid.row_length()];
+      const float objectness = loss_.classfix == -1 && row[kObjectness] < 0.5f ? 0 : row[kObjectness];
+      const auto above = [&](float p) { return objectness * p > threshold; };
+      if (std::none_of(row + kClasses, row + grid.row_length(), above)) continue;
+      out.boxes.push_back(grid.box(row, grid.place(r)));
+      out.objectness.push_back(1);
+      for (int c = kClasses; c < grid.row_length(); ++c)
+        out.probabilities.push_back(above(row[c]) ? objectness * row[c] : 0);
+    }
   }
 
  private:
@@ -161,7 +155,8 @@ class Region final : public Head {
   }
 
   int num_ = 1, coords_ = 4;
-  std::vector<float> anchors_;
+  std::vector<float> listed_anchors_;
+  std::vector<Anchor> anchors_;
   bool softmax_ = false;
   std::string tree_, map_;
   RegionGrid grid_;
@@ -171,7 +166,7 @@ class Region final : public Head {
   const Step* step_ = nullptr;
   View<float> delta_;  // like x
   bool training_ = false;
-  std::vector<LossReport> images_;
+  LossWork work_;
   LossReport* report_ = nullptr;
 };
 

@@ -1,42 +1,20 @@
 // How AlexeyAB's Darknet teaches a [region] layer, image by image:
 //
 //   1. every row is background: its objectness should be 0, unless its box overlaps a truth by more than
-//   `thresh`;
-//      early in training it also learns to be its anchor, in the middle of its cell;
+//      `thresh`; early in training it also learns to be its anchor, in the middle of its cell;
 //   2. each truth goes to one anchor of the cell of its centre, the one that fits its shape best.
 //
-// Slopes of x, y and objectness are those of squares through the logistic; w, h and the classes have none of
-// it.
-#include "layers/heads/region_loss.h"
-
+// The formulas are in cuda/region.h.
 #include <algorithm>
-#include <cmath>
 
-#include "core/activations.h"
 #include "core/log.h"
 #include "core/parallel.h"
-#include "layers/losses/class_loss.h"
+#include "cuda/region.h"
 
-namespace osprey {
-
-CentreBox RegionGrid::box(const float* row, Anchor anchor, int i, int j) const {
-  return {(float(i) + logistic(row[kX])) / float(columns), (float(j) + logistic(row[kY])) / float(rows),
-          float(std::exp(double(row[kW])) * anchor.w / columns),
-          float(std::exp(double(row[kH])) * anchor.h / rows)};
-}
-
+namespace osprey::cpu {
 namespace {
 
-constexpr int64_t kWarmUpImages = 12800;
-constexpr float kWarmUpScale = 0.01f;
-
-// The derivative of the logistic where it has the value p.
-float logistic_slope(float p) { return p * (1 - p); }
-
-struct Truth {
-  CentreBox box;
-  int class_id;
-};
+using namespace region_rules;
 
 class RegionImage {
  public:
@@ -46,12 +24,10 @@ class RegionImage {
 
   LossReport run() {
     const int count = truths_.counts[image_];
-    for (int j = 0; j < grid_.rows; ++j)
-      for (int i = 0; i < grid_.columns; ++i)
-        for (int a = 0; a < int(grid_.anchors.size()); ++a) background(j, i, a, count);
+    for (int row = 0; row < grid_.rows_of_image(); ++row) background(row, count);
     Truth truth;
     for (int t = 0; t < count; ++t) {
-      if (read(t, truth))
+      if (read_truth(truths_, image_, t, grid_.classes, truth))
         match(truth);
       else
         warn(
@@ -64,92 +40,71 @@ class RegionImage {
   }
 
  private:
-  int index(int j, int i, int a) const { return y_.shape.index(image_, j, i, a * grid_.row_length()); }
-
-  // False for a truth that cannot be learnt: a class that the layer does not have, or no box at all.
-  bool read(int t, Truth& truth) const {
-    const float* values = &truths_.boxes(image_, 0, t, 0);
-    truth = {{values[0], values[1], values[2], values[3]}, int(values[4])};
-    return truth.class_id >= 0 && truth.class_id < grid_.classes && truth.box.w > 0 && truth.box.h > 0;
+  const float* prediction(int row) const {
+    return &y_[(image_ * grid_.rows_of_image() + row) * grid_.row_length()];
+  }
+  float* slopes(int row) const {
+    return &delta_[(image_ * grid_.rows_of_image() + row) * grid_.row_length()];
   }
 
-  void background(int j, int i, int a, int count) {
-    const int at = index(j, i, a);
-    const float* p = y_.data + at;
-    float* d = delta_.data + at;
+  void background(int row, int count) {
+    const float* p = prediction(row);
+    float* d = slopes(row);
     std::fill(d, d + grid_.row_length(), 0.0f);
-    const Box predicted = corners(grid_.box(p, grid_.anchors[a], i, j));
+    const RowPlace at = grid_.place(row);
+    const Box predicted = corners(grid_.box(p, at));
     float best = 0;
     int best_class = -1;
     Truth truth;
     for (int t = 0; t < count; ++t) {
-      if (!read(t, truth)) continue;
+      if (!read_truth(truths_, image_, t, grid_.classes, truth)) continue;
       const float overlap = iou(predicted, corners(truth.box));
       if (overlap > best) best = overlap, best_class = truth.class_id;
     }
-    const float wanted = loss_.classfix == -1 ? best : 0;
-    d[kObjectness] = loss_.noobject_scale * (wanted - p[kObjectness]) * logistic_slope(p[kObjectness]);
-    if (loss_.classfix != -1 && best > loss_.thresh) {
-      d[kObjectness] = 0;
-      if (loss_.classfix > 0)
-        teach_class(p, d, best_class, loss_.class_scale * (loss_.classfix == 2 ? p[kObjectness] : 1));
-    }
-    if (warm_up_) {
-      CentreBox own = grid_.shape(grid_.anchors[a]);
-      own.x = (float(i) + 0.5f) / float(grid_.columns);
-      own.y = (float(j) + 0.5f) / float(grid_.rows);
-      teach_box(own, j, i, a, kWarmUpScale);
-    }
+    d[kObjectness] = background_slope(loss_, p[kObjectness], best);
+    if (forgiven(loss_, best) && loss_.classfix > 0)
+      teach_class(p, d, best_class, overlap_class_scale(loss_, p[kObjectness], best));
+    if (warm_up_) teach_box(grid_.own_box(at), row, kWarmUpScale);
   }
 
   void match(const Truth& truth) {
-    // A centre on the right or bottom edge, 1, is in the last cell.
-    const int i = std::clamp(int(truth.box.x * float(grid_.columns)), 0, grid_.columns - 1);
-    const int j = std::clamp(int(truth.box.y * float(grid_.rows)), 0, grid_.rows - 1);
+    const int first = grid_.first_row(truth.box);
     const Box shape = corners({0, 0, truth.box.w, truth.box.h});
     float best = 0;
-    int best_anchor = 0;
-    for (int a = 0; a < int(grid_.anchors.size()); ++a) {
-      CentreBox own = loss_.bias_match ? grid_.shape(grid_.anchors[a])
-                                       : grid_.box(y_.data + index(j, i, a), grid_.anchors[a], i, j);
-      own.x = own.y = 0;
-      const float overlap = iou(corners(own), shape);
-      if (overlap > best) best = overlap, best_anchor = a;
+    int best_row = first;
+    for (int row = first; row < first + grid_.anchors.size(); ++row) {
+      const float overlap = shape_overlap(grid_, loss_, shape, prediction(row), grid_.place(row));
+      if (overlap > best) best = overlap, best_row = row;
     }
-    const int at = index(j, i, best_anchor);
-    const float* p = y_.data + at;
-    float* d = delta_.data + at;
-    const float overlap = iou(corners(grid_.box(p, grid_.anchors[best_anchor], i, j)), corners(truth.box));
+    const float* p = prediction(best_row);
+    float* d = slopes(best_row);
+    const float overlap = iou(corners(grid_.box(p, grid_.place(best_row))), corners(truth.box));
     report_.iou += overlap;
     ++report_.matched;
-    teach_box(truth.box, j, i, best_anchor, loss_.coord_scale);
-    const float wanted = loss_.rescore ? overlap : 1;
-    d[kObjectness] = loss_.object_scale * (wanted - p[kObjectness]) * logistic_slope(p[kObjectness]);
+    teach_box(truth.box, best_row, loss_.coord_scale);
+    d[kObjectness] = objectness_slope(loss_.object_scale, loss_.rescore ? overlap : 1, p[kObjectness]);
     teach_class(p, d, truth.class_id, loss_.class_scale);
   }
 
-  void teach_box(CentreBox t, int j, int i, int a, float scale) {
-    const int at = index(j, i, a);
-    const float* p = y_.data + at;
-    float* d = delta_.data + at;
-    const Anchor anchor = grid_.anchors[a];
-    const float x = logistic(p[kX]), y = logistic(p[kY]);
-    d[kX] = scale * (t.x * float(grid_.columns) - float(i) - x) * logistic_slope(x);
-    d[kY] = scale * (t.y * float(grid_.rows) - float(j) - y) * logistic_slope(y);
-    d[kW] = scale * (std::log(t.w * float(grid_.columns) / anchor.w) - p[kW]);
-    d[kH] = scale * (std::log(t.h * float(grid_.rows) / anchor.h) - p[kH]);
+  void teach_box(CentreBox truth, int row, float scale) {
+    const CentreBox slope = box_slopes(grid_, truth, prediction(row), grid_.place(row), scale);
+    float* d = slopes(row);
+    d[kX] = slope.x;
+    d[kY] = slope.y;
+    d[kW] = slope.w;
+    d[kH] = slope.h;
   }
 
   void teach_class(const float* p, float* d, int class_id, float scale) const {
     const float* probability = p + kClasses;
-    if (loss_.focal_loss) scale *= focal_factor(probability[class_id]);
-    for (int c = 0; c < grid_.classes; ++c) d[kClasses + c] = scale * (float(c == class_id) - probability[c]);
+    const float factor = class_factor(loss_, scale, probability[class_id]);
+    for (int c = 0; c < grid_.classes; ++c)
+      d[kClasses + c] = factor * (float(c == class_id) - probability[c]);
   }
 
   void sum_up() {
-    const int first = delta_.shape.index(image_, 0, 0, 0), last = delta_.shape.index(image_ + 1, 0, 0, 0);
-    for (int at = first; at < last; at += grid_.row_length()) {
-      const float* d = delta_.data + at;
+    for (int row = 0; row < grid_.rows_of_image(); ++row) {
+      const float* d = slopes(row);
       for (int e = 0; e < 4; ++e) report_.box_loss += double(d[e]) * d[e];
       report_.objectness_loss += double(d[kObjectness]) * d[kObjectness];
       for (int c = kClasses; c < grid_.row_length(); ++c) report_.class_loss += double(d[c]) * d[c];
@@ -168,23 +123,18 @@ class RegionImage {
 
 }  // namespace
 
-LossReport region_loss(const RegionGrid& grid, const RegionLoss& loss, View<const float> y,
-                       const Truths& truths, int64_t seen, View<float> delta,
-                       std::vector<LossReport>& images) {
+void region_loss(Stream&, const RegionGrid& grid, const RegionLoss& loss, View<const float> y,
+                 const Truths& truths, const Step* step, View<float> delta, const LossWork& work,
+                 LossReport* report) {
+  const View<LossReport> images = work.reports();
   parallel_for(y.shape.n, 1, [&](int64_t first, int64_t last) {
     for (int64_t n = first; n < last; ++n)
-      images[n] = RegionImage(grid, loss, y, truths, seen < kWarmUpImages, delta, int(n)).run();
+      images[int(n)] = RegionImage(grid, loss, y, truths, warms_up(*step), delta, int(n)).run();
   });
-  LossReport sum;
-  for (const LossReport& image : images) {
-    sum.iou += image.iou;
-    sum.matched += image.matched;
-    sum.box_loss += image.box_loss;
-    sum.class_loss += image.class_loss;
-    sum.objectness_loss += image.objectness_loss;
-  }
-  sum.loss = sum.box_loss + sum.class_loss + sum.objectness_loss;
-  return sum;
+  LossReport sum;  // in the order of the images: equal for any number of threads
+  for (int n = 0; n < y.shape.n; ++n) add(sum, images[n]);
+  finish({}, sum);
+  add(*report, sum);
 }
 
-}  // namespace osprey
+}  // namespace osprey::cpu

@@ -13,14 +13,12 @@
 
 #include "core/activations.h"
 #include "core/parallel.h"
+#include "cuda/yolo.h"
 #include "layers/heads/head.h"
-#include "layers/heads/head_backward.h"
-#include "layers/heads/yolo_loss.h"
 
 namespace osprey {
 namespace cpu {
 
-// x and y [N,H,W,anchors * row_length] may be at one address.
 void yolo_forward(Stream&, View<const float> x, View<float> y, int row_length, bool new_coords,
                   float scale_x_y) {
   const float shift = -0.5f * (scale_x_y - 1);
@@ -49,8 +47,8 @@ class Yolo final : public Head {
     k.integer("num", num_, 1)
         .at_least(1)
         .help("how many pairs of anchors are listed, for all heads together");
-    k.integers("mask", grid_.mask).at_least(0).shown_as("all").help("which of the anchors this head uses");
-    k.reals("anchors", anchors_)
+    k.integers("mask", mask_).at_least(0).shown_as("all").help("which of the anchors this head uses");
+    k.reals("anchors", listed_anchors_)
         .more_than(0)
         .shown_as("0.5 each")
         .help("widths and heights of typical boxes, in pixels of the network input");
@@ -82,13 +80,14 @@ class Yolo final : public Head {
 
   void plan(Plan& p) override {
     const Shape in = p.input(), network = p.options().network_input;
-    read_anchors(p);
-    const int channels = int(grid_.mask.size()) * grid_.row_length();
+    anchors_ = read_anchors(p, listed_anchors_, num_);
+    choose_anchors(p);
+    const int channels = int(mask_.size()) * grid_.row_length();
     p.require(
         in.c == channels,
         fmt::format("needs {0} channels ({1} masks x (5 + {2} classes)); the layer before has {3}: set its "
                     "filters={0}",
-                    channels, grid_.mask.size(), grid_.classes, in.c));
+                    channels, mask_.size(), grid_.classes, in.c));
     p.require(counters_.empty() || int(counters_.size()) == grid_.classes, "counters_per_class",
               fmt::format("counters_per_class must list {} numbers, one for each class, not {}",
                           grid_.classes, counters_.size()));
@@ -97,8 +96,10 @@ class Yolo final : public Head {
     grid_.columns = in.w;
     grid_.network_width = float(network.w);
     grid_.network_height = float(network.h);
-    weigh_classes();
-    p.output(in);
+    p.constant(grid_.anchors, anchors_);
+    p.constant(grid_.mask, mask_);
+    p.constant(loss_.class_multipliers, class_multipliers());
+    p.output(in, Type::f32);
     p.in_place();
     p.obeys_writes();
     p.keep(delta_, in);
@@ -106,15 +107,16 @@ class Yolo final : public Head {
     if (!training_) return;
     p.truths(truths_, augmentation_.max_boxes);
     p.loss(report_);
-    images_.resize(in.n);
+    plan_loss_work(p, work_, augmentation_.max_boxes, int(mask_.size()));
   }
 
   void forward(Stream& s) override {
-    on(s, cpu::yolo_forward)(s, x(), y, grid_.row_length(), grid_.new_coords, scale_x_y_);
-    if (training_) add(*report_, yolo_loss(grid_, loss_, y, truths_, delta_, images_));
+    on(s, cpu::yolo_forward, cuda::yolo_forward)(s, x(), y, grid_.row_length(), grid_.new_coords, scale_x_y_);
+    if (training_)
+      on(s, cpu::yolo_loss, cuda::yolo_loss)(s, grid_, loss_, y, truths_, delta_, work_, report_);
   }
   void backward(Stream& s) override {
-    if (dx()) on(s, cpu::head_backward)(s, delta_, dx(), writes());
+    if (dx()) on(s, cpu::head_backward, cuda::head_backward)(s, delta_, dx(), writes() == Write::overwrite);
   }
 
   bool has_loss() const override { return true; }
@@ -125,21 +127,21 @@ class Yolo final : public Head {
   View<const float> delta() const override { return delta_; }
   Augmentation augmentation() const override { return augmentation_; }
 
-  void decode(int image, float threshold, Candidates& out) const override {
-    const View<const float> rows = y.view<const float>();
-    out.classes = grid_.classes;
-    for (int j = 0; j < grid_.rows; ++j)
-      for (int i = 0; i < grid_.columns; ++i)
-        for (size_t k = 0; k < grid_.mask.size(); ++k) {
-          const float* row = &rows(image, j, i, int(k) * grid_.row_length());
-          if (!(row[kObjectness] > threshold)) continue;
-          out.boxes.push_back(grid_.box(row, grid_.anchors[grid_.mask[k]], i, j));
-          out.objectness.push_back(row[kObjectness]);
-          for (int c = 0; c < grid_.classes; ++c) {
-            const float probability = row[kObjectness] * row[kClasses + c];
-            out.probabilities.push_back(probability > threshold ? probability : 0);
-          }
-        }
+  void decode(View<const float> output, int image, float threshold, Candidates& out) const override {
+    YoloGrid grid = grid_;  // its tables are in the memory of the device
+    grid.anchors = {anchors_.data(), {1, 1, 1, num_}};
+    grid.mask = {mask_.data(), {1, 1, 1, int(mask_.size())}};
+    out.classes = grid.classes;
+    for (int r = 0; r < grid.rows_of_image(); ++r) {
+      const float* row = &output[(image * grid.rows_of_image() + r) * grid.row_length()];
+      if (!(row[kObjectness] > threshold)) continue;
+      out.boxes.push_back(grid.box(row, grid.place(r)));
+      out.objectness.push_back(row[kObjectness]);
+      for (int c = 0; c < grid.classes; ++c) {
+        const float probability = row[kObjectness] * row[kClasses + c];
+        out.probabilities.push_back(probability > threshold ? probability : 0);
+      }
+    }
   }
 
  private:
@@ -193,32 +195,28 @@ class Yolo final : public Head {
       k.ignored(key, "tracking is not part of this engine");
   }
 
-  void read_anchors(const Plan& p) {
-    p.require(
-        anchors_.empty() || int(anchors_.size()) >= 2 * num_, "anchors",
-        fmt::format("anchors must list {} numbers (num={} pairs), not {}", 2 * num_, num_, anchors_.size()));
-    grid_.anchors.assign(num_, {0.5f, 0.5f});
-    if (!anchors_.empty())  // more than 2 * num are not read, as in Darknet
-      for (int a = 0; a < num_; ++a) grid_.anchors[a] = {anchors_[2 * a], anchors_[2 * a + 1]};
-    if (grid_.mask.empty()) {
-      grid_.mask.resize(num_);
-      std::iota(grid_.mask.begin(), grid_.mask.end(), 0);
+  void choose_anchors(const Plan& p) {
+    if (mask_.empty()) {
+      mask_.resize(num_);
+      std::iota(mask_.begin(), mask_.end(), 0);
     }
-    for (int m : grid_.mask)
+    for (int m : mask_)
       p.require(m < num_, "mask",
                 fmt::format("mask has {}, but num={} anchors are numbered from 0", m, num_));
   }
 
-  void weigh_classes() {
-    loss_.class_multipliers.clear();
-    if (counters_.empty()) return;
+  std::vector<float> class_multipliers() const {
+    if (counters_.empty()) return {};
     const float most = float(*std::max_element(counters_.begin(), counters_.end()));
-    for (int count : counters_)
-      loss_.class_multipliers.push_back(std::min(most / float(count), loss_.max_delta));
+    std::vector<float> multipliers;
+    for (int count : counters_) multipliers.push_back(std::min(most / float(count), loss_.max_delta));
+    return multipliers;
   }
 
   int num_ = 1;
-  std::vector<float> anchors_;
+  std::vector<float> listed_anchors_;
+  std::vector<Anchor> anchors_;  // all of them
+  std::vector<int> mask_;        // those of this head
   std::vector<int> counters_;
   std::string map_;
   float scale_x_y_ = 1, beta_nms_ = 0.6f;
@@ -229,7 +227,7 @@ class Yolo final : public Head {
   Truths truths_;
   View<float> delta_;  // like x
   bool training_ = false;
-  std::vector<LossReport> images_;
+  LossWork work_;
   LossReport* report_ = nullptr;
 };
 

@@ -24,7 +24,7 @@ class Prepared final : public Head {
   NmsKind nms_kind() const override { return kind_; }
   View<const float> delta() const override { return {}; }
   Augmentation augmentation() const override { return {}; }
-  void decode(int, float threshold, Candidates& out) const override {
+  void decode(View<const float>, int, float threshold, Candidates& out) const override {
     out.classes = classes_;
     out.boxes.insert(out.boxes.end(), boxes_.begin(), boxes_.end());
     out.objectness.insert(out.objectness.end(), boxes_.size(), 1.0f);

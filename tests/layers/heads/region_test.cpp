@@ -31,7 +31,7 @@ TEST(Region, DecodesByHand) {
   std::copy(cell.begin(), cell.end(), x.begin() + 21);
   layer.forward(x);
   Candidates found;
-  layer.layer().head()->decode(0, .3f, found);
+  layer.layer().head()->decode(layer.layer().y, 0, .3f, found);
   ASSERT_EQ(found.count(), 1);
   // (1 + 0.5) / 2, (1 + 0.75) / 2, 2 * 1 / 2 and 2 / 2: anchors are in cells.
   const CentreBox box = found.boxes[0];
@@ -45,9 +45,9 @@ TEST(Region, ThresholdIsStrict) {
   SingleLayer layer("[region]\nclasses=1\nnum=1\nanchors=1,2", {{1, 1, 1, 6}}, Device::cpu, false);
   layer.forward({0, 0, 0, 0, 0, 1});  // 0.5 * 1
   Candidates found;
-  layer.layer().head()->decode(0, .5f, found);
+  layer.layer().head()->decode(layer.layer().y, 0, .5f, found);
   EXPECT_EQ(found.count(), 0);
-  layer.layer().head()->decode(0, .4999f, found);
+  layer.layer().head()->decode(layer.layer().y, 0, .4999f, found);
   EXPECT_EQ(found.count(), 1);
 }
 
@@ -57,7 +57,7 @@ TEST(Region, ClassfixMinusOneHidesUnlikelyObjects) {
     SingleLayer layer(cfg + classfix, {{1, 1, 1, 6}}, Device::cpu, false);
     layer.forward({0, 0, 0, 0, -.1f, 2});  // objectness 0.475
     Candidates found;
-    layer.layer().head()->decode(0, .5f, found);
+    layer.layer().head()->decode(layer.layer().y, 0, .5f, found);
     EXPECT_EQ(found.count(), count);
   }
 }

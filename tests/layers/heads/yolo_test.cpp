@@ -15,7 +15,7 @@ constexpr Tolerance kFloat = {1e-6f, 1e-6f};  // a few units in the last place
 
 Candidates decoded(SingleLayer& layer, float threshold) {
   Candidates found;
-  layer.layer().head()->decode(0, threshold, found);
+  layer.layer().head()->decode(layer.layer().y, 0, threshold, found);
   return found;
 }
 

@@ -1,0 +1,183 @@
+// The loss runs as four kernels: every row as background; truths choose their rows; rows learn from truths,
+// in the order of the truths; sums.
+#include "cuda/yolo.h"
+
+#include "core/activations.h"
+#include "cuda/block.cuh"
+#include "cuda/runtime.h"
+
+namespace osprey::cuda {
+namespace {
+
+using namespace yolo_rules;
+
+// One thread per value. x and y may be at one address: a thread reads only where it writes.
+__global__ void yolo_forward_kernel(View<const float> x, View<float> y, int row_length, bool new_coords,
+                                    float scale_x_y) {
+  const int i = global_thread();
+  if (i >= y.size()) return;
+  const int entry = i % row_length;
+  float v = new_coords || entry == kW || entry == kH ? x[i] : logistic(x[i]);
+  if (entry == kX || entry == kY) v = v * scale_x_y - 0.5f * (scale_x_y - 1);
+  y[i] = v;
+}
+
+// What one thread alone teaches a row.
+__device__ void add_box_slopes(float* d, CentreBox slopes) {
+  d[kX] += slopes.x;
+  d[kY] += slopes.y;
+  d[kW] += slopes.w;
+  d[kH] += slopes.h;
+}
+
+// A box that overlaps a truth by more than truth_thresh learns it too. Darknet does not count it as matched.
+__device__ void teach_overlap(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth, float best,
+                              RowPlace at, const float* p, float* d) {
+  const float target = target_of_overlap(loss, best);
+  d[kObjectness] = loss.obj_normalizer * (target - p[kObjectness]);
+  const float factor = class_factor(loss, p[kClasses + truth.class_id]);
+  for (int c = 0; c < grid.classes; ++c)
+    d[kClasses + c] = class_slope(loss, p[kClasses + c], c == truth.class_id, truth.class_id, factor);
+  if (loss.objectness_smooth)
+    d[kClasses + truth.class_id] = loss.multiplier(truth.class_id) * (target - p[kClasses + truth.class_id]);
+  add_box_slopes(d, box_slopes(grid, loss, truth, p, at));
+}
+
+// One thread per row (blocks in x) of an image (blocks in y). The slopes start as zeros.
+__global__ void background_kernel(YoloGrid grid, YoloLoss loss, View<const float> y, Truths truths,
+                                  View<float> delta) {
+  const int row = global_thread(), image = int(blockIdx.y);
+  if (row >= grid.rows_of_image()) return;
+  const int first = (image * grid.rows_of_image() + row) * grid.row_length();
+  const float* p = &y[first];
+  float* d = &delta[first];
+  const RowPlace at = grid.place(row);
+  const Box predicted = corners(grid.box(p, at));
+  const int count = truths.counts[image];
+  float best = 0;
+  Truth truth, best_truth;
+  for (int t = 0; t < count; ++t) {
+    if (!read_truth(truths, image, t, grid.classes, truth)) continue;
+    const float overlap = iou(predicted, corners(truth.box));
+    if (overlap > best) best = overlap, best_truth = truth;
+  }
+  bool forgiven = false;
+  if (best > loss.ignore_thresh)
+    for (int c = 0; c < grid.classes && !forgiven; ++c) forgiven = is_seen(p[kClasses + c]);
+  d[kObjectness] = background_slope(loss, p[kObjectness], best, forgiven);
+  if (best > loss.truth_thresh) teach_overlap(grid, loss, best_truth, best, at, p, d);
+}
+
+// One thread per place for a truth: writes down the rows that the truth is taught to, one for each anchor of
+// this layer that fits, or -1.
+__global__ void match_kernel(YoloGrid grid, YoloLoss loss, Truths truths, View<int> rows) {
+  const int i = global_thread();
+  if (i >= rows.shape.rows()) return;
+  const int capacity = rows.shape.w, image = i / capacity, t = i % capacity, slots = rows.shape.c;
+  for (int k = 0; k < slots; ++k) rows[i * slots + k] = -1;
+  Truth truth;
+  if (t >= truths.counts[image] || !read_truth(truths, image, t, grid.classes, truth)) return;
+  const Box shape = corners({0, 0, truth.box.w, truth.box.h});
+  float best = 0;
+  int best_anchor = 0;
+  for (int a = 0; a < grid.anchors.size(); ++a) {
+    const float overlap = iou(grid.shape(a), shape);
+    if (overlap > best) best = overlap, best_anchor = a;
+  }
+  const int first = grid.first_row(truth.box);
+  for (int a = 0; a < grid.anchors.size(); ++a) {
+    const int k = grid.find(a);
+    if (k < 0) continue;
+    if (a == best_anchor ||
+        (loss.iou_thresh < 1 && overlap(loss.iou_thresh_kind, grid.shape(a), shape) > loss.iou_thresh))
+      rows[i * slots + k] = first + k;
+  }
+}
+
+// The lanes of a warp teach a truth to a row: four the box, one the objectness, all the classes.
+__device__ void teach(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth, RowPlace at,
+                      const float* p, float* d, int lane) {
+  const CentreBox box = box_slopes(grid, loss, truth, p, at);
+  const int class_id = truth.class_id;
+  const bool taught_before = d[kClasses + class_id] != 0;
+  __syncwarp();  // all lanes have read before one writes
+  if (lane < kObjectness) d[lane] += lane == kX ? box.x : lane == kY ? box.y : lane == kW ? box.w : box.h;
+  if (lane == kObjectness && (!loss.objectness_smooth || d[kObjectness] == 0))
+    d[kObjectness] = matched_objectness_slope(loss, truth, p[kObjectness]);
+  const float factor = class_factor(loss, p[kClasses + class_id]);
+  for (int c = lane; c < grid.classes; c += 32) {
+    if (!taught_before)
+      d[kClasses + c] = class_slope(loss, p[kClasses + c], c == class_id, class_id, factor);
+    else if (c == class_id)
+      d[kClasses + c] = further_class_slope(loss, p[kClasses + c], class_id);
+  }
+  __syncwarp();  // the next truth finds what this one has taught
+}
+
+// One warp per match of a truth and a row. Truths may share a row, and what it learns depends on their order:
+// the warp of the first teaches all of them, one after the other, and the others' only measure. So rows learn
+// side by side, and no two warps write to one.
+__global__ void teach_kernel(YoloGrid grid, YoloLoss loss, View<const float> y, Truths truths,
+                             View<const int> rows, View<float> overlaps, View<float> delta) {
+  const int slot = global_thread() / 32, lane = int(threadIdx.x) % 32;
+  if (slot >= rows.size() || rows[slot] < 0) return;  // the whole warp
+  const int row = rows[slot];
+  const auto [image, zero, t, k] = rows.shape.pixel(slot);
+  const int first = (image * grid.rows_of_image() + row) * grid.row_length();
+  const float* p = &y[first];
+  const RowPlace at = grid.place(row);
+  Truth truth;
+  if (lane == 0) {
+    read_truth(truths, image, t, grid.classes, truth);
+    const Fit match = fit(grid, loss, truth, p, at);
+    overlaps[2 * slot] = match.overlap;
+    overlaps[2 * slot + 1] = match.misfit;
+  }
+  bool taken = false;
+  for (int other = lane; other < t; other += 32) taken = taken || rows(image, zero, other, k) == row;
+  if (__any_sync(kAllLanes, taken)) return;
+  const int count = truths.counts[image];
+  for (int other = t; other < count; ++other) {
+    if (rows(image, zero, other, k) != row) continue;
+    read_truth(truths, image, other, grid.classes, truth);
+    teach(grid, loss, truth, at, p, &delta[first], lane);
+  }
+}
+
+// One warp per row: a box that several classes pulled at takes the mean of the pulls.
+__global__ void average_boxes_kernel(View<float> delta, int row_length) {
+  const int row = global_thread() / 32, lane = int(threadIdx.x) % 32;
+  if (row >= delta.size() / row_length) return;  // the whole warp
+  float* d = &delta[row * row_length];
+  if (d[kObjectness] == 0) return;
+  int pulls = 0;
+  for (int c = kClasses + lane; c < row_length; c += 32) pulls += d[c] > 0;
+  pulls = warp_sum(pulls);
+  if (pulls > 0 && lane < kObjectness) d[lane] /= float(pulls);
+}
+
+Grid one_warp_each(int n) { return one_thread_each(32 * n); }
+
+}  // namespace
+
+void yolo_forward(Stream& s, View<const float> x, View<float> y, int row_length, bool new_coords,
+                  float scale_x_y) {
+  launch<yolo_forward_kernel>(s, one_thread_each(y.size()), x, y, row_length, new_coords, scale_x_y);
+}
+
+void yolo_loss(Stream& s, const YoloGrid& grid, const YoloLoss& loss, View<const float> y,
+               const Truths& truths, View<float> delta, const LossWork& work, LossReport* report) {
+  const View<const int> rows = work.rows;
+  fill_zero(s, delta.data, size_t(delta.size()) * sizeof(float));
+  Grid blocks = one_thread_each(grid.rows * grid.columns * (y.shape.c / grid.row_length()));
+  blocks.blocks.y = unsigned(y.shape.n);
+  launch<background_kernel>(s, blocks, grid, loss, y, truths, delta);
+  launch<match_kernel>(s, one_thread_each(rows.shape.rows()), grid, loss, truths, work.rows);
+  launch<teach_kernel>(s, one_warp_each(rows.size()), grid, loss, y, truths, rows, work.overlaps, delta);
+  if (loss.iou_thresh < 1)
+    launch<average_boxes_kernel>(s, one_warp_each(delta.size() / grid.row_length()), delta,
+                                 grid.row_length());
+  add_to_report(s, delta, grid.row_length(), loss.delta_normalizer, work, loss.report_rule(), report);
+}
+
+}  // namespace osprey::cuda

@@ -1,0 +1,204 @@
+// The contract of [yolo], and its formulas. The CPU side is in layers/heads/yolo.cpp and yolo_loss.cpp, the
+// kernels in cuda/yolo.cu.
+#pragma once
+
+#include <cfloat>
+#include <cmath>
+
+#include "core/class_loss.h"
+#include "core/iou_loss.h"
+#include "cuda/head.h"
+
+namespace osprey {
+
+enum class OverlapKind { iou, giou, diou, ciou };
+inline constexpr const char* kOverlapKindNames[] = {"iou", "giou", "diou", "ciou"};
+
+HOST_DEVICE inline float overlap(OverlapKind kind, Box a, Box b) {
+  switch (kind) {
+    case OverlapKind::iou:
+      return iou(a, b);
+    case OverlapKind::giou:
+      return giou(a, b);
+    case OverlapKind::diou:
+      return diou(a, b);
+    case OverlapKind::ciou:
+      return ciou(a, b);
+  }
+  return 0;
+}
+
+// Where the boxes of a [yolo] layer lie: its anchors, and the sizes that turn rows into boxes.
+struct YoloGrid {
+  int classes = 20;
+  View<const Anchor> anchors;  // all `num` of them, pixels of the network input
+  View<const int> mask;        // those of this layer
+  bool new_coords = false;
+  int rows = 0, columns = 0;
+  float network_width = 0, network_height = 0;
+
+  HOST_DEVICE int row_length() const { return kClasses + classes; }
+  HOST_DEVICE int rows_of_image() const { return rows * columns * mask.size(); }
+  HOST_DEVICE RowPlace place(int row) const { return place_of_row(row, mask.size(), columns); }
+  HOST_DEVICE int first_row(CentreBox box) const {
+    return first_row_of_cell(box, mask.size(), rows, columns);
+  }
+  HOST_DEVICE Anchor anchor(RowPlace place) const { return anchors[mask[place.anchor]]; }
+  // Which of this layer's anchors `a` is; -1 for one of another head.
+  HOST_DEVICE int find(int a) const {
+    for (int k = 0; k < mask.size(); ++k)
+      if (mask[k] == a) return k;
+    return -1;
+  }
+
+  // The box of an activated row, in units of the network input.
+  HOST_DEVICE CentreBox box(const float* row, RowPlace at) const {
+    const Anchor a = anchor(at);
+    const float x = (float(at.i) + row[kX]) / float(columns), y = (float(at.j) + row[kY]) / float(rows);
+    if (new_coords)
+      return {x, y, 4 * row[kW] * row[kW] * a.w / network_width,
+              4 * row[kH] * row[kH] * a.h / network_height};
+    return {x, y, float(exp(double(row[kW])) * a.w / network_width),
+            float(exp(double(row[kH])) * a.h / network_height)};
+  }
+  HOST_DEVICE Box shape(int a) const {
+    return corners({0, 0, anchors[a].w / network_width, anchors[a].h / network_height});
+  }
+};
+
+struct YoloLoss {
+  float ignore_thresh = 0.5f, truth_thresh = 1, iou_thresh = 1;
+  OverlapKind iou_thresh_kind = OverlapKind::iou;
+  BoxLoss box_loss = BoxLoss::mse;
+  float iou_normalizer = 0.75f, obj_normalizer = 1, cls_normalizer = 1, delta_normalizer = 1;
+  float max_delta = FLT_MAX;
+  float label_smooth_eps = 0;
+  bool objectness_smooth = false, focal_loss = false;
+  View<const float> class_multipliers;  // from counters_per_class; empty without
+
+  HOST_DEVICE float multiplier(int class_id) const {
+    return class_multipliers ? class_multipliers[class_id] : 1.0f;
+  }
+  HOST_DEVICE float smoothed(float target) const {
+    return target * (1 - label_smooth_eps) + label_smooth_eps / 2;
+  }
+  // What Darknet prints: for mse the squares of all slopes, for the IoU family the mean of 1 - IoU, beside
+  // squares.
+  ReportRule report_rule() const {
+    return box_loss == BoxLoss::mse ? ReportRule{} : ReportRule{true, iou_normalizer, obj_normalizer};
+  }
+};
+
+// The formulas of the loss. p is an activated row; all slopes are negative gradients. Darknet takes them as
+// if logistic and cross entropy met (target minus probability), for x and y too.
+namespace yolo_rules {
+
+// Of the objectness of a row that no truth is taught to, whose box overlaps one by `best` at most.
+HOST_DEVICE inline float background_slope(const YoloLoss& loss, float objectness, float best, bool forgiven) {
+  const float slope = -loss.obj_normalizer * objectness;
+  if (!forgiven) return slope;
+  return loss.objectness_smooth ? fmaxf(slope, loss.obj_normalizer * (best - objectness)) : 0.0f;
+}
+// Darknet forgives an overlap only where some class is seen at all.
+HOST_DEVICE inline bool is_seen(float probability) { return probability > 0.25f; }
+
+// What a row learns whose box overlaps a truth by `best`, more than truth_thresh.
+HOST_DEVICE inline float target_of_overlap(const YoloLoss& loss, float best) {
+  return loss.objectness_smooth ? best * best : 1;
+}
+
+HOST_DEVICE inline float matched_objectness_slope(const YoloLoss& loss, const Truth& truth,
+                                                  float objectness) {
+  return loss.multiplier(truth.class_id) * loss.obj_normalizer * (1 - objectness);
+}
+
+// What focal_loss multiplies the slopes of classes by, for the probability of the true class.
+HOST_DEVICE inline float class_factor(const YoloLoss& loss, float probability) {
+  return loss.focal_loss ? focal_factor(probability) : 1.0f;
+}
+// Of the probability p of any class, `is_true` or not, of a row that learns its first truth. Focal loss is
+// without smoothing and multipliers, as in Darknet; there cls_normalizer counts only together with
+// counters_per_class, a quirk that shipped cfgs were tuned with.
+HOST_DEVICE inline float class_slope(const YoloLoss& loss, float p, bool is_true, int class_id,
+                                     float factor) {
+  if (loss.focal_loss) return factor * (float(is_true) - p);
+  const float slope = loss.smoothed(float(is_true)) - p;
+  return is_true && loss.class_multipliers ? slope * (loss.multiplier(class_id) * loss.cls_normalizer)
+                                           : slope;
+}
+// Of the true class of a row that has learnt from another truth already: only this class is taught.
+HOST_DEVICE inline float further_class_slope(const YoloLoss& loss, float p, int class_id) {
+  return loss.multiplier(class_id) * (loss.smoothed(1) - p);
+}
+
+HOST_DEVICE inline CentreBox squared_error(const YoloGrid& grid, CentreBox t, const float* p, RowPlace at) {
+  const float s = 2 - t.w * t.h;  // small boxes weigh more
+  const Anchor a = grid.anchor(at);
+  const float w = t.w * grid.network_width / a.w, h = t.h * grid.network_height / a.h;
+  const float tw = grid.new_coords ? sqrtf(w / 4) : logf(w), th = grid.new_coords ? sqrtf(h / 4) : logf(h);
+  return {s * (t.x * float(grid.columns) - float(at.i) - p[kX]),
+          s * (t.y * float(grid.rows) - float(at.j) - p[kY]), s * (tw - p[kW]), s * (th - p[kH])};
+}
+
+HOST_DEVICE inline CentreBox overlap_error(const YoloGrid& grid, BoxLoss kind, CentreBox truth,
+                                           const float* p, RowPlace at) {
+  CentreBox predicted = grid.box(p, at);
+  if (predicted.w == 0) predicted.w = 1;  // Darknet's guard against 0/0
+  if (predicted.h == 0) predicted.h = 1;
+  CentreBox slope = iou_ascent(kind, predicted, truth);
+  if (!grid.new_coords) {
+    slope.w *= expf(p[kW]);
+    slope.h *= expf(p[kH]);
+  }
+  return slope;
+}
+
+HOST_DEVICE inline float bounded(float v, float bound) {
+  const float finite = fabsf(v) <= FLT_MAX ? v : 0;
+  return fminf(fmaxf(finite, -bound), bound);
+}
+
+// To be added to the slopes of the box, because several truths may share the row.
+HOST_DEVICE inline CentreBox box_slopes(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth,
+                                        const float* p, RowPlace at) {
+  const float scale = loss.iou_normalizer * loss.multiplier(truth.class_id);
+  if (loss.box_loss == BoxLoss::mse) {
+    const CentreBox s = squared_error(grid, truth.box, p, at);
+    return {s.x * scale, s.y * scale, s.w * scale, s.h * scale};
+  }
+  const CentreBox s = overlap_error(grid, loss.box_loss, truth.box, p, at);
+  return {bounded(s.x * scale, loss.max_delta), bounded(s.y * scale, loss.max_delta),
+          bounded(s.w * scale, loss.max_delta), bounded(s.h * scale, loss.max_delta)};
+}
+
+struct Fit {
+  float overlap, misfit;  // IoU, and what the report counts: 1 - IoU or 1 - GIoU
+};
+HOST_DEVICE inline Fit fit(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth, const float* p,
+                           RowPlace at) {
+  const Box predicted = corners(grid.box(p, at)), wanted = corners(truth.box);
+  const float overlap = iou(predicted, wanted);
+  return {overlap, 1 - (loss.box_loss == BoxLoss::giou ? giou(predicted, wanted) : overlap)};
+}
+
+}  // namespace yolo_rules
+
+namespace cpu {
+// x and y [N,H,W,anchors * row_length] may be at one address.
+void yolo_forward(Stream&, View<const float> x, View<float> y, int row_length, bool new_coords,
+                  float scale_x_y);
+// Writes Darknet's delta, the negative gradient for the head's input, of the activated output y
+// [N,H,W,anchors * row_length], and adds what there is to tell to *report. Truths that cannot be learnt are
+// left out; the CPU warns of them.
+void yolo_loss(Stream&, const YoloGrid&, const YoloLoss&, View<const float> y, const Truths&,
+               View<float> delta, const LossWork&, LossReport* report);
+}  // namespace cpu
+
+namespace cuda {
+void yolo_forward(Stream&, View<const float> x, View<float> y, int row_length, bool new_coords,
+                  float scale_x_y);
+void yolo_loss(Stream&, const YoloGrid&, const YoloLoss&, View<const float> y, const Truths&,
+               View<float> delta, const LossWork&, LossReport* report);
+}  // namespace cuda
+
+}  // namespace osprey
