@@ -1,5 +1,5 @@
-// The contract of [activation], and of every layer that ends in one. The CPU side is in layers/activation.cpp,
-// the kernels in cuda/activation.cu.
+// The contract of [activation], and of every layer that ends in one. The CPU side is in
+// layers/activation.cpp, the kernels in cuda/activation.cu.
 #pragma once
 
 #include "core/activations.h"
@@ -14,9 +14,10 @@ void activation_forward(Stream&, View<const float> x, View<float> y, Activation)
 void activation_backward(Stream&, View<const float> x, View<const float> dy, View<float> dx, Activation);
 }  // namespace cpu
 
+// Types: all of one, or x of bf16 and the others of float.
 namespace cuda {
-void activation_forward(Stream&, View<const float> x, View<float> y, Activation);
-void activation_backward(Stream&, View<const float> x, View<const float> dy, View<float> dx, Activation);
+void activation_forward(Stream&, Tensor x, Tensor y, Activation);
+void activation_backward(Stream&, Tensor x, Tensor dy, Tensor dx, Activation);
 }  // namespace cuda
 
 }  // namespace osprey

@@ -11,6 +11,7 @@
 #include "core/activations.h"
 #include "core/stream.h"
 #include "core/tensor.h"
+#include "cuda/row_chunks.h"
 
 namespace osprey {
 
@@ -23,7 +24,11 @@ struct BatchNorm {
   float momentum = 0.01f;
   Activation activation = Activation::linear;
   bool frozen = false;  // in training, too, normalise with the rolling statistics and treat them as constants
+  View<float> partial;  // batchnorm_partial(x)  scratch of forward and backward in training; kernels only
 };
+
+// Two numbers of each channel for each chunk of rows, and two for all of them.
+inline Shape batchnorm_partial(Shape x) { return {1, row_chunks(x.rows(), x.c) + 1, 2, x.c}; }
 
 namespace cpu {
 // Normalises with the statistics of x (unless frozen), updates the rolling ones, fills mean and inverse_deviation.
@@ -34,10 +39,11 @@ void batchnorm_forward_inference(Stream&, View<const float> x, View<float> y, Ba
 void batchnorm_backward(Stream&, View<const float> x, View<float> dy, View<float> dx, BatchNorm);
 }  // namespace cpu
 
+// Types: all of one, or x of bf16 and the others of float.
 namespace cuda {
-void batchnorm_forward_training(Stream&, View<const float> x, View<float> y, BatchNorm);
-void batchnorm_forward_inference(Stream&, View<const float> x, View<float> y, BatchNorm);
-void batchnorm_backward(Stream&, View<const float> x, View<float> dy, View<float> dx, BatchNorm);
+void batchnorm_forward_training(Stream&, Tensor x, Tensor y, BatchNorm);
+void batchnorm_forward_inference(Stream&, Tensor x, Tensor y, BatchNorm);
+void batchnorm_backward(Stream&, Tensor x, Tensor dy, Tensor dx, BatchNorm);
 }  // namespace cuda
 
 }  // namespace osprey

@@ -16,8 +16,8 @@ void maxpool_backward(Stream&, View<const float> dy, View<const int> winner, Vie
 }  // namespace cpu
 
 namespace cuda {
-void maxpool_forward(Stream&, View<const float> x, View<float> y, View<int> winner, Window2);
-void maxpool_backward(Stream&, View<const float> dy, View<const int> winner, View<float> dx, Window2);
+void maxpool_forward(Stream&, Tensor x, Tensor y, View<int> winner, Window2);
+void maxpool_backward(Stream&, Tensor dy, View<const int> winner, Tensor dx, Window2);
 }  // namespace cuda
 
 }  // namespace osprey

@@ -1,45 +1,72 @@
 #include "cuda/upsample.h"
 
 #include "cuda/launch.h"
+#include "cuda/pack.cuh"
 
 namespace osprey::cuda {
 namespace {
 
-// The input under output i of an axis, and the first output over input i: ceil(i outputs / inputs).
-__device__ inline int source(int i, int inputs, int outputs) { return i * inputs / outputs; }
-__device__ inline int first_output(int i, int inputs, int outputs) {
-  return (i * outputs + inputs - 1) / inputs;
+// The small image's pixel under pixel i of an axis of the large one, and the first pixel of the large one
+// over pixel i of the small one: ceil(i large / small).
+__device__ inline int source(int i, int small, int large) { return i * small / large; }
+__device__ inline int first_over(int i, int small, int large) { return (i * large + small - 1) / small; }
+
+// One thread per pack of channels of a pixel of the large image.
+template <class T, int N>
+__global__ void upsample_repeat_kernel(View<const T> small, View<T> large, float scale, bool add) {
+  const int i = global_thread() * N;
+  if (i >= large.size()) return;
+  const auto [n, h, w, c] = large.shape.pixel(i);
+  const Shape from = small.shape;
+  Floats<N> values =
+      load<N>(small, from.index(n, source(h, from.h, large.shape.h), source(w, from.w, large.shape.w), c));
+  for (int k = 0; k < N; ++k) values[k] *= scale;
+  store(large, i, values, add);
 }
 
-// One thread per output.
-__global__ void upsample_forward_kernel(View<const float> x, View<float> y, float scale) {
-  const int i = global_thread();
-  if (i >= y.size()) return;
-  const auto [n, oh, ow, c] = y.shape.pixel(i);
-  y[i] = scale * x(n, source(oh, x.shape.h, y.shape.h), source(ow, x.shape.w, y.shape.w), c);
+// One thread per pack of channels of a pixel of the small image, which collects from its block of the large
+// one, so that no atomics are needed.
+template <class T, int N>
+__global__ void upsample_collect_kernel(View<const T> large, View<T> small, float scale, bool add) {
+  const int i = global_thread() * N;
+  if (i >= small.size()) return;
+  const auto [n, h, w, c] = small.shape.pixel(i);
+  const Shape to = small.shape, from = large.shape;
+  const int h0 = first_over(h, to.h, from.h), h1 = first_over(h + 1, to.h, from.h);
+  const int w0 = first_over(w, to.w, from.w), w1 = first_over(w + 1, to.w, from.w);
+  Floats<N> sum{};
+  if (add) sum = load<N>(small, i);
+  for (int row = h0; row < h1; ++row)
+    for (int column = w0; column < w1; ++column) {
+      const Floats<N> values = load<N>(large, from.index(n, row, column, c));
+      for (int k = 0; k < N; ++k) sum[k] += scale * values[k];
+    }
+  store(small, i, sum);
 }
 
-// One thread per input, which collects from its outputs, so that no atomics are needed.
-__global__ void upsample_backward_kernel(View<const float> dy, View<float> dx, float scale) {
-  const int i = global_thread();
-  if (i >= dx.size()) return;
-  const auto [n, h, w, c] = dx.shape.pixel(i);
-  const int w0 = first_output(w, dx.shape.w, dy.shape.w), w1 = first_output(w + 1, dx.shape.w, dy.shape.w);
-  const int h0 = first_output(h, dx.shape.h, dy.shape.h), h1 = first_output(h + 1, dx.shape.h, dy.shape.h);
-  float sum = dx[i];
-  for (int oh = h0; oh < h1; ++oh)
-    for (int ow = w0; ow < w1; ++ow) sum += scale * dy(n, oh, ow, c);
-  dx[i] = sum;
+void repeat(Stream& s, Tensor small, Tensor large, float scale, bool add) {
+  with_packs({large.shape.c}, {small, large}, [&](auto value, auto length) {
+    using T = decltype(value);
+    constexpr int N = decltype(length)::value;
+    launch<upsample_repeat_kernel<T, N>>(s, one_thread_each(large.size() / N), small.view<const T>(),
+                                         large.view<T>(), scale, add);
+  });
+}
+
+void collect(Stream& s, Tensor large, Tensor small, float scale, bool add) {
+  with_packs({small.shape.c}, {large, small}, [&](auto value, auto length) {
+    using T = decltype(value);
+    constexpr int N = decltype(length)::value;
+    launch<upsample_collect_kernel<T, N>>(s, one_thread_each(small.size() / N), large.view<const T>(),
+                                          small.view<T>(), scale, add);
+  });
 }
 
 }  // namespace
 
-void upsample_forward(Stream& s, View<const float> x, View<float> y, float scale) {
-  launch<upsample_forward_kernel>(s, one_thread_each(y.size()), x, y, scale);
-}
-
-void upsample_backward(Stream& s, View<const float> dy, View<float> dx, float scale) {
-  launch<upsample_backward_kernel>(s, one_thread_each(dx.size()), dy, dx, scale);
-}
+void upsample_forward(Stream& s, Tensor x, Tensor y, float scale) { repeat(s, x, y, scale, false); }
+void upsample_backward(Stream& s, Tensor dy, Tensor dx, float scale) { collect(s, dy, dx, scale, true); }
+void downsample_forward(Stream& s, Tensor x, Tensor y, float scale) { collect(s, x, y, scale, false); }
+void downsample_backward(Stream& s, Tensor dy, Tensor dx, float scale) { repeat(s, dy, dx, scale, true); }
 
 }  // namespace osprey::cuda

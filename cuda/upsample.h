@@ -11,11 +11,17 @@ namespace cpu {
 void upsample_forward(Stream&, View<const float> x, View<float> y, float scale);
 // Adds to dx.
 void upsample_backward(Stream&, View<const float> dy, View<float> dx, float scale);
+// The sum of the pixels that upsampling y would make one of: the transpose of upsample_forward.
+void downsample_forward(Stream&, View<const float> x, View<float> y, float scale);
+// Adds to dx.
+void downsample_backward(Stream&, View<const float> dy, View<float> dx, float scale);
 }  // namespace cpu
 
 namespace cuda {
-void upsample_forward(Stream&, View<const float> x, View<float> y, float scale);
-void upsample_backward(Stream&, View<const float> dy, View<float> dx, float scale);
+void upsample_forward(Stream&, Tensor x, Tensor y, float scale);
+void upsample_backward(Stream&, Tensor dy, Tensor dx, float scale);
+void downsample_forward(Stream&, Tensor x, Tensor y, float scale);
+void downsample_backward(Stream&, Tensor dy, Tensor dx, float scale);
 }  // namespace cuda
 
 }  // namespace osprey

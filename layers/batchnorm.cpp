@@ -182,6 +182,7 @@ class BatchNormLayer final : public Layer {
     p.keep(norm_.mean, channels);
     p.keep(norm_.inverse_deviation, channels);
     training_ = p.training();
+    if (training_ && p.on_gpu()) p.scratch(norm_.partial, batchnorm_partial(in));
     if (training_)
       p.backward_reads_input();
     else
@@ -195,7 +196,7 @@ class BatchNormLayer final : public Layer {
       on(s, cpu::batchnorm_forward_inference, cuda::batchnorm_forward_inference)(s, x(), y, norm_);
   }
   void backward(Stream& s) override {
-    const View<float> dz =
+    const Tensor dz =
         dx() ? dx() : dy;  // dy may be destroyed, and the parameters' gradients are wanted anyway
     on(s, cpu::batchnorm_backward, cuda::batchnorm_backward)(s, x(), dy, dz, norm_);
   }

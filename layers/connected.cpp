@@ -124,6 +124,7 @@ class Connected final : public Layer {
     p.keep(z_, out);
     p.keep(norm_.mean, channels);
     p.keep(norm_.inverse_deviation, channels);
+    if (training_ && p.on_gpu()) p.scratch(norm_.partial, batchnorm_partial(out));
   }
 
   int outputs_ = 1;

@@ -84,6 +84,7 @@ class Convolutional final : public Layer {
     if (batch_normalize_) {
       p.keep(norm_.mean, channels);
       p.keep(norm_.inverse_deviation, channels);
+      if (training_ && p.on_gpu()) p.scratch(norm_.partial, batchnorm_partial(out));
     }
     if (training_) {
       p.backward_reads_input();

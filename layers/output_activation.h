@@ -41,24 +41,24 @@ class OutputActivation {
     if (slope_from_output(kind))
       p.backward_reads_output();
     else
-      p.keep(before_, p.output_shape());
+      p.keep(before_, p.output_shape(), p.output_type());
   }
 
   // Where the layer writes its values before the activation.
-  View<float> target(View<float> y) const { return before_ ? before_ : y; }
+  Tensor target(Tensor y) const { return before_ ? before_ : y; }
 
-  void forward(Stream& s, View<float> y) const {
+  void forward(Stream& s, Tensor y) const {
     if (kind != Activation::linear)
       on(s, cpu::activation_forward, cuda::activation_forward)(s, target(y), y, kind);
   }
   // Turns dy into the gradient before the activation, in place.
-  void backward(Stream& s, View<float> y, View<float> dy) const {
+  void backward(Stream& s, Tensor y, Tensor dy) const {
     if (kind != Activation::linear)
       on(s, cpu::activation_backward, cuda::activation_backward)(s, target(y), dy, dy, kind);
   }
 
  private:
-  View<float> before_;
+  Tensor before_;
 };
 
 }  // namespace osprey

@@ -1,6 +1,8 @@
 // [route]: the channels of several layers, one after the other. With `groups`, of each layer only the
 // group_id-th of so many equal parts of its channels (AlexeyAB, in yolov4-tiny).
 
+#include "cuda/route.h"
+
 #include <algorithm>
 
 #include "core/parallel.h"
@@ -9,25 +11,23 @@
 
 namespace osprey {
 namespace cpu {
-namespace {
 
 constexpr int kGrain = 16384;  // values worth a thread of their own
 
-// y[..., to + c] = x[..., from + c] for so many channels; the other channels of y stay.
-void copy_channels(Stream&, View<const float> x, int from, View<float> y, int to, int channels) {
+void route_forward(Stream&, View<const float> x, int from, View<float> y, int to, int channels) {
   parallel_for(y.shape.rows(), 1 + kGrain / channels, [=](int64_t first, int64_t last) {
     for (int row = int(first); row < int(last); ++row)
       std::copy_n(&x[row * x.shape.c + from], channels, &y[row * y.shape.c + to]);
   });
 }
 
-// The same, with zeros for the other channels.
-void place_channels(Stream& s, View<const float> x, int from, View<float> y, int to, int channels) {
-  if (channels < y.shape.c) std::fill(y.begin(), y.end(), 0.0f);
-  copy_channels(s, x, from, y, to, channels);
+void route_backward_overwrite(Stream& s, View<const float> dy, int from, View<float> dx, int to,
+                              int channels) {
+  if (channels < dx.shape.c) std::fill(dx.begin(), dx.end(), 0.0f);
+  route_forward(s, dy, from, dx, to, channels);
 }
 
-void add_channels(Stream&, View<const float> dy, int from, View<float> dx, int to, int channels) {
+void route_backward(Stream&, View<const float> dy, int from, View<float> dx, int to, int channels) {
   parallel_for(dx.shape.rows(), 1 + kGrain / channels, [=](int64_t first, int64_t last) {
     for (int row = int(first); row < int(last); ++row) {
       const int source = row * dy.shape.c + from, target = row * dx.shape.c + to;
@@ -37,7 +37,6 @@ void add_channels(Stream&, View<const float> dy, int from, View<float> dx, int t
   });
 }
 
-}  // namespace
 }  // namespace cpu
 
 class Route final : public Layer {
@@ -79,7 +78,7 @@ class Route final : public Layer {
     for (size_t k = 0; k < inputs.size(); ++k) {
       const int channels = x(k).shape.c / groups_;
       if (x(k).data != y.data)  // else an alias
-        on(s, cpu::copy_channels)(s, x(k), group_ * channels, y, to, channels);
+        on(s, cpu::route_forward, cuda::route_forward)(s, x(k), group_ * channels, y, to, channels);
       to += channels;
     }
   }
@@ -88,9 +87,12 @@ class Route final : public Layer {
     int from_channel = 0;
     for (size_t k = 0; k < input_gradients.size(); ++k) {
       const int channels = x(k).shape.c / groups_;
-      if (dx(k) && dx(k).data != dy.data)
-        on(s, writes(k) == Write::add ? cpu::add_channels : cpu::place_channels)(s, dy, from_channel, dx(k),
-                                                                                 group_ * channels, channels);
+      if (dx(k) && dx(k).data != dy.data) {
+        const bool add = writes(k) == Write::add;
+        on(s, add ? cpu::route_backward : cpu::route_backward_overwrite,
+           add ? cuda::route_backward : cuda::route_backward_overwrite)(s, dy, from_channel, dx(k),
+                                                                        group_ * channels, channels);
+      }
       from_channel += channels;
     }
   }

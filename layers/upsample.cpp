@@ -59,7 +59,6 @@ void upsample_backward(Stream&, View<const float> dy, View<float> dx, float scal
                });
 }
 
-// Summing blocks is the transpose of repeating pixels, so each pass is the other's.
 void downsample_forward(Stream& s, View<const float> x, View<float> y, float scale) {
   std::fill(y.begin(), y.end(), 0.0f);
   upsample_backward(s, x, y, scale);
@@ -109,14 +108,14 @@ class Upsample final : public Layer {
     if (stride_ > 0)
       on(s, cpu::upsample_forward, cuda::upsample_forward)(s, x(), y, scale_);
     else
-      on(s, cpu::downsample_forward)(s, x(), y, scale_);
+      on(s, cpu::downsample_forward, cuda::downsample_forward)(s, x(), y, scale_);
   }
   void backward(Stream& s) override {
     if (!dx()) return;
     if (stride_ > 0)
       on(s, cpu::upsample_backward, cuda::upsample_backward)(s, dy, dx(), scale_);
     else
-      on(s, cpu::downsample_backward)(s, dy, dx(), scale_);
+      on(s, cpu::downsample_backward, cuda::downsample_backward)(s, dy, dx(), scale_);
   }
 
   LayerSummary summary() const override {

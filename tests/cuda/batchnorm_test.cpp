@@ -10,7 +10,13 @@ constexpr Shape kShapes[] = {{1, 1, 1, 1}, {1, 1, 2, 3}, {2, 5, 3, 7}, {1, 4, 5,
 // The memory of a BatchNorm, with values that are not those it would start with.
 struct Parameters {
   Values scale, bias, rolling_mean, rolling_variance, mean, inverse_deviation, scale_gradient, bias_gradient;
+  Shape partial_shape;
+  Values partial;
 
+  explicit Parameters(Shape x) : Parameters(x.c) {
+    partial_shape = batchnorm_partial(x);
+    partial.assign(partial_shape.size(), NAN);
+  }
   explicit Parameters(int c)
       : scale(coarse_values(c, 11)),
         bias(coarse_values(c, 12)),
@@ -35,7 +41,8 @@ struct Parameters {
             1e-5f,
             0.1f,
             activation,
-            frozen};
+            frozen,
+            view(partial, partial_shape)};
   }
 };
 
@@ -108,7 +115,7 @@ TEST(BatchnormKernel, NormalisesWithTheRollingStatisticsInInference) {
   for (Shape shape : kShapes) {
     const Plain plain(coarse_values(shape.size(), 1), shape, Activation::leaky, true);
     in_all_orders([&] {
-      Parameters p(shape.c);
+      Parameters p(shape);
       Values y = plain.x;  // in place
       cuda::batchnorm_forward_inference(s, view(y, shape), view(y, shape), p.views(Activation::leaky, false));
       expect_forward(plain, y);
@@ -128,7 +135,7 @@ TEST(BatchnormKernel, NormalisesWithTheBatchInTraining) {
       const Plain plain(x, shape, a, false);
       const int n = shape.rows();
       in_all_orders([&] {
-        Parameters p(shape.c);
+        Parameters p(shape);
         Values y(shape.size(), NAN);
         cuda::batchnorm_forward_training(s, constant(x, shape), view(y, shape), p.views(a, false));
         expect_forward(plain, y);
@@ -150,7 +157,7 @@ void expect_backward(Shape shape, Activation a, bool frozen) {
   const Plain::Gradients want = plain.gradients(dy);
   in_all_orders([&] {
     for (bool in_place : {false, true}) {
-      Parameters p(shape.c);
+      Parameters p(shape);
       const BatchNorm views = p.views(a, frozen);
       Values y(shape.size(), NAN), dx = before, gradient = dy;
       cuda::batchnorm_forward_training(s, constant(x, shape), view(y, shape), views);
