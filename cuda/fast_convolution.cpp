@@ -20,19 +20,4 @@ std::string ConvolutionProblem::text() const {
   return text;
 }
 
-bool can_fuse(Activation a) {
-  switch (a) {
-    case Activation::linear:
-    case Activation::relu:
-    case Activation::leaky:
-    case Activation::swish:
-    case Activation::mish:
-    case Activation::logistic:
-    case Activation::tanh:
-      return true;
-    default:
-      return false;
-  }
-}
-
 }  // namespace osprey::cuda

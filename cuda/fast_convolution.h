@@ -19,14 +19,14 @@ struct ConvolutionProblem {
   Shape x;
   int filters = 0;
   Convolution convolution;
-  Type input_type = Type::f32;   // of x, weights and residual, f32 or bf16; sums are always in f32
-  Type output_type = Type::f32;  // of y and dy; dx has the input's
+  Type input_type = Type::f32;   // of x and weights, f32 or bf16; sums are always in f32
+  Type output_type = Type::f32;  // of y and residual; dy and dx have the input's
   bool allow_tf32 = false;       // f32 products may be rounded to 10 bits of mantissa
-  bool training = false;  // backward_weights will be called; else bias, activation and residual are fused
-  bool needs_dx = false;  // backward_data will be called
+  bool training = false;         // backward_weights will be called
+  bool needs_dx = false;         // backward_data will be called
+  // What follows the sums, in the same kernel where the library can:
+  //   y = residual_activation(activation(conv(x) + bias) + residual)
   bool bias = false;
-  // Inference only: y = residual_activation(activation(conv(x) + bias) + residual). can_fuse() says which
-  // there are.
   Activation activation = Activation::linear;
   bool residual = false;
   Activation residual_activation = Activation::linear;
@@ -36,12 +36,9 @@ struct ConvolutionProblem {
   std::string text() const;  // "convolution 3x3 stride 2 of 1x32x32x3 by 16 filters, bf16"
 };
 
-// Whether a library has this activation as an epilogue: linear, relu, leaky, swish, mish, logistic and tanh.
-bool can_fuse(Activation);
-
 // x {n,h,w,c}, y and dy {n,oh,ow,filters}, weights {filters,size_h,size_w,c/groups}, bias {1,1,1,filters},
-// all contiguous. `workspace` is device memory of workspace_bytes(), aligned to 256 bytes; its contents mean
-// nothing between calls. One object serves one stream at a time.
+// all contiguous. `workspace` is device memory of workspace_bytes(), whose contents mean nothing between
+// calls; tensors, bias too, start at multiples of 16 bytes. One object serves one stream at a time.
 class FastConvolution {
  public:
   virtual ~FastConvolution() = default;
@@ -49,13 +46,13 @@ class FastConvolution {
   // y is overwritten. bias and residual (shape and type of y) are empty where the problem has none.
   virtual void forward(Stream&, Tensor x, Tensor weights, View<const float> bias, Tensor residual, Tensor y,
                        void* workspace) = 0;
-  // dx += or, without `add`, dx = the gradient.
+  // dx += or, without `add`, dx = the gradient. dy is the gradient of the sums.
   virtual void backward_data(Stream&, Tensor dy, Tensor weights, Tensor dx, bool add, void* workspace) = 0;
   // dweights += the gradient, in f32 for every type of x.
   virtual void backward_weights(Stream&, Tensor x, Tensor dy, View<float> dweights, void* workspace) = 0;
 };
 
-// Null where no library does it (the emulation, no cuDNN, a shape or an epilogue it refuses): then the plain
+// Null where no library does it (the emulation, no cuDNN, a shape that it refuses): then the plain
 // kernels run. fast_convolution_missing() has the reason if it is the same for every problem: "libcudnn.so.9
 // was not found: convolutions run on the plain kernels, slower"; else it is empty.
 std::unique_ptr<FastConvolution> make_fast_convolution(const ConvolutionProblem&);

@@ -1,5 +1,6 @@
 #include "cuda/libraries.h"
 
+#include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
 #include <initializer_list>
@@ -126,6 +127,16 @@ bool cublaslt_available() { return cublaslt_missing().empty(); }
 std::string cublaslt_missing() { return loaded_cublaslt().library.missing(); }
 std::string cublaslt_version() {
   return cublaslt_available() ? version_text(cublaslt().version(), 10000, 100) : std::string();
+}
+
+void check_cuda(cudaError_t status, std::string_view call) {
+  if (status != cudaSuccess) fail("{}: CUDA says {}", call, cudaGetErrorString(status));
+}
+
+int current_device() {
+  int device = 0;
+  check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+  return device;
 }
 
 const CudnnFunctions& cudnn() {

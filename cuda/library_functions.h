@@ -5,6 +5,8 @@
 #include <cublasLt.h>
 #include <cudnn.h>
 
+#include <string_view>
+
 namespace osprey::cuda {
 
 struct CudnnFunctions {
@@ -37,6 +39,10 @@ struct CublasLtFunctions {
   decltype(&::cublasLtMatmulAlgoConfigGetAttribute) algorithm_get;
   decltype(&::cublasLtMatmul) multiply;
 };
+
+// An Error with the call's name and CUDA's words for the status.
+void check_cuda(cudaError_t, std::string_view call);
+int current_device();
 
 // An Error with cudnn_missing() if it is not available.
 const CudnnFunctions& cudnn();

@@ -1,0 +1,55 @@
+// Which of several ways to compute the same is fastest is found out once, by the clock, and remembered on
+// disk.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace osprey::cuda {
+
+// The choices of earlier runs: {"format": 1, "choices": {key: name}}. A key names all that a choice depends
+// on: operation, shape, types, card, versions of the libraries. So a new version finds nothing, and chooses
+// anew.
+class AutotuneCache {
+ public:
+  // Reads the file, if there is one. A broken one is ignored with a warning, and replaced by the next save().
+  // With an empty path choices live as long as the object.
+  explicit AutotuneCache(std::string path);
+
+  std::optional<std::string> find(const std::string& key) const;
+  void keep(const std::string& key, const std::string& name);
+  // Also keeps what other programs have saved since. A file that cannot be written is a warning.
+  void save();
+
+ private:
+  std::map<std::string, std::string> read() const;
+
+  std::string path_;
+  std::map<std::string, std::string> choices_;
+  bool changed_ = false;
+};
+
+// $XDG_CACHE_HOME/osprey/autotune.json, else ~/.cache/osprey/autotune.json; empty if neither is known.
+std::string autotune_path();
+
+// OSPREY_AUTOTUNE=0 in the environment: nothing is timed or remembered, the library's first proposal is
+// taken.
+bool autotune_wanted();
+
+struct Candidate {
+  std::string name, family;
+  bool last_resort = false;
+  std::function<bool()> prepare;    // makes it ready, and runs it once; false if it turns out that it cannot
+  std::function<double()> seconds;  // of one run, prepared
+};
+
+// The index of the candidate to take: the one remembered, else the fastest of the first kMostTimed of each
+// family, which is remembered. Those of the last resort are tried only if no other can be prepared. With a
+// null cache the first that can be prepared is taken. Nothing if none can.
+constexpr int kMostTimed = 8;
+std::optional<size_t> choose(const std::string& key, const std::vector<Candidate>&, AutotuneCache*);
+
+}  // namespace osprey::cuda
