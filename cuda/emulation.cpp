@@ -15,6 +15,7 @@
 
 #include "cuda/fiber.h"
 #include "cuda/host_threads.h"
+#include "cuda/recording.h"
 
 constinit thread_local uint3 threadIdx, blockIdx;
 constinit thread_local dim3 blockDim, gridDim;
@@ -384,6 +385,18 @@ unsigned host_threads_for(const Launch& launch) {
   return worth ? std::min(unsigned(most_host_threads()), launch.blocks()) : 1;
 }
 
+void run(std::string_view kernel, dim3 grid, dim3 block, size_t shared_bytes,
+         const std::function<void()>& thread) {
+  Launch launch{kernel, grid, block, shared_bytes, thread};
+  if (g_order == Order::shuffled) {
+    launch.shuffled.resize(launch.blocks());
+    fill_order(launch.shuffled.data(), launch.blocks());
+  }
+  const unsigned count = host_threads_for(launch);
+  on_host_threads(int(count), [&](int index) { run_blocks(launch, unsigned(index), count); });
+  if (!launch.failure.empty()) throw std::logic_error(launch.failure);
+}
+
 }  // namespace
 
 void set_order(Order order, unsigned seed) {
@@ -404,17 +417,10 @@ NOT_INSTRUMENTED unsigned ballot(unsigned lanes, bool predicate) {
   return unsigned(wait(Wait::vote, lanes, 0, {predicate, 0}).low);
 }
 
-void run(std::string_view kernel, dim3 grid, dim3 block, size_t shared_bytes,
-         const std::function<void()>& thread) {
+void start(void* stream, std::string_view kernel, dim3 grid, dim3 block, size_t shared_bytes,
+           std::function<void()> thread) {
   check_grid(kernel, grid, block, shared_bytes);
-  Launch launch{kernel, grid, block, shared_bytes, thread};
-  if (g_order == Order::shuffled) {
-    launch.shuffled.resize(launch.blocks());
-    fill_order(launch.shuffled.data(), launch.blocks());
-  }
-  const unsigned count = host_threads_for(launch);
-  on_host_threads(int(count), [&](int index) { run_blocks(launch, unsigned(index), count); });
-  if (!launch.failure.empty()) throw std::logic_error(launch.failure);
+  enqueue(stream, [=, thread = std::move(thread)] { run(kernel, grid, block, shared_bytes, thread); });
 }
 
 }  // namespace osprey::emulation

@@ -44,10 +44,11 @@ namespace osprey::emulation {
 enum class Order { forward, reverse, shuffled };
 void set_order(Order, unsigned seed = 1);  // for every later launch
 
-// Runs `thread` once for each thread of the grid. What a kernel throws, and a barrier that some threads never
-// reach, becomes a std::logic_error that names kernel, block and thread.
-void run(std::string_view kernel, dim3 grid, dim3 block, size_t shared_bytes,
-         const std::function<void()>& thread);
+// Runs `thread` once for each thread of the grid, or notes it down while the stream is captured. What a
+// kernel throws, and a barrier that some threads never reach, becomes a std::logic_error that names kernel,
+// block and thread. `kernel` must live as long as the program.
+void start(void* stream, std::string_view kernel, dim3 grid, dim3 block, size_t shared_bytes,
+           std::function<void()> thread);
 
 void* dynamic_shared_bytes();  // filled with NaN before each block
 unsigned lane_of_thread();

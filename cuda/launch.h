@@ -11,6 +11,7 @@
 #endif
 
 #include <string_view>
+#include <type_traits>
 
 namespace osprey::cuda {
 
@@ -44,9 +45,14 @@ constexpr std::string_view kernel_name() {
 // cuda/runtime.cu.
 void check_launch(std::string_view kernel, const Stream&);
 
+// Asks for shared memory beyond the 48 KiB that a kernel may use unasked. Defined in cuda/runtime.cu.
+void allow_shared_memory(std::string_view kernel, const void* function, size_t bytes);
+
 template <auto Kernel, class... Arguments>
 void launch(Stream& stream, Grid grid, Arguments... arguments) {
+  static_assert((std::is_trivially_copyable_v<Arguments> && ...), "a kernel gets copies of the bytes");
   if (grid.blocks.x == 0) return;
+  allow_shared_memory(kernel_name<Kernel>(), reinterpret_cast<const void*>(Kernel), grid.shared_bytes);
   Kernel<<<grid.blocks, grid.threads, grid.shared_bytes, static_cast<cudaStream_t>(stream.handle)>>>(
       arguments...);
   check_launch(kernel_name<Kernel>(), stream);
@@ -62,10 +68,11 @@ __device__ T* dynamic_shared() {
 #else
 
 template <auto Kernel, class... Arguments>
-void launch(Stream&, Grid grid, Arguments... arguments) {
+void launch(Stream& stream, Grid grid, Arguments... arguments) {
+  static_assert((std::is_trivially_copyable_v<Arguments> && ...), "a kernel gets copies of the bytes");
   if (grid.blocks.x == 0) return;
-  emulation::run(kernel_name<Kernel>(), grid.blocks, grid.threads, grid.shared_bytes,
-                 [&] { Kernel(arguments...); });
+  emulation::start(stream.handle, kernel_name<Kernel>(), grid.blocks, grid.threads, grid.shared_bytes,
+                   [=] { Kernel(arguments...); });
 }
 
 template <class T>

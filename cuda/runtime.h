@@ -3,15 +3,28 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "core/stream.h"
 
 namespace osprey::cuda {
 
-int device_count();
+bool emulated();            // kernels run on the host's processor, and "device" means that
+int device_count();         // of GPUs; 0 also where there is no driver
+std::string device_name();  // of the device in use, such as "NVIDIA H200"; "emulation"
+size_t free_memory();       // of the device, in bytes
+
+// A Stream of Device::cuda that can be captured (cuda/graph.h). An Error "no CUDA device: ..." says what is
+// missing. Release it when its work has ended.
+Stream make_stream();
+void release_stream(Stream&);
 
 void* allocate(size_t bytes);  // an Error says how much was asked for and how much was free
 void release(void* memory);    // of allocate(); null is allowed
+
+// Host memory that copies reach without the host's help: only from and to it are they asynchronous.
+void* allocate_pinned(size_t bytes);
+void release_pinned(void* memory);  // null is allowed
 
 // Between any two places, host or device; `from` must not change before the stream has come so far.
 void copy(Stream&, void* to, const void* from, size_t bytes);

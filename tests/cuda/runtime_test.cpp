@@ -24,7 +24,34 @@ TEST(EmulatedRuntime, KeepsWhatIsCopiedToIt) {
   cuda::release(nullptr);
 }
 
-TEST(EmulatedRuntime, HasNoDeviceToOffer) { EXPECT_EQ(cuda::device_count(), 0); }
+TEST(EmulatedRuntime, HasNoDeviceToOffer) {
+  EXPECT_TRUE(cuda::emulated());
+  EXPECT_EQ(cuda::device_count(), 0);
+  EXPECT_EQ(cuda::device_name(), "emulation");
+  EXPECT_GT(cuda::free_memory(), 0u);
+}
+
+TEST(EmulatedRuntime, StreamsOfTheDeviceDiffer) {
+  Stream a = cuda::make_stream(), b = cuda::make_stream();
+  EXPECT_EQ(a.device, Device::cuda);
+  EXPECT_NE(a.handle, nullptr);
+  EXPECT_NE(a.handle, b.handle);
+  cuda::release_stream(a);
+  cuda::release_stream(b);
+  EXPECT_EQ(a.handle, nullptr);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they end the program instead
+TEST(EmulatedRuntime, SaysHowMuchMemoryIsMissing) {
+  for (auto allocate : {cuda::allocate, cuda::allocate_pinned}) try {
+      allocate(size_t(1) << 60);
+      FAIL() << "an exabyte was there";
+    } catch (const Error& e) {
+      EXPECT_NE(std::string(e.what()).find("cannot allocate 1099511627776 MiB"), std::string::npos)
+          << e.what();
+    }
+}
+#endif
 
 }  // namespace
 }  // namespace osprey::test
