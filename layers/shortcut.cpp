@@ -13,6 +13,8 @@
 // rule holds: the larger is sampled at every (larger / smaller)-th pixel. His alpha and beta scale the two
 // layers where they meet, and leave x_0 as it is where x_1 has nothing to add.
 
+#include "cuda/shortcut.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -23,21 +25,6 @@
 #include "layers/vector_loop.h"
 
 namespace osprey {
-
-// Which pixels of x and y are added: x(i * x_step, j * x_step) and y(i * y_step, j * y_step) for i < h, j <
-// w, and of their channels the first c.
-struct Meeting {
-  int h = 0, w = 0, c = 0;
-  int x_step = 1, y_step = 1;
-};
-
-// What multiplies a layer: one number for each channel, or if `each` is empty one for all.
-struct Factor {
-  View<const float> each;
-  float all = 1;
-};
-
-enum class Normalisation { none, relu, avg_relu, softmax };  // avg_relu is relu, as in Darknet
 
 namespace cpu {
 namespace {
@@ -56,7 +43,8 @@ void for_each_meeting(Shape x, Shape y, Meeting m, Body&& body) {
   });
 }
 
-// y = a + b, where b may have fewer or more channels: y and a have as many.
+}  // namespace
+
 void shortcut_sum(Stream&, View<const float> a, View<const float> b, View<float> y) {
   const int c = y.shape.c, both = std::min(c, b.shape.c);
   parallel_for(y.shape.rows(), 1 + kGrain / c, [=](int64_t first, int64_t last) {
@@ -68,48 +56,43 @@ void shortcut_sum(Stream&, View<const float> a, View<const float> b, View<float>
   });
 }
 
-// to = factor * from
 void shortcut_scale(Stream&, View<const float> from, View<float> to, Factor factor) {
   const int c = to.shape.c;
   parallel_for(to.shape.rows(), 1 + kGrain / c, [=](int64_t first, int64_t last) {
     for (int row = int(first); row < int(last); ++row) {
       VECTOR_LOOP
-      for (int k = 0; k < c; ++k)
-        to[row * c + k] = (factor.each ? factor.each[k] : factor.all) * from[row * c + k];
+      for (int k = 0; k < c; ++k) to[row * c + k] = factor(k) * from[row * c + k];
     }
   });
 }
 
-// y = alpha y + factor x where they meet
 void shortcut_add(Stream&, View<const float> x, View<float> y, Factor factor, float alpha, Meeting m) {
   for_each_meeting(x.shape, y.shape, m, [=](int from, int to) {
     VECTOR_LOOP
-    for (int k = 0; k < m.c; ++k)
-      y[to + k] = alpha * y[to + k] + (factor.each ? factor.each[k] : factor.all) * x[from + k];
+    for (int k = 0; k < m.c; ++k) y[to + k] = alpha * y[to + k] + factor(k) * x[from + k];
   });
 }
 
-// dx += factor dy where they meet
-void shortcut_add_gradient(Stream&, View<const float> dy, View<float> dx, Factor factor, Meeting m) {
+void shortcut_backward(Stream&, View<const float> dy, View<float> dx, Factor factor, Meeting m) {
   for_each_meeting(dx.shape, dy.shape, m, [=](int to, int from) {
     VECTOR_LOOP
-    for (int k = 0; k < m.c; ++k) dx[to + k] += (factor.each ? factor.each[k] : factor.all) * dy[from + k];
+    for (int k = 0; k < m.c; ++k) dx[to + k] += factor(k) * dy[from + k];
   });
 }
 
-void shortcut_overwrite_gradient(Stream& s, View<const float> dy, View<float> dx, Factor factor, Meeting m) {
+void shortcut_backward_overwrite(Stream& s, View<const float> dy, View<float> dx, Factor factor, Meeting m) {
   std::fill(dx.begin(), dx.end(), 0.0f);
-  shortcut_add_gradient(s, dy, dx, factor, m);
+  shortcut_backward(s, dy, dx, factor, m);
 }
 
-constexpr float kFloor = 1e-3f, kEpsilon = 1e-4f;  // AlexeyAB's
+namespace {
 
 // The weights of one channel, one for each layer, and what normalising makes of them.
 struct ChannelWeights {
   View<const float> weights;  // [1, 1, layers, 1 or c]
   Normalisation how;
   int channel;
-  float largest = 0, sum = kEpsilon;
+  float largest = 0, sum = kWeightEpsilon;
 
   ChannelWeights(View<const float> w, Normalisation how, int c)
       : weights(w), how(how), channel(w.shape.c == 1 ? 0 : c) {
@@ -118,10 +101,12 @@ struct ChannelWeights {
   }
   float at(int k) const { return weights(0, 0, k, channel); }
   float raw(int k) const {
-    return how == Normalisation::softmax ? std::exp(at(k) - largest) : std::max(at(k), kFloor);
+    return how == Normalisation::softmax ? std::exp(at(k) - largest) : std::max(at(k), kWeightFloor);
   }
   float factor(int k) const { return how == Normalisation::none ? at(k) : raw(k) / sum; }
 };
+
+}  // namespace
 
 void shortcut_factors(Stream&, View<const float> weights, View<float> factors, Normalisation how) {
   for (int c = 0; c < factors.shape.c; ++c) {
@@ -130,9 +115,8 @@ void shortcut_factors(Stream&, View<const float> weights, View<float> factors, N
   }
 }
 
-// factor_gradients [1, 1, layers, c]: row k becomes the sum over pixels of dy x, for layer k.
 void shortcut_factor_gradients(Stream&, View<const float> dy, View<const float> x,
-                               View<float> factor_gradients, int k) {
+                               View<float> factor_gradients, int k, View<float>) {
   const int both = std::min(dy.shape.c, x.shape.c);
   for (int c = both; c < dy.shape.c; ++c) factor_gradients(0, 0, k, c) = 0;
   channel_sums(
@@ -143,9 +127,9 @@ void shortcut_factor_gradients(Stream&, View<const float> dy, View<const float> 
       [=](int c, Terms sum) { factor_gradients(0, 0, k, c) = float(sum.first); });
 }
 
-// Through the normalisation. In softmax the largest weight also moves m, which matters because of the
+// In softmax the largest weight also moves m, which matters because of the
 // epsilon.
-void shortcut_weight_gradients(Stream&, View<const float> weights, View<const float> factor_gradients,
+void shortcut_weight_gradients(Stream&, View<const float> weights, View<float> factor_gradients,
                                View<float> weight_gradients, Normalisation how) {
   const int layers = weights.shape.w;
   for (int c = 0; c < factor_gradients.shape.c; ++c) {
@@ -160,15 +144,14 @@ void shortcut_weight_gradients(Stream&, View<const float> weights, View<const fl
         gradient += g;
       } else if (how == Normalisation::softmax) {
         gradient += u.factor(k) * (g - mean);
-        if (!moved && u.at(k) == u.largest) gradient -= mean * kEpsilon / u.sum, moved = true;
-      } else if (u.at(k) > kFloor) {
+        if (!moved && u.at(k) == u.largest) gradient -= mean * kWeightEpsilon / u.sum, moved = true;
+      } else if (u.at(k) > kWeightFloor) {
         gradient += (g - mean) / u.sum;
       }
     }
   }
 }
 
-}  // namespace
 }  // namespace cpu
 
 class Shortcut final : public Layer {
@@ -207,14 +190,15 @@ class Shortcut final : public Layer {
   }
 
   void forward(Stream& s) override {
-    const View<float> sum = activation_.target(y);
-    if (weights_) on(s, cpu::shortcut_factors)(s, weights_, factors_, normalisation_);
+    const Tensor sum = activation_.target(y);
+    if (weights_) on(s, cpu::shortcut_factors, cuda::shortcut_factors)(s, weights_, factors_, normalisation_);
     size_t k = 1;
     if (plain() && same_image(1))
-      on(s, cpu::shortcut_sum)(s, x(0), x(k++), sum);
+      on(s, cpu::shortcut_sum, cuda::shortcut_sum)(s, x(0), x(k++), sum);
     else if (weights_ || sum.data != x(0).data)
-      on(s, cpu::shortcut_scale)(s, x(0), sum, factor(0));
-    for (; k < inputs.size(); ++k) on(s, cpu::shortcut_add)(s, x(k), sum, factor(k), alpha_, meetings_[k]);
+      on(s, cpu::shortcut_scale, cuda::shortcut_scale)(s, x(0), sum, factor(0));
+    for (; k < inputs.size(); ++k)
+      on(s, cpu::shortcut_add, cuda::shortcut_add)(s, x(k), sum, factor(k), alpha_, meetings_[k]);
     activation_.forward(s, y);
   }
 
@@ -224,12 +208,14 @@ class Shortcut final : public Layer {
     for (size_t k = 0; k < input_gradients.size(); ++k) {
       if (!dx(k) || dx(k).data == dy.data) continue;
       const Meeting m = k == 0 ? Meeting{y.shape.h, y.shape.w, y.shape.c} : meetings_[k];
-      on(s, writes(k) == Write::add ? cpu::shortcut_add_gradient : cpu::shortcut_overwrite_gradient)(
-          s, dy, dx(k), factor(k), m);
+      const bool add = writes(k) == Write::add;
+      on(s, add ? cpu::shortcut_backward : cpu::shortcut_backward_overwrite,
+         add ? cuda::shortcut_backward : cuda::shortcut_backward_overwrite)(s, dy, dx(k), factor(k), m);
       if (k == 0 && alpha_ != 1) {
         const Meeting& other = meetings_[1];
-        on(s, cpu::shortcut_add_gradient)(s, dy, dx(0), Factor{{}, alpha_ - 1},
-                                          Meeting{other.h, other.w, other.c, other.y_step, other.y_step});
+        on(s, cpu::shortcut_backward, cuda::shortcut_backward)(
+            s, dy, dx(0), Factor{{}, alpha_ - 1},
+            Meeting{other.h, other.w, other.c, other.y_step, other.y_step});
       }
     }
   }
@@ -277,14 +263,17 @@ class Shortcut final : public Layer {
     p.scratch(factors_, {1, 1, layers, c});
     if (!p.training()) return;
     p.scratch(factor_gradients_, {1, 1, layers, c});
+    if (p.on_gpu()) p.scratch(partial_, shortcut_partial(p.output_shape()));
     for (int k = 0; k < layers; ++k) p.backward_reads_input(k);
   }
 
   void backward_weights(Stream& s) {
-    on(s, cpu::shortcut_factors)(s, weights_, factors_, normalisation_);
+    on(s, cpu::shortcut_factors, cuda::shortcut_factors)(s, weights_, factors_, normalisation_);
     for (size_t k = 0; k < inputs.size(); ++k)
-      on(s, cpu::shortcut_factor_gradients)(s, dy, x(k), factor_gradients_, int(k));
-    on(s, cpu::shortcut_weight_gradients)(s, weights_, factor_gradients_, weight_gradients_, normalisation_);
+      on(s, cpu::shortcut_factor_gradients, cuda::shortcut_factor_gradients)(s, dy, x(k), factor_gradients_,
+                                                                             int(k), partial_);
+    on(s, cpu::shortcut_weight_gradients, cuda::shortcut_weight_gradients)(s, weights_, factor_gradients_,
+                                                                           weight_gradients_, normalisation_);
   }
 
   OutputActivation activation_;
@@ -293,7 +282,7 @@ class Shortcut final : public Layer {
   float alpha_ = 1, beta_ = 1;
   bool equal_shapes_ = false;
   std::vector<Meeting> meetings_;  // of each input with the output; the first is not used
-  View<float> weights_, weight_gradients_, factors_, factor_gradients_;
+  View<float> weights_, weight_gradients_, factors_, factor_gradients_, partial_;
 };
 
 extern const LayerType shortcut = {"shortcut", nullptr, "the sum of several layers, then an activation",
