@@ -113,27 +113,21 @@ __global__ void shortcut_factors_kernel(View<const float> weights, View<float> f
   for (int layer = 0; layer < factors.shape.w; ++layer) factors(0, 0, layer, c) = column.factor(layer);
 }
 
-struct Total {
-  float value;
-
-  __device__ Total operator+(const Total& o) const { return {value + o.value}; }
-};
-
 // One block per tile of channels and chunk of rows: the chunk's sum of dy x.
 template <class T, int N>
 __global__ void shortcut_products_kernel(View<const T> dy, View<const T> x, View<float> partial) {
   const int c = tile_pack<N>(), both = min(dy.shape.c, x.shape.c);
-  Total sums[N] = {};
+  float sums[N] = {};
   if (c < both) {
     const Rows rows = rows_of_block(dy.shape.rows());
     for (int row = rows.first + int(threadIdx.y); row < rows.last; row += blockDim.y) {
       const Floats<N> gradients = load<N>(dy, row * dy.shape.c + c), values = load<N>(x, row * x.shape.c + c);
-      for (int k = 0; k < N; ++k) sums[k].value += gradients[k] * values[k];
+      for (int k = 0; k < N; ++k) sums[k] += gradients[k] * values[k];
     }
   }
-  reduce_columns(sums, dynamic_shared<Total>());
+  reduce_columns(sums, dynamic_shared<float>());
   if (threadIdx.y != 0 || c >= both) return;
-  for (int k = 0; k < N; ++k) partial(0, 0, int(blockIdx.y), c + k) = sums[k].value;
+  for (int k = 0; k < N; ++k) partial(0, 0, int(blockIdx.y), c + k) = sums[k];
 }
 
 // One block per tile of channels, a thread for every sixteenth chunk of one channel.
@@ -246,7 +240,7 @@ void shortcut_factor_gradients(Stream& s, Tensor dy, Tensor x, View<float> facto
     using T = decltype(value);
     constexpr int N = decltype(length)::value;
     Grid grid = channel_tiles<N>(both, partial.shape.w);
-    grid.shared_bytes = sizeof(Total) * kTileThreads * N;
+    grid.shared_bytes = sizeof(float) * kTileThreads * N;
     launch<shortcut_products_kernel<T, N>>(s, grid, dy.view<const T>(), x.view<const T>(), partial);
   });
   launch<shortcut_factor_gradients_kernel>(s, one_block_per_channel_tile(dy.shape.c),

@@ -1,5 +1,7 @@
 // [avgpool]: the mean of each channel over the whole image, [N,H,W,C] -> [N,1,1,C]; no keys.
 
+#include "cuda/avgpool.h"
+
 #include <algorithm>
 
 #include "core/parallel.h"
@@ -9,7 +11,6 @@
 
 namespace osprey {
 namespace cpu {
-namespace {
 
 constexpr int kGrain = 16384;  // values worth a thread of their own
 
@@ -26,7 +27,6 @@ void avgpool_forward(Stream&, View<const float> x, View<float> y) {
   });
 }
 
-// Adds to dx.
 void avgpool_backward(Stream&, View<const float> dy, View<float> dx) {
   const int pixels = dx.shape.h * dx.shape.w, c = dx.shape.c;
   const float share = 1.0f / float(pixels);
@@ -39,7 +39,6 @@ void avgpool_backward(Stream&, View<const float> dy, View<float> dx) {
   });
 }
 
-}  // namespace
 }  // namespace cpu
 
 class AvgPool final : public Layer {
@@ -48,15 +47,16 @@ class AvgPool final : public Layer {
 
   void plan(Plan& p) override {
     const Shape in = p.input();
-    p.output({in.n, 1, 1, in.c});
+    p.output({in.n, 1, 1, in.c}, p.wanted_type());
     flops_ = double(in.h) * in.w * in.c;
   }
 
-  void forward(Stream& s) override { on(s, cpu::avgpool_forward)(s, x(), y); }
+  void forward(Stream& s) override { on(s, cpu::avgpool_forward, cuda::avgpool_forward)(s, x(), y); }
   void backward(Stream& s) override {
-    if (dx()) on(s, cpu::avgpool_backward)(s, dy, dx());
+    if (dx()) on(s, cpu::avgpool_backward, cuda::avgpool_backward)(s, dy, dx());
   }
 
+  bool converts() const override { return true; }
   LayerSummary summary() const override { return {0, "", flops_}; }
 
  private:

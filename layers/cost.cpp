@@ -5,42 +5,14 @@
 // masked is sse without the values whose target is -1234. The gradient of x is -scale times d, sign(d), and d
 // where |d| < 1 else sign(d): Darknet's, which drops the factor 2 of squares.
 
-#include <algorithm>
-#include <cmath>
+#include "cuda/cost.h"
 
-#include "core/parallel.h"
 #include "cuda/activation.h"
 #include "layers/layer.h"
 
 namespace osprey {
-
-enum class CostType { sse, masked, smooth, l1 };
-
 namespace cpu {
-namespace {
 
-constexpr float kMasked = -1234;  // Darknet's SECRET_NUM
-
-struct ValueCost {
-  float loss, step;  // what one value costs, and which way and how far it should go
-};
-
-ValueCost cost_of(CostType type, float x, float target) {
-  const float d = target - x, size = std::fabs(d), sign = d > 0 ? 1.0f : -1.0f;
-  switch (type) {
-    case CostType::sse:
-      return {d * d, d};
-    case CostType::masked:
-      return target == kMasked ? ValueCost{0, 0} : ValueCost{d * d, d};
-    case CostType::smooth:
-      return size < 1 ? ValueCost{d * d, d} : ValueCost{2 * size - 1, sign};
-    case CostType::l1:
-      return {size, sign};
-  }
-  return {};
-}
-
-// Adds the loss to the report.
 void cost_forward(Stream&, View<const float> x, View<const float> targets, CostType type,
                   LossReport* report) {
   double loss = 0;
@@ -48,7 +20,6 @@ void cost_forward(Stream&, View<const float> x, View<const float> targets, CostT
   report->loss += loss;
 }
 
-// dx += -scale step + dy, where dy may be empty, or dx itself.
 void cost_backward(Stream&, View<const float> x, View<const float> targets, View<const float> dy,
                    View<float> dx, CostType type, float scale) {
   const bool add = dy && dy.data != dx.data;
@@ -56,7 +27,6 @@ void cost_backward(Stream&, View<const float> x, View<const float> targets, View
     dx[i] += (add ? dy[i] : 0) - scale * cost_of(type, x[i], targets[i]).step;
 }
 
-}  // namespace
 }  // namespace cpu
 
 class Cost final : public Layer {
@@ -80,10 +50,10 @@ class Cost final : public Layer {
   void forward(Stream& s) override {
     if (y.data != x().data)
       on(s, cpu::activation_forward, cuda::activation_forward)(s, x(), y, Activation::linear);
-    if (targets_) on(s, cpu::cost_forward)(s, x(), targets_, type_, report_);
+    if (targets_) on(s, cpu::cost_forward, cuda::cost_forward)(s, x(), targets_, type_, report_);
   }
   void backward(Stream& s) override {
-    if (dx()) on(s, cpu::cost_backward)(s, x(), targets_, dy, dx(), type_, scale_);
+    if (dx()) on(s, cpu::cost_backward, cuda::cost_backward)(s, x(), targets_, dy, dx(), type_, scale_);
   }
 
   bool has_loss() const override { return true; }

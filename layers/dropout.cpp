@@ -4,46 +4,42 @@
 // The mask is not kept: it is a function of the seed, the pass, the layer and the position, drawn again in
 // backward.
 
+#include "cuda/dropout.h"
+
 #include "core/parallel.h"
-#include "core/random.h"
 #include "cuda/activation.h"
 #include "layers/layer.h"
 
 namespace osprey {
 
-struct Dropout {
-  float probability;
-  uint64_t layer;  // tells the layers of a network apart
-};
-
 namespace cpu {
 namespace {
 
-// visit(i, factor) with factor 0 or 1 / (1 - probability). One block of random bits serves four values.
+// visit(i, factor) for every value.
 template <class Visit>
 void for_each_factor(int size, const Step& step, const Dropout& dropout, Visit&& visit) {
-  const float scale = 1 / (1 - dropout.probability);
-  parallel_for((size + 3) / 4, 4096, [=, &step](int64_t first, int64_t last) {
+  constexpr int kBlock = Dropout::kBlock;
+  parallel_for((size + kBlock - 1) / kBlock, 4096, [=, &step](int64_t first, int64_t last) {
     for (int64_t block = first; block < last; ++block) {
-      Random random(step.seed, Purpose::dropout, uint64_t(step.pass), dropout.layer << 32 | uint64_t(block));
-      for (int i = int(block * 4); i < size && i < int(block * 4 + 4); ++i)
-        visit(i, random.chance(dropout.probability) ? 0.0f : scale);
+      Random random = dropout.random(step, block);
+      for (int i = int(block) * kBlock; i < size && i < int(block + 1) * kBlock; ++i)
+        visit(i, dropout.factor(random));
     }
   });
 }
+
+}  // namespace
 
 void dropout_forward(Stream&, View<const float> x, View<float> y, const Step* step, Dropout dropout) {
   for_each_factor(y.size(), *step, dropout, [=](int i, float factor) { y[i] = factor * x[i]; });
 }
 
-// Adds to dx, or overwrites it if it is dy itself.
 void dropout_backward(Stream&, View<const float> dy, View<float> dx, const Step* step, Dropout dropout) {
   const bool in_place = dx.data == dy.data;
   for_each_factor(dy.size(), *step, dropout,
                   [=](int i, float factor) { dx[i] = (in_place ? 0 : dx[i]) + factor * dy[i]; });
 }
 
-}  // namespace
 }  // namespace cpu
 
 class DropoutLayer final : public Layer {
@@ -76,12 +72,12 @@ class DropoutLayer final : public Layer {
 
   void forward(Stream& s) override {
     if (training_)
-      on(s, cpu::dropout_forward)(s, x(), y, step_, dropout_);
+      on(s, cpu::dropout_forward, cuda::dropout_forward)(s, x(), y, step_, dropout_);
     else if (y.data != x().data)
       on(s, cpu::activation_forward, cuda::activation_forward)(s, x(), y, Activation::linear);
   }
   void backward(Stream& s) override {
-    if (dx()) on(s, cpu::dropout_backward)(s, dy, dx(), step_, dropout_);
+    if (dx()) on(s, cpu::dropout_backward, cuda::dropout_backward)(s, dy, dx(), step_, dropout_);
   }
 
   LayerSummary summary() const override { return {0, fmt::format("p = {:.2f}", dropout_.probability), 0}; }

@@ -1,12 +1,34 @@
 // [reorg]: pixels become channels, [N,H,W,C] -> [N, H/s, W/s, C s s], in the order that Darknet's YOLOv2 was
-// trained with (layers/reorg.h): not a plain space-to-depth, which is [reorg3d]. reverse=1 goes back to
+// trained with (cuda/reorg.h): not a plain space-to-depth, which is [reorg3d]. reverse=1 goes back to
 // larger images, [N, H s, W s, C/(s s)], as a plain depth-to-space.
 
-#include "layers/reorg.h"
+#include "cuda/reorg.h"
 
+#include "core/parallel.h"
 #include "layers/layer.h"
 
 namespace osprey {
+namespace cpu {
+namespace {
+
+constexpr int kGrain = 8192;  // values worth a thread of their own
+
+}  // namespace
+
+void reorg_forward(Stream&, View<const float> x, View<float> y, Reorg reorg) {
+  parallel_for(y.size(), kGrain, [=](int64_t first, int64_t last) {
+    for (int i = int(first); i < int(last); ++i) y[i] = x[reorg.source(x.shape, y.shape, i)];
+  });
+}
+
+// Each value has one place to go, so no two threads meet.
+void reorg_backward(Stream&, View<const float> dy, View<float> dx, Reorg reorg) {
+  parallel_for(dy.size(), kGrain, [=](int64_t first, int64_t last) {
+    for (int i = int(first); i < int(last); ++i) dx[reorg.source(dx.shape, dy.shape, i)] += dy[i];
+  });
+}
+
+}  // namespace cpu
 
 class ReorgLayer final : public Layer {
  public:
@@ -34,9 +56,9 @@ class ReorgLayer final : public Layer {
     reorg_.frame = in;
   }
 
-  void forward(Stream& s) override { on(s, cpu::reorg_forward)(s, x(), y, reorg_); }
+  void forward(Stream& s) override { on(s, cpu::reorg_forward, cuda::reorg_forward)(s, x(), y, reorg_); }
   void backward(Stream& s) override {
-    if (dx()) on(s, cpu::reorg_backward)(s, dy, dx(), reorg_);
+    if (dx()) on(s, cpu::reorg_backward, cuda::reorg_backward)(s, dy, dx(), reorg_);
   }
 
   LayerSummary summary() const override { return {0, fmt::format("/{}", reorg_.stride), 0}; }

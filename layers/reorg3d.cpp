@@ -2,8 +2,8 @@
 // channel (dy s + dx) C + c: a plain space-to-depth. reverse=1 is AlexeyAB's: it undoes a [reorg], not a
 // [reorg3d], whose inverse is [reorg] with reverse=1.
 
+#include "cuda/reorg.h"
 #include "layers/layer.h"
-#include "layers/reorg.h"
 
 namespace osprey {
 
@@ -30,9 +30,9 @@ class Reorg3d final : public Layer {
     reorg_.frame = p.output_shape();
   }
 
-  void forward(Stream& s) override { on(s, cpu::reorg_forward)(s, x(), y, reorg_); }
+  void forward(Stream& s) override { on(s, cpu::reorg_forward, cuda::reorg_forward)(s, x(), y, reorg_); }
   void backward(Stream& s) override {
-    if (dx()) on(s, cpu::reorg_backward)(s, dy, dx(), reorg_);
+    if (dx()) on(s, cpu::reorg_backward, cuda::reorg_backward)(s, dy, dx(), reorg_);
   }
 
   LayerSummary summary() const override { return {0, fmt::format("/{}", reorg_.stride), 0}; }

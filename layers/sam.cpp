@@ -1,6 +1,8 @@
 // [sam]: the layer before times the layer `from`, value by value, then an activation: YOLOv4's form of the
 // spatial attention of Woo et al., "CBAM", 2018.
 
+#include "cuda/sam.h"
+
 #include "core/parallel.h"
 #include "layers/layer.h"
 #include "layers/output_activation.h"
@@ -8,7 +10,6 @@
 
 namespace osprey {
 namespace cpu {
-namespace {
 
 constexpr int kGrain = 16384;  // values worth a thread of their own
 
@@ -19,7 +20,6 @@ void sam_forward(Stream&, View<const float> a, View<const float> b, View<float> 
   });
 }
 
-// dx += other dy
 void sam_backward(Stream&, View<const float> other, View<const float> dy, View<float> dx) {
   parallel_for(dx.size(), kGrain, [=](int64_t first, int64_t last) {
     VECTOR_LOOP
@@ -27,7 +27,6 @@ void sam_backward(Stream&, View<const float> other, View<const float> dy, View<f
   });
 }
 
-}  // namespace
 }  // namespace cpu
 
 class Sam final : public Layer {
@@ -53,13 +52,13 @@ class Sam final : public Layer {
   }
 
   void forward(Stream& s) override {
-    on(s, cpu::sam_forward)(s, x(0), x(1), activation_.target(y));
+    on(s, cpu::sam_forward, cuda::sam_forward)(s, x(0), x(1), activation_.target(y));
     activation_.forward(s, y);
   }
   void backward(Stream& s) override {
     activation_.backward(s, y, dy);
-    if (dx(0)) on(s, cpu::sam_backward)(s, x(1), dy, dx(0));
-    if (dx(1)) on(s, cpu::sam_backward)(s, x(0), dy, dx(1));
+    if (dx(0)) on(s, cpu::sam_backward, cuda::sam_backward)(s, x(1), dy, dx(0));
+    if (dx(1)) on(s, cpu::sam_backward, cuda::sam_backward)(s, x(0), dy, dx(1));
   }
 
  private:

@@ -2,6 +2,8 @@
 // channel, [N,1,1,C], or with scale_wh=1 for each pixel, [N,H,W,1]; then an activation. The gate of a
 // squeeze-and-excitation block: Hu et al., "Squeeze-and-Excitation Networks", 2018.
 
+#include "cuda/scale_channels.h"
+
 #include <algorithm>
 
 #include "core/parallel.h"
@@ -25,6 +27,8 @@ void for_each_gate(Shape x, bool pixels, Body&& body) {
   });
 }
 
+}  // namespace
+
 void scale_channels_forward(Stream&, View<const float> gate, View<const float> x, View<float> y,
                             bool pixels) {
   const int c = x.shape.c;
@@ -34,7 +38,6 @@ void scale_channels_forward(Stream&, View<const float> gate, View<const float> x
   });
 }
 
-// dx += gate dy
 void scale_channels_backward_input(Stream&, View<const float> gate, View<const float> dy, View<float> dx,
                                    bool pixels) {
   const int c = dx.shape.c;
@@ -44,7 +47,6 @@ void scale_channels_backward_input(Stream&, View<const float> gate, View<const f
   });
 }
 
-// dgate += the sum of x dy over what one factor multiplied
 void scale_channels_backward_gate(Stream&, View<const float> x, View<const float> dy, View<float> dgate,
                                   bool pixels) {
   const int c = x.shape.c, image = x.shape.h * x.shape.w;
@@ -68,7 +70,6 @@ void scale_channels_backward_gate(Stream&, View<const float> x, View<const float
   });
 }
 
-}  // namespace
 }  // namespace cpu
 
 class ScaleChannels final : public Layer {
@@ -98,13 +99,18 @@ class ScaleChannels final : public Layer {
   }
 
   void forward(Stream& s) override {
-    on(s, cpu::scale_channels_forward)(s, x(0), x(1), activation_.target(y), pixels_);
+    on(s, cpu::scale_channels_forward, cuda::scale_channels_forward)(s, x(0), x(1), activation_.target(y),
+                                                                     pixels_);
     activation_.forward(s, y);
   }
   void backward(Stream& s) override {
     activation_.backward(s, y, dy);
-    if (dx(0)) on(s, cpu::scale_channels_backward_gate)(s, x(1), dy, dx(0), pixels_);
-    if (dx(1)) on(s, cpu::scale_channels_backward_input)(s, x(0), dy, dx(1), pixels_);
+    if (dx(0))
+      on(s, cpu::scale_channels_backward_gate, cuda::scale_channels_backward_gate)(s, x(1), dy, dx(0),
+                                                                                   pixels_);
+    if (dx(1))
+      on(s, cpu::scale_channels_backward_input, cuda::scale_channels_backward_input)(s, x(0), dy, dx(1),
+                                                                                     pixels_);
   }
 
  private:

@@ -7,6 +7,8 @@
 // softmax's own:
 //   dx_i = y_i / T (dy_i - sum y dy)
 
+#include "cuda/softmax.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -16,33 +18,26 @@
 
 namespace osprey {
 
-// Values of a group: `channels` side by side, `pixels` times, a row of c values apart.
-struct SoftmaxGroups {
-  int groups = 1, pixels = 1;
-  float temperature = 1;
-};
-
 namespace cpu {
 namespace {
 
 // body(first value of a group), for every group of a tensor.
 template <class Body>
 void for_each_group(Shape s, SoftmaxGroups g, Body&& body) {
-  const int channels = s.c / g.groups, blocks = s.rows() / g.pixels;
-  parallel_for(blocks * g.groups, 1 + 8192 / (int64_t(g.pixels) * channels),
-               [=](int64_t first, int64_t last) {
-                 for (int k = int(first); k < int(last); ++k)
-                   body(k / g.groups * g.pixels * s.c + k % g.groups * channels);
-               });
+  parallel_for(g.count(s), 1 + 8192 / (int64_t(g.pixels) * g.channels(s)), [=](int64_t first, int64_t last) {
+    for (int k = int(first); k < int(last); ++k) body(g.first(s, k));
+  });
 }
 
 // visit(i) for every value of the group that starts at `start`.
 template <class Visit>
 void for_each_value(Shape s, SoftmaxGroups g, int start, Visit&& visit) {
-  const int channels = s.c / g.groups;
+  const int channels = g.channels(s);
   for (int pixel = 0; pixel < g.pixels; ++pixel)
     for (int c = 0; c < channels; ++c) visit(start + pixel * s.c + c);
 }
+
+}  // namespace
 
 void softmax_forward(Stream&, View<const float> x, View<float> y, SoftmaxGroups g) {
   const Shape s = x.shape;
@@ -59,7 +54,6 @@ void softmax_forward(Stream&, View<const float> x, View<float> y, SoftmaxGroups 
   });
 }
 
-// Adds to dx, or overwrites it if it is dy itself.
 void softmax_backward(Stream&, View<const float> y, View<const float> dy, View<float> dx, SoftmaxGroups g) {
   const Shape s = y.shape;
   const bool in_place = dx.data == dy.data;
@@ -72,7 +66,6 @@ void softmax_backward(Stream&, View<const float> y, View<const float> dy, View<f
   });
 }
 
-// Adds the cross entropy to the report.
 void softmax_cross_entropy(Stream&, View<const float> y, View<const float> targets, LossReport* report) {
   double loss = 0;
   for (int i = 0; i < y.size(); ++i)
@@ -81,14 +74,12 @@ void softmax_cross_entropy(Stream&, View<const float> y, View<const float> targe
   report->class_loss += loss;
 }
 
-// dx += y - targets + dy, where dy may be empty.
 void softmax_loss_backward(Stream&, View<const float> y, View<const float> targets, View<const float> dy,
                            View<float> dx) {
   const bool in_place = dx.data == dy.data;
   for (int i = 0; i < y.size(); ++i) dx[i] += y[i] - targets[i] + (dy && !in_place ? dy[i] : 0);
 }
 
-}  // namespace
 }  // namespace cpu
 
 class Softmax final : public Layer {
@@ -121,15 +112,15 @@ class Softmax final : public Layer {
   }
 
   void forward(Stream& s) override {
-    on(s, cpu::softmax_forward)(s, x(), y, groups_);
-    if (targets_) on(s, cpu::softmax_cross_entropy)(s, y, targets_, report_);
+    on(s, cpu::softmax_forward, cuda::softmax_forward)(s, x(), y, groups_);
+    if (targets_) on(s, cpu::softmax_cross_entropy, cuda::softmax_cross_entropy)(s, y, targets_, report_);
   }
   void backward(Stream& s) override {
     if (!dx()) return;
     if (targets_)
-      on(s, cpu::softmax_loss_backward)(s, y, targets_, dy, dx());
+      on(s, cpu::softmax_loss_backward, cuda::softmax_loss_backward)(s, y, targets_, dy, dx());
     else
-      on(s, cpu::softmax_backward)(s, y, dy, dx(), groups_);
+      on(s, cpu::softmax_backward, cuda::softmax_backward)(s, y, dy, dx(), groups_);
   }
 
   bool has_loss() const override { return !noloss_; }
