@@ -38,7 +38,18 @@ TEST(activation, overwrites_dy_where_dx_is_dy) {
 // Both sides compile the same formulas; they may round differently where one is vectorised: 4 units in the
 // last place of values up to 2, and of sums of them.
 TEST(activation, kernels_agree) {
-  for (int kind = 0; kind < kActivations; ++kind) expect_parity(cfg_of(kind), {{2, 3, 5, 7}}, {5e-7f, 5e-7f});
+  for (int kind = 0; kind < kActivations; ++kind)
+    for (Shape shape : {Shape{2, 3, 5, 7}, {1, 3, 5, 8}}) {
+      expect_parity(cfg_of(kind), {shape}, {5e-7f, 5e-7f});
+      expect_parity_in_bf16(cfg_of(kind), {shape});
+    }
+}
+
+TEST(activation, kernels_agree_at_awkward_shapes) {
+  for (Shape shape : kAwkwardShapes) {
+    expect_parity("[activation]\nactivation=leaky", {shape});
+    expect_parity_in_bf16("[activation]\nactivation=leaky", {shape});
+  }
 }
 
 // Values are multiples of 0.1 plus 0.03, within -4.8 .. 4.8, so that steps of 0.01 reach no kink.
@@ -47,7 +58,7 @@ TEST(activation, gradient_is_the_slope) {
   for (float& v : x) v += 0.03f;
   for (int kind = 0; kind < kActivations; ++kind) {
     if (Activation(kind) == Activation::stair) continue;  // jumps
-    expect_gradient(cfg_of(kind), {{1, 1, 16, 6}}, {x});
+    expect_gradient_on_both(cfg_of(kind), {{1, 1, 16, 6}}, {x});
   }
 }
 

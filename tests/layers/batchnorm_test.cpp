@@ -165,11 +165,19 @@ TEST(batchnorm, survives_a_single_row) {
 
 // Both sides sum in double, in another order, and round the results once.
 TEST(batchnorm, kernels_agree) {
-  for (Shape shape : {Shape{2, 5, 7, 3}, {1, 3, 3, 40}})
+  for (Shape shape : {Shape{2, 5, 7, 3}, {1, 3, 3, 40}, {2, 30, 37, 8}})
     expect_parity("[batchnorm]", {shape}, {1e-5f, 1e-5f});
+  for (Shape shape : kAwkwardShapes)
+    if (shape.rows() > 2) expect_parity("[batchnorm]", {shape}, {1e-5f, 1e-5f});
 }
 
-TEST(batchnorm, gradient_is_the_slope) { expect_gradient("[batchnorm]", {2, 4, 3, 3}); }
+// Activations are rounded once; statistics and gradients of parameters stay floats.
+TEST(batchnorm, kernels_agree_in_bf16) {
+  for (Shape shape : {Shape{2, 5, 7, 3}, {2, 4, 3, 40}, {1, 30, 37, 8}})
+    expect_parity_in_bf16("[batchnorm]", {shape}, {0x1p-8f, 1e-5f});
+}
+
+TEST(batchnorm, gradient_is_the_slope) { expect_gradient_on_both("[batchnorm]", {2, 4, 3, 3}); }
 
 TEST(batchnorm, explains_what_is_wrong) {
   expect_error("[batchnorm]\nscale=2", "test.cfg:2: [batchnorm] unknown key `scale`");

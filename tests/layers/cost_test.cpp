@@ -36,6 +36,20 @@ TEST(cost, leaves_out_what_is_masked) {
   expect_equal(masked.dx, {-2, 0});
 }
 
+TEST(cost, kernels_agree) {
+  for (const char* type : {"sse", "masked", "smooth", "L1"})
+    for (Shape shape : {Shape{1, 1, 1, 1}, {2, 3, 2, 7}, {1, 5, 5, 64}})
+      expect_parity(std::string("[cost]\nscale=0.5\ntype=") + type, {shape}, {1e-6f, 1e-6f});
+}
+
+TEST(cost, kernels_leave_out_what_is_masked) {
+  SingleLayer layer("[cost]\ntype=masked", {{1, 1, 1, 2}}, Device::cuda);
+  layer.targets = {3, -1234};
+  layer.forward({1, 2});
+  EXPECT_DOUBLE_EQ(layer.report.loss, 4);
+  expect_equal(layer.gradient({0, 0}), {-2, 0});
+}
+
 TEST(cost, adds_to_the_gradient) {
   SingleLayer layer("[cost]", {{1, 1, 1, 2}});
   layer.targets = {0, 0};

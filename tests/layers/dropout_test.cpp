@@ -51,7 +51,15 @@ TEST(dropout, backward_has_the_same_mask) {
   expect_equal(layer.backward(ones, {Values(ones.size(), 10)})[0], want);
 }
 
-TEST(dropout, gradient_is_the_slope) { expect_gradient("[dropout]\nprobability=0.3", {2, 3, 3, 5}); }
+// The same numbers are drawn; one product and one addition each, which a compiler may fuse.
+TEST(dropout, kernels_agree) {
+  for (Shape shape : kAwkwardShapes) {
+    expect_parity("[dropout]\nprobability=0.4", {shape}, {1e-6f, 1e-6f});
+    expect_parity_in_bf16("[dropout]\nprobability=0.4", {shape});
+  }
+}
+
+TEST(dropout, gradient_is_the_slope) { expect_gradient_on_both("[dropout]\nprobability=0.3", {2, 3, 3, 5}); }
 
 TEST(dropout, explains_what_is_wrong) {
   expect_error("[dropout]\nprobability=1.5",

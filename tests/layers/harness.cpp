@@ -219,43 +219,60 @@ void expect_equal(const Values& got, const Values& want, Tolerance t) {
 
 namespace {
 
+// Multiples of 1/64, which bf16 holds, too.
+Values short_values(Shape shape, uint64_t seed) {
+  Values v = random_values(shape, seed);
+  for (float& value : v) value = std::round(value * 64) / 64;
+  return v;
+}
+
 struct Run {
   Values y;
-  std::vector<Values> dx;
+  std::vector<Values> dx, overwritten;
   std::map<std::string, Values> parameters, gradients;
+  double loss = 0;
 };
 
-Run run(const std::string& cfg, const std::vector<Shape>& inputs, Device device) {
-  SingleLayer layer(cfg, inputs, device);
+Run run(const std::string& cfg, const std::vector<Shape>& inputs, Device device, Type precision) {
+  SingleLayer layer(cfg, inputs, device, true, {1, 32, 32, 3}, precision);
   std::vector<Values> x, dx_before;
   for (size_t k = 0; k < inputs.size(); ++k) {
     x.push_back(random_values(inputs[k], 7 + k));
     for (float& v : x.back()) v = std::round(v * 8) / 8;
-    dx_before.push_back(random_values(inputs[k], 19 + k));  // not zero: backward must add, not overwrite
+    dx_before.push_back(short_values(inputs[k], 19 + k));  // not zero: backward must add, not overwrite
   }
   uint64_t seed = 40;
   for (auto& [name, values] : layer.parameters()) {
     const Values start = random_values({1, 1, 1, int(values.size())}, ++seed);
     for (size_t i = 0; i < values.size(); ++i) values[i] = std::fabs(start[i]) + 0.5f;
   }
+  for (const auto& [name, values] : layer.gradients())
+    layer.parameter_gradient(name) = random_values({1, 1, 1, int(values.size())}, ++seed);
+  for (size_t i = 0; i < layer.targets.size(); ++i) layer.targets[i] = float(i % 3);
   Run result;
+  const Values dy = short_values(layer.output(), 31);
   result.y = layer.forward(x);
-  result.dx = layer.backward(random_values(layer.output(), 31), dx_before);
+  result.loss = layer.report.loss;
+  result.dx = layer.backward(dy, dx_before);
   result.parameters = layer.parameters();
   result.gradients = layer.gradients();
+  if (layer.obeys_writes()) result.overwritten = layer.backward_overwriting(dy);
   return result;
 }
 
-}  // namespace
-
-void expect_parity(const std::string& cfg, std::vector<Shape> inputs, Tolerance t) {
+void expect_parity(const std::string& cfg, const std::vector<Shape>& inputs, Tolerance t, Type precision) {
   SCOPED_TRACE(cfg + "\non " + inputs[0].text());
-  const Run want = run(cfg, inputs, Device::cpu);
+  const Run want = run(cfg, inputs, Device::cpu, Type::f32);
   for (auto order : {emulation::Order::forward, emulation::Order::reverse, emulation::Order::shuffled}) {
     emulation::set_order(order);
-    const Run got = run(cfg, inputs, Device::cuda);
+    const Run got = run(cfg, inputs, Device::cuda, precision);
     expect_equal(got.y, want.y, t);
-    for (size_t k = 0; k < inputs.size(); ++k) expect_equal(got.dx[k], want.dx[k], t);
+    EXPECT_NEAR(got.loss, want.loss, 1e-6 * std::fabs(want.loss));
+    for (size_t k = 0; k < inputs.size(); ++k) {
+      SCOPED_TRACE("gradient of input " + std::to_string(k));
+      expect_equal(got.dx[k], want.dx[k], t);
+      if (!want.overwritten.empty()) expect_equal(got.overwritten[k], want.overwritten[k], t);
+    }
     for (const auto& [name, values] : want.parameters) expect_equal(got.parameters.at(name), values, t);
     for (const auto& [name, values] : want.gradients) {
       SCOPED_TRACE("gradient of " + name);
@@ -265,10 +282,20 @@ void expect_parity(const std::string& cfg, std::vector<Shape> inputs, Tolerance 
   emulation::set_order(emulation::Order::forward);
 }
 
+}  // namespace
+
+void expect_parity(const std::string& cfg, std::vector<Shape> inputs, Tolerance t) {
+  expect_parity(cfg, inputs, t, Type::f32);
+}
+
+void expect_parity_in_bf16(const std::string& cfg, std::vector<Shape> inputs, Tolerance t) {
+  expect_parity(cfg, inputs, t, Type::bf16);
+}
+
 void expect_gradient(const std::string& cfg, std::vector<Shape> inputs, const std::vector<Values>& x,
-                     float step, Tolerance t) {
-  SCOPED_TRACE(cfg + "\non " + inputs[0].text());
-  SingleLayer layer(cfg, inputs);
+                     float step, Tolerance t, Device device) {
+  SCOPED_TRACE(cfg + "\non " + inputs[0].text() + (device == Device::cpu ? " by the CPU" : " by kernels"));
+  SingleLayer layer(cfg, inputs, device);
   const Values dy = random_values(layer.output(), 9);
   std::vector<Values> at = x;
   auto loss = [&] {
@@ -310,6 +337,16 @@ void expect_gradient(const std::string& cfg, std::vector<Shape> inputs, const st
 
 void expect_gradient(const std::string& cfg, Shape input, uint64_t seed) {
   expect_gradient(cfg, {input}, {random_values(input, seed)});
+}
+
+void expect_gradient_on_both(const std::string& cfg, std::vector<Shape> inputs,
+                             const std::vector<Values>& x) {
+  for (Device device : {Device::cpu, Device::cuda})
+    expect_gradient(cfg, inputs, x, kGradientStep, kGradientTolerance, device);
+}
+
+void expect_gradient_on_both(const std::string& cfg, Shape input) {
+  expect_gradient_on_both(cfg, {input}, {random_values(input, 3)});
 }
 
 void expect_error(const std::string& cfg, const std::string& message, std::vector<Shape> inputs) {

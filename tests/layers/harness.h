@@ -98,12 +98,25 @@ void expect_equal(const Values& got, const Values& want, Tolerance = kExact);
 // on coarse values (so that ties happen) and with gradients that start non-zero.
 void expect_parity(const std::string& cfg, std::vector<Shape> inputs, Tolerance = kExact);
 
+// Few pixels, and channels that do and do not come in packs.
+constexpr Shape kAwkwardShapes[] = {{1, 1, 1, 1},  {1, 1, 3, 3},  {1, 5, 1, 7},  {2, 1, 2, 8},
+                                    {2, 2, 2, 16}, {1, 2, 2, 33}, {1, 1, 2, 255}};
+
+// The same with the kernels' activations in bf16, whose eight bits of precision the inputs fit.
+constexpr Tolerance kOneRounding = {0x1p-8f, 1e-6f};  // of a result worked out in float, in another order
+void expect_parity_in_bf16(const std::string& cfg, std::vector<Shape> inputs, Tolerance = kOneRounding);
+
 // The gradients of every input and parameter against central differences. The loss is the dot product of y
 // with fixed random numbers, summed in double. `step` and tolerance are Caffe's (1e-2, 1e-3 of the larger of
 // 1 and the gradient): float forward passes leave about 1e-7 / 1e-2 of noise, curvature about step squared.
+constexpr float kGradientStep = 1e-2f;
+constexpr Tolerance kGradientTolerance = {1e-3f, 1e-3f};
 void expect_gradient(const std::string& cfg, std::vector<Shape> inputs, const std::vector<Values>& x,
-                     float step = 1e-2f, Tolerance = {1e-3f, 1e-3f});
+                     float step = kGradientStep, Tolerance = kGradientTolerance, Device = Device::cpu);
 void expect_gradient(const std::string& cfg, Shape input, uint64_t seed = 3);
+// By the CPU and by the kernels, in forward and backward.
+void expect_gradient_on_both(const std::string& cfg, std::vector<Shape> inputs, const std::vector<Values>& x);
+void expect_gradient_on_both(const std::string& cfg, Shape input);
 
 // The message that the layer's section causes contains `message`.
 void expect_error(const std::string& cfg, const std::string& message,

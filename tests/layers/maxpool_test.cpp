@@ -81,13 +81,17 @@ TEST(maxpool, kernels_agree) {
   for (const char* cfg :
        {"[maxpool]\nsize=2\nstride=2", "[maxpool]\nsize=3\nstride=1", "[maxpool]\nsize=5\nstride=2",
         "[maxpool]\nsize=1", "[maxpool]\nsize=3\nstride_x=2\nstride_y=1\npadding=1"})
-    expect_parity(cfg, {{2, 7, 9, 5}});
+    for (Shape shape : {Shape{2, 7, 9, 5}, {1, 5, 6, 16}}) {
+      expect_parity(cfg, {shape});
+      expect_parity_in_bf16(cfg, {shape});
+    }
+  for (Shape shape : kAwkwardShapes) expect_parity("[maxpool]\nsize=2\nstride=1", {shape});
 }
 
 TEST(maxpool, gradient_is_the_slope) {
   const Shape shape{1, 5, 4, 3};
   for (const char* cfg : {"[maxpool]\nsize=2\nstride=2", "[maxpool]\nsize=3\nstride=1"})
-    expect_gradient(cfg, {shape}, {well_separated(shape)});
+    expect_gradient_on_both(cfg, {shape}, {well_separated(shape)});
 }
 
 TEST(maxpool, explains_what_is_wrong) {

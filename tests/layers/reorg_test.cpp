@@ -80,9 +80,21 @@ TEST(reorg, reverse_undoes_a_space_to_depth) {
   expect_equal(up.forward(down.forward(x)), x);
 }
 
+// Moves, and one addition: equal bits.
+TEST(reorg, kernels_agree) {
+  for (const char* cfg : {"[reorg]\nstride=2", "[reorg3d]\nstride=2", "[reorg]\nstride=2\nreverse=1",
+                          "[reorg3d]\nstride=2\nreverse=1"})
+    for (Shape shape : {Shape{2, 4, 6, 16}, {1, 2, 2, 16}}) {
+      expect_parity(cfg, {shape});
+      expect_parity_in_bf16(cfg, {shape});
+    }
+  expect_parity("[reorg]", {{1, 1, 1, 1}});
+  expect_parity("[reorg3d]\nstride=3", {{2, 3, 6, 7}});
+}
+
 TEST(reorg, gradient_is_the_slope) {
-  expect_gradient("[reorg]\nstride=2", {2, 4, 2, 4});
-  expect_gradient("[reorg3d]\nstride=2", {2, 4, 2, 3});
+  expect_gradient_on_both("[reorg]\nstride=2", {2, 4, 2, 4});
+  expect_gradient_on_both("[reorg3d]\nstride=2", {2, 4, 2, 3});
 }
 
 TEST(reorg, explains_what_is_wrong) {

@@ -28,11 +28,25 @@ TEST(route, copies_a_single_layer_whole) {
   expect_equal(layer.forward(x), x);
 }
 
+// Copies and one addition each: equal bits.
+TEST(route, kernels_agree) {
+  for (Shape shape : kAwkwardShapes) {
+    Shape wider = shape;
+    wider.c *= 2;
+    expect_parity("[route]\nlayers=1", {shape});
+    expect_parity("[route]\nlayers=1,2", {shape, shape});
+    expect_parity_in_bf16("[route]\nlayers=1,2", {shape, shape});
+    expect_parity("[route]\nlayers=1,2\ngroups=2\ngroup_id=1", {wider, wider});
+    expect_parity_in_bf16("[route]\nlayers=1,2\ngroups=2\ngroup_id=1", {wider, wider});
+  }
+  expect_parity("[route]\nlayers=1,2,3", {{2, 2, 3, 4}, {2, 2, 3, 3}, {2, 2, 3, 8}});  // only some in packs
+}
+
 TEST(route, gradient_is_the_slope) {
   const Shape a{2, 3, 4, 3}, b{2, 3, 4, 6};
-  expect_gradient("[route]\nlayers=1,2", {a, b}, {random_values(a, 1), random_values(b, 2)});
-  expect_gradient("[route]\nlayers=1,2\ngroups=3\ngroup_id=2", {a, b},
-                  {random_values(a, 1), random_values(b, 2)});
+  expect_gradient_on_both("[route]\nlayers=1,2", {a, b}, {random_values(a, 1), random_values(b, 2)});
+  expect_gradient_on_both("[route]\nlayers=1,2\ngroups=3\ngroup_id=2", {a, b},
+                          {random_values(a, 1), random_values(b, 2)});
 }
 
 TEST(route, explains_what_is_wrong) {

@@ -12,11 +12,21 @@ TEST(sam, multiplies_two_layers) {
   expect_equal(dx[1], {3, 22, 302});
 }
 
+// One product and one addition each, which a compiler may fuse.
+TEST(sam, kernels_agree) {
+  for (Shape shape : kAwkwardShapes)
+    for (const char* cfg : {"[sam]\nfrom=-4", "[sam]\nfrom=-4\nactivation=logistic"}) {
+      expect_parity(cfg, {shape, shape}, {1e-6f, 1e-6f});
+      // With an activation the values and the gradients before it are rounded as well.
+      expect_parity_in_bf16(cfg, {shape, shape}, {0x1p-7f, 0x1p-8f});
+    }
+}
+
 TEST(sam, gradient_is_the_slope) {
   const Shape s{2, 3, 4, 5};
   for (const char* activation : {"", "activation=logistic", "activation=mish"})
-    expect_gradient(std::string("[sam]\nfrom=-4\n") + activation, {s, s},
-                    {random_values(s, 1), random_values(s, 2)});
+    expect_gradient_on_both(std::string("[sam]\nfrom=-4\n") + activation, {s, s},
+                            {random_values(s, 1), random_values(s, 2)});
 }
 
 TEST(sam, explains_what_is_wrong) {

@@ -64,6 +64,43 @@ TEST(shortcut, initial_weights_are_one) {
   expect_equal(layer.parameter("weights"), Values(8, 1));
 }
 
+// Sums of three or four products, and of 12 pixels for the weights, in another order. In bf16 the sum is
+// rounded with each layer that is added, and before the activation.
+TEST(shortcut, kernels_agree) {
+  const std::vector<Shape> mixed = {{2, 2, 3, 8}, {2, 2, 3, 8}, {2, 2, 3, 3}, {2, 2, 3, 16}};
+  for (const char* keys : {"", "activation=leaky", "activation=mish", "weights_type=per_feature",
+                           "weights_type=per_channel", "weights_type=per_feature\nweights_normalization=relu",
+                           "weights_type=per_channel\nweights_normalization=relu\nactivation=swish",
+                           "weights_type=per_channel\nweights_normalization=softmax",
+                           "weights_type=per_feature\nweights_normalization=softmax"}) {
+    const std::string cfg = std::string("[shortcut]\nfrom=-2,-3,-4\n") + keys;
+    expect_parity(cfg, mixed, {2e-6f, 2e-6f});
+    expect_parity_in_bf16(cfg, mixed, {0x1p-6f, 0x1p-5f});
+  }
+}
+
+TEST(shortcut, kernels_agree_for_two_layers) {
+  for (Shape shape : kAwkwardShapes) {
+    expect_parity("[shortcut]\nfrom=-3", {shape, shape});
+    expect_parity_in_bf16("[shortcut]\nfrom=-3", {shape, shape});
+    const Shape narrow{shape.n, shape.h, shape.w, (shape.c + 1) / 2};
+    expect_parity("[shortcut]\nfrom=-3", {shape, narrow});
+    expect_parity("[shortcut]\nfrom=-3", {narrow, shape});
+  }
+}
+
+// Sizes, channels, alpha and beta that differ, with and without packs.
+TEST(shortcut, kernels_agree_where_layers_meet_in_part) {
+  const Shape small{2, 2, 3, 8}, large{2, 4, 6, 4}, odd{2, 4, 6, 3};
+  for (Shape other : {large, odd})
+    for (const char* keys : {"", "alpha=0.5\nbeta=2"}) {
+      const std::string cfg = std::string("[shortcut]\nfrom=-3\n") + keys;
+      expect_parity(cfg, {small, other}, {1e-6f, 1e-6f});
+      expect_parity(cfg, {other, small}, {1e-6f, 1e-6f});
+      expect_parity_in_bf16(cfg, {small, other}, {0x1p-7f, 0x1p-8f});
+    }
+}
+
 TEST(shortcut, gradient_is_the_slope) {
   const std::vector<Shape> shapes = {kShape, kShape, {2, 2, 3, 2}, {2, 2, 3, 6}};
   std::vector<Values> x;
@@ -74,16 +111,16 @@ TEST(shortcut, gradient_is_the_slope) {
         "weights_type=per_feature\nweights_normalization=avg_relu",
         "weights_type=per_channel\nweights_normalization=softmax",
         "weights_type=per_feature\nweights_normalization=softmax\nactivation=logistic"})
-    expect_gradient(std::string("[shortcut]\nfrom=-2,-3,-4\n") + keys, shapes, x);
+    expect_gradient_on_both(std::string("[shortcut]\nfrom=-2,-3,-4\n") + keys, shapes, x);
   const std::vector<Shape> sampled = {{2, 2, 3, 4}, {2, 4, 6, 2}};
-  expect_gradient("[shortcut]\nfrom=-3\nalpha=0.5\nbeta=2\nactivation=swish", sampled,
-                  {random_values(sampled[0]), random_values(sampled[1])});
+  expect_gradient_on_both("[shortcut]\nfrom=-3\nalpha=0.5\nbeta=2\nactivation=swish", sampled,
+                          {random_values(sampled[0]), random_values(sampled[1])});
 }
 
 // With leaky the slope is read from the output, so x may lie on either side of the kink but not at it.
 TEST(shortcut, gradient_of_leaky_is_the_slope) {
   const Values a = well_separated(kShape, 1), zeros(a.size(), 0.02f);
-  expect_gradient("[shortcut]\nfrom=-3\nactivation=leaky", {kShape, kShape}, {a, zeros});
+  expect_gradient_on_both("[shortcut]\nfrom=-3\nactivation=leaky", {kShape, kShape}, {a, zeros});
 }
 
 TEST(shortcut, only_a_plain_sum_of_equal_shapes_can_be_absorbed) {

@@ -38,10 +38,21 @@ TEST(softmax, is_a_loss) {
   expect_equal(layer.backward({0, 0, 0, 4}, {{0, 0, 10, 0}})[0], {kThird, -kThird, 10, 4.5f}, {1e-6f, 1e-7f});
 }
 
+// Sums of up to 255 positive values, and of their logarithms, in another order.
+TEST(softmax, kernels_agree) {
+  for (Shape shape : kAwkwardShapes) {
+    expect_parity("[softmax]", {shape}, {2e-6f, 1e-6f});
+    expect_parity("[softmax]\nnoloss=1\nspatial=1", {shape}, {2e-6f, 1e-6f});
+    // The gradient is worked out from the rounded output.
+    expect_parity_in_bf16("[softmax]\nnoloss=1", {shape}, {0x1p-7f, 0x1p-8f});
+  }
+  expect_parity("[softmax]\nnoloss=1\ngroups=3\ntemperature=2", {{9, 2, 1, 99}}, {2e-6f, 1e-6f});
+}
+
 TEST(softmax, gradient_without_loss_is_the_slope) {
-  expect_gradient("[softmax]\nnoloss=1", {3, 1, 1, 7});
-  expect_gradient("[softmax]\nnoloss=1\ngroups=2\ntemperature=0.5", {2, 2, 1, 6});
-  expect_gradient("[softmax]\nnoloss=1\nspatial=1", {2, 2, 3, 4});
+  expect_gradient_on_both("[softmax]\nnoloss=1", {3, 1, 1, 7});
+  expect_gradient_on_both("[softmax]\nnoloss=1\ngroups=2\ntemperature=0.5", {2, 2, 1, 6});
+  expect_gradient_on_both("[softmax]\nnoloss=1\nspatial=1", {2, 2, 3, 4});
 }
 
 TEST(softmax, explains_what_is_wrong) {

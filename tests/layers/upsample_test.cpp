@@ -34,8 +34,12 @@ TEST(upsample, serves_sizes_that_are_no_multiple) {
 
 // Backward sums 4 or 9 terms of at most 1 onto a value of at most 1: 2 sqrt(10) 2^-24 * 10 = 4e-6.
 TEST(upsample, kernels_agree) {
-  for (const char* cfg : {"[upsample]", "[upsample]\nstride=3\nscale=0.7"})
-    expect_parity(cfg, {{2, 3, 5, 6}}, {0, 4e-6f});
+  for (const char* cfg : {"[upsample]", "[upsample]\nstride=3\nscale=0.7", "[upsample]\nstride=-2"})
+    for (Shape shape : {Shape{2, 4, 6, 6}, {1, 2, 2, 8}, {1, 4, 2, 33}}) {
+      expect_parity(cfg, {shape}, {0, 4e-6f});
+      expect_parity_in_bf16(cfg, {shape});
+    }
+  for (Shape shape : kAwkwardShapes) expect_parity("[upsample]", {shape});
 }
 
 TEST(upsample, gradient_is_the_slope) {
