@@ -118,10 +118,18 @@ class CudnnWay final : public Way {
   cudnnHandle_t handle_;
 };
 
+bool keeps_f32(const ConvolutionProblem& p) { return p.input_type == Type::f32 && !p.allow_tf32; }
+
+// cuDNN does not say how precise its exponentials are. Where f32 is to stay f32 they are ours.
+bool fusable(const ConvolutionProblem& p, Activation a) {
+  const bool by_parts = a == Activation::linear || a == Activation::relu || a == Activation::leaky;
+  return can_fuse(a) && (by_parts || !keeps_f32(p));
+}
+
 std::vector<Recipe> forward_recipes(const ConvolutionProblem& p) {
   const bool epilogue = p.bias || p.residual || p.activation != Activation::linear;
   std::vector<Recipe> recipes;
-  if (epilogue && can_fuse(p.activation) && can_fuse(p.residual_activation))
+  if (epilogue && fusable(p, p.activation) && fusable(p, p.residual_activation))
     recipes.push_back({"cuDNN, fused", forward_graph(p, true)});
   recipes.push_back({"cuDNN", forward_graph(p, false), epilogue});
   if (p.output_type != p.input_type) {
@@ -159,11 +167,10 @@ std::vector<Recipe> recipes_for(const ConvolutionProblem& p, Direction direction
 
 std::vector<Proposal> cudnn_proposals(const ConvolutionProblem& p, Direction direction) {
   const auto gpu = std::make_shared<const Descriptor>(current_gpu());
-  const bool keep_f32 = p.input_type == Type::f32 && !p.allow_tf32;
   std::vector<Proposal> fast, fallback;
   for (Recipe& made : recipes_for(p, direction)) {
     const auto recipe = std::make_shared<const Recipe>(std::move(made));
-    for (EngineConfiguration& proposed : propose_engines(recipe->graph, *gpu, keep_f32)) {
+    for (EngineConfiguration& proposed : propose_engines(recipe->graph, *gpu, keeps_f32(p))) {
       const auto engine = std::make_shared<const EngineConfiguration>(std::move(proposed));
       const auto make = [p, direction, gpu, recipe, engine]() -> std::unique_ptr<Way> {
         std::optional<Plan> plan = make_plan(*engine, *gpu);
