@@ -1,13 +1,14 @@
-// The contract of convolution, as a product of matrices: each output pixel gathers the pixels under its window
-// into a row ("im2col"), and the rows times the weights are the output. The CPU side is in
-// layers/convolution_reference.cpp, the kernels in cuda/convolution.cu.
+// The contract of convolution. The CPU side is in layers/convolution_reference.cpp, the kernels in
+// cuda/convolution.cu and, for a few channels to a group, in cuda/depthwise.cu.
 //
-//   y[n,i,j,f] = bias[f] + sum over (p,q,ch) of w[f,p,q,ch] x[n, i*stride - before + p*dilation, ..., group(f) + ch]
+//   y[n,i,j,f] = bias[f] + sum over (p,q,ch) of w[f,p,q,ch] x[n, i*stride - before + p*dilation, ...,
+//   group(f) + ch]
 //
-// A cross-correlation (the kernel is not flipped); outside of the image x is 0. With groups, filter f sees the
-// input channels of its group only: groups divides both channel counts.
+// A cross-correlation (the kernel is not flipped); outside of the image x is 0. With groups, filter f sees
+// the input channels of its group only: groups divides both channel counts.
 #pragma once
 
+#include "core/activations.h"
 #include "core/stream.h"
 #include "core/tensor.h"
 #include "core/window.h"
@@ -23,7 +24,8 @@ struct Convolution {
     return {x.n, window.h.outputs(x.h), window.w.outputs(x.w), filters};
   }
   Shape weights(Shape x, int filters) const { return {filters, window.h.size, window.w.size, x.c / groups}; }
-  // Scratch: the gathered rows of one image and one group.
+  // Scratch of the CPU's form, which gathers the pixels under each window into a row ("im2col"): the rows of
+  // one image and one group.
   Shape patches(Shape x) const {
     return {1, window.h.outputs(x.h), window.w.outputs(x.w), window.h.size * window.w.size * (x.c / groups)};
   }
@@ -43,14 +45,27 @@ void convolution_backward_weights(Stream&, View<const float> x, View<const float
 void bias_backward(Stream&, View<const float> dy, View<float> dbias);
 }  // namespace cpu
 
+// All images and groups are one launch, and nothing is gathered in memory first. x, weights and dx are of one
+// type, f32 or bf16; y may be f32 beside bf16. Sums are made in float.
 namespace cuda {
-void convolution_forward(Stream&, View<const float> x, View<const float> weights, View<const float> bias,
-                         View<float> y, View<float> patches, Convolution);
-void convolution_backward_data(Stream&, View<const float> dy, View<const float> weights, View<float> dx,
-                               View<float> patches, Convolution);
-void convolution_backward_weights(Stream&, View<const float> x, View<const float> dy, View<float> dweights,
-                                  View<float> patches, Convolution);
-void bias_backward(Stream&, View<const float> dy, View<float> dbias);
+
+// What becomes of a sum before it is stored: residual_activation(activation(sum + bias) + residual).
+struct Epilogue {
+  View<const float> bias;  // {1,1,1,filters}; may be empty
+  Activation activation = Activation::linear;
+  Tensor residual = {};  // the shape and type of y; may be empty
+  Activation residual_activation = Activation::linear;
+};
+
+void convolution_forward(Stream&, Tensor x, Tensor weights, Epilogue, Tensor y, Convolution);
+// dx = the gradient, or dx += if `add`. dy has the type of the weights and of dx.
+void convolution_backward_data(Stream&, Tensor dy, Tensor weights, Tensor dx, bool add, Convolution);
+// Adds to dweights, with the help of convolution_scratch() floats of scratch. dy has the type of x.
+void convolution_backward_weights(Stream&, Tensor x, Tensor dy, View<float> dweights, View<float> scratch,
+                                  Convolution);
+int convolution_scratch(Shape x, int filters, const Convolution&);
+void bias_backward(Stream&, Tensor dy, View<float> dbias);
+
 }  // namespace cuda
 
 }  // namespace osprey

@@ -4,8 +4,12 @@
 //
 // Training keeps z, from which backward works out again what it needs, and writes the gradient of z over that
 // of y. A network that never trains folds batch norm into weights and biases (in double, as AlexeyAB's
-// Darknet does), lets oneDNN apply the activation, and takes in an addition that follows (absorb_sum). The
-// shapes follow Darknet: `pad=1` means size / 2 on each side, and dilation does not change the output's size.
+// Darknet does), applies the activation in the convolution itself, and takes in an addition that follows
+// (absorb_sum). The shapes follow Darknet: `pad=1` means size / 2 on each side, and dilation does not change
+// the output's size.
+//
+// The convolution itself is oneDNN's, or the readable one of convolution_reference.cpp, on the CPU; on a GPU
+// it is a DeviceConvolution.
 
 #include <algorithm>
 #include <cmath>
@@ -13,10 +17,27 @@
 #include "cuda/activation.h"
 #include "cuda/batchnorm.h"
 #include "cuda/convolution.h"
+#include "cuda/fold.h"
+#include "layers/convolution_device.h"
 #include "layers/convolution_onednn.h"
 #include "layers/layer.h"
 
 namespace osprey {
+
+void cpu::fold_batchnorm(Stream&, View<const float> weights, BatchNorm b, View<float> folded,
+                         View<float> biases) {
+  const int taps = weights.size() / biases.size();
+  for (int f = 0; f < biases.size(); ++f) {
+    double factor = 1, bias = b.bias[f];
+    if (b.scale) {
+      factor = b.scale[f] / std::sqrt(double(b.rolling_variance[f]) + b.epsilon);
+      bias -= factor * b.rolling_mean[f];
+    }
+    biases[f] = float(bias);
+    for (int t = f * taps; t < (f + 1) * taps; ++t) folded[t] = float(weights[t] * factor);
+  }
+}
+
 namespace {
 
 class Convolutional final : public Layer {
@@ -67,7 +88,7 @@ class Convolutional final : public Layer {
         in.h + h.padding >= h.reach() && in.w + w.padding >= w.reach(), "size",
         fmt::format("a window of {} pixels does not fit into the input of {}x{}", h.reach(), in.w, in.h));
     const Shape out = convolution_.output(in, filters_);
-    p.output(out);
+    p.output(out, absorbs_sum_ ? p.input_type(1) : p.wanted_type());
     if (p.inputs() == 2)
       p.require(p.input(1) == out, fmt::format("cannot add {} to {}", p.input(1).text(), out.text()));
 
@@ -79,8 +100,7 @@ class Convolutional final : public Layer {
     reference_ = p.options().reference_convolution;
     norm_.epsilon = p.options().batchnorm_epsilon;
     norm_.activation = activation_;
-    const bool pre_activation = training_ && (batch_normalize_ || activation_ != Activation::linear);
-    if (pre_activation) p.keep(z_, out);
+    if (keeps_z()) p.keep(z_, out, p.input_type());
     if (batch_normalize_) {
       p.keep(norm_.mean, channels);
       p.keep(norm_.inverse_deviation, channels);
@@ -93,58 +113,30 @@ class Convolutional final : public Layer {
       p.lasting(folded_biases_, channels);
     }
 
-    if (reference_) {
-      p.scratch(scratch_, convolution_.patches(in));
-      if (!training_) p.lasting(packed_, weights);
-      return;
-    }
-    OneDnnConvolution::Options options;
-    options.training = training_;
-    options.needs_dx = p.needs_dx();
-    options.bias = !training_ || !batch_normalize_;
-    if (!training_ && OneDnnConvolution::folds(activation_) && OneDnnConvolution::folds(sum_activation_)) {
-      options.activation = activation_;
-      options.residual = absorbs_sum_;
-      options.residual_activation = sum_activation_;
-    }
-    onednn_ = std::make_unique<OneDnnConvolution>(in, out, convolution_, options);
-    const Shape packed{1, 1, 1, onednn_->packed_size()};
-    if (training_)
-      p.scratch(packed_, packed);
+    if (p.on_gpu())
+      plan_device(p);
+    else if (reference_)
+      plan_reference(p);
     else
-      p.lasting(packed_, packed);
-    p.scratch(scratch_, {1, 1, 1, std::max(onednn_->scratch_size(), 1)});
+      plan_onednn(p);
   }
 
-  void prepare(Stream&) override {
-    // w' = w scale / sqrt(variance + epsilon), b' = bias - scale mean / sqrt(variance + epsilon)
-    const int taps = weights_.size() / filters_;
-    View<float> weights = reference_ ? packed_ : View<float>{scratch_weights(), weights_.shape};
-    for (int f = 0; f < filters_; ++f) {
-      double factor = 1, bias = norm_.bias[f];
-      if (batch_normalize_) {
-        factor = norm_.scale[f] / std::sqrt(double(norm_.rolling_variance[f]) + norm_.epsilon);
-        bias -= factor * norm_.rolling_mean[f];
-      }
-      folded_biases_[f] = float(bias);
-      for (int t = 0; t < taps; ++t)
-        weights.data[int64_t(f) * taps + t] = float(weights_.data[int64_t(f) * taps + t] * factor);
+  void prepare(Stream& s) override {
+    if (!onednn_) {
+      on(s, cpu::fold_batchnorm, cuda::fold_batchnorm)(s, weights_, norm_, folded_weights_, folded_biases_);
+      return;
     }
-    if (!reference_) onednn_->pack(weights, packed_);
-    folding_space_ = {};
+    // This happens once, outside of a step, so it may use memory of its own.
+    std::vector<float> folded(size_t(weights_.size()));
+    const View<float> weights{folded.data(), weights_.shape};
+    cpu::fold_batchnorm(s, weights_, norm_, weights, folded_biases_);
+    onednn_->pack(weights, packed_);
   }
 
   void forward(Stream& s) override {
     if (!training_) return forward_folded(s);
-    View<float> y = Layer::y, z = z_ ? z_ : y;
-    const View<const float> bias = batch_normalize_ ? View<float>{} : norm_.bias;
-    if (reference_) {
-      on(s, cpu::convolution_forward, cuda::convolution_forward)(s, x(), weights_, bias, z, scratch_,
-                                                                 convolution_);
-    } else {
-      onednn_->pack(weights_, packed_);
-      onednn_->forward(x(), packed_, bias, {}, z, scratch_);
-    }
+    const Tensor z = z_ ? z_ : y;
+    convolve(s, batch_normalize_ ? View<float>{} : norm_.bias, z);
     if (batch_normalize_)
       on(s, cpu::batchnorm_forward_training, cuda::batchnorm_forward_training)(s, z, y, norm_);
     else if (z_)
@@ -152,29 +144,33 @@ class Convolutional final : public Layer {
   }
 
   void backward(Stream& s) override {
-    View<float> dz = dy;  // the gradient of z is written over that of y
+    const Tensor dz = dy;  // the gradient of z is written over that of y
     if (batch_normalize_) {
       on(s, cpu::batchnorm_backward, cuda::batchnorm_backward)(s, z_, dz, dz, norm_);
     } else {
       if (z_) on(s, cpu::activation_backward, cuda::activation_backward)(s, z_, dz, dz, activation_);
       on(s, cpu::bias_backward, cuda::bias_backward)(s, dz, norm_.bias_gradient);
     }
-    if (!reference_) {
+    if (device_)
+      return device_->backward(s, x(), weights_in_precision(), dz, weight_gradients_, dx(),
+                               dx() ? writes() : Write::add);
+    if (onednn_) {
       onednn_->backward_weights(x(), dz, weight_gradients_, scratch_);
       if (dx()) onednn_->backward_data(dz, weights_, dx(), writes() == Write::add, scratch_);
       return;
     }
-    on(s, cpu::convolution_backward_weights, cuda::convolution_backward_weights)(
-        s, x(), dz, weight_gradients_, scratch_, convolution_);
+    cpu::convolution_backward_weights(s, x(), dz, weight_gradients_, scratch_, convolution_);
     if (!dx()) return;
-    View<float> gradient = dx();
+    const View<float> gradient = dx();
     if (writes() == Write::overwrite) std::fill(gradient.begin(), gradient.end(), 0.0f);
-    on(s, cpu::convolution_backward_data, cuda::convolution_backward_data)(s, dz, weights_, gradient,
-                                                                           scratch_, convolution_);
+    cpu::convolution_backward_data(s, dz, weights_, gradient, scratch_, convolution_);
   }
 
+  bool converts() const override { return true; }
+
   bool absorb_sum(Activation activation) override {
-    if (!OneDnnConvolution::folds(activation_) || !OneDnnConvolution::folds(activation)) return false;
+    if (onednn_ && !(OneDnnConvolution::folds(activation_) && OneDnnConvolution::folds(activation)))
+      return false;
     absorbs_sum_ = true;
     sum_activation_ = activation;
     return true;
@@ -205,31 +201,78 @@ class Convolutional final : public Layer {
     info = {"weights", Role::weights, FileOrder::convolution};
     info.uniform = std::sqrt(2.0f / float(weights.h * weights.w * weights.c));
     info.flipped = flipped_;
-    p.parameter(weights_, weight_gradients_, weights, info);
+    p.parameter(weights_, weight_gradients_, weights, info, p.on_gpu() ? &weights_copy_ : nullptr);
+  }
+
+  void plan_device(Plan& p) {
+    const Type type = p.input_type();
+    cuda::ConvolutionProblem problem;
+    problem.x = p.input();
+    problem.filters = filters_;
+    problem.convolution = convolution_;
+    problem.input_type = type;
+    problem.output_type = keeps_z() ? type : p.output_type();
+    problem.bias = !training_ || !batch_normalize_;
+    if (!training_) {
+      problem.activation = activation_;
+      problem.residual = absorbs_sum_;
+      problem.residual_activation = sum_activation_;
+      p.lasting(folded_weights_, convolution_.weights(p.input(), filters_), type);
+    }
+    device_ = std::make_unique<DeviceConvolution>(p, problem);
+  }
+
+  void plan_reference(Plan& p) {
+    p.scratch(scratch_, convolution_.patches(p.input()));
+    if (!training_) p.lasting(folded_weights_, convolution_.weights(p.input(), filters_), Type::f32);
+  }
+
+  void plan_onednn(Plan& p) {
+    OneDnnConvolution::Options options;
+    options.training = training_;
+    options.needs_dx = p.needs_dx();
+    options.bias = !training_ || !batch_normalize_;
+    if (!training_ && OneDnnConvolution::folds(activation_) && OneDnnConvolution::folds(sum_activation_)) {
+      options.activation = activation_;
+      options.residual = absorbs_sum_;
+      options.residual_activation = sum_activation_;
+    }
+    onednn_ = std::make_unique<OneDnnConvolution>(p.input(), p.output_shape(), convolution_, options);
+    const Shape packed{1, 1, 1, onednn_->packed_size()};
+    if (training_)
+      p.scratch(packed_, packed);
+    else
+      p.lasting(packed_, packed);
+    p.scratch(scratch_, {1, 1, 1, std::max(onednn_->scratch_size(), 1)});
+  }
+
+  bool keeps_z() const { return training_ && (batch_normalize_ || activation_ != Activation::linear); }
+  // The copy, unless the input has another type than the network.
+  Tensor weights_in_precision() const { return x().type == Type::f32 ? Tensor(weights_) : weights_copy_; }
+
+  // z = x * weights + bias
+  void convolve(Stream& s, View<const float> bias, Tensor z) {
+    if (device_) return device_->forward(s, x(), weights_in_precision(), bias, {}, z);
+    if (!onednn_) return cpu::convolution_forward(s, x(), weights_, bias, z, scratch_, convolution_);
+    onednn_->pack(weights_, packed_);
+    onednn_->forward(x(), packed_, bias, {}, z, scratch_);
   }
 
   void forward_folded(Stream& s) {
-    View<float> out = y;
-    if (!reference_) {
-      const View<const float> residual = absorbs_sum_ ? x(1).view<const float>() : View<const float>{};
+    const Tensor residual = absorbs_sum_ ? x(1) : Tensor();
+    if (device_) return device_->forward(s, x(), folded_weights_, folded_biases_, residual, y);
+    const View<float> out = y;
+    if (onednn_) {
       onednn_->forward(x(), packed_, folded_biases_, residual, out, scratch_);
-      if (OneDnnConvolution::folds(activation_)) return;
-      on(s, cpu::activation_forward, cuda::activation_forward)(s, out, out, activation_);
+      if (!OneDnnConvolution::folds(activation_)) cpu::activation_forward(s, out, out, activation_);
       return;
     }
-    on(s, cpu::convolution_forward, cuda::convolution_forward)(s, x(), packed_, folded_biases_, out, scratch_,
-                                                               convolution_);
-    on(s, cpu::activation_forward, cuda::activation_forward)(s, out, out, activation_);
+    cpu::convolution_forward(s, x(), folded_weights_, folded_biases_, out, scratch_, convolution_);
+    cpu::activation_forward(s, out, out, activation_);
     if (!absorbs_sum_) return;
-    const View<const float> residual = x(1);
-    for (int i = 0; i < out.size(); ++i) out[i] += residual[i];
-    on(s, cpu::activation_forward, cuda::activation_forward)(s, out, out, sum_activation_);
-  }
-
-  // Folding happens once, outside of a step, so it may use memory of its own.
-  float* scratch_weights() {
-    folding_space_.resize(weights_.size());
-    return folding_space_.data();
+    const View<const float> addend = residual;
+    for (int i = 0; i < out.size(); ++i) out[i] += addend[i];
+    cpu::activation_forward(s, out, out, sum_activation_);
   }
 
   int filters_ = 1, size_ = 1, stride_ = 1, stride_x_ = 1, stride_y_ = 1, padding_ = 0, dilation_ = 1;
@@ -242,11 +285,13 @@ class Convolutional final : public Layer {
   double flops_ = 0;
 
   View<float> weights_, weight_gradients_;  // {filters, size, size, channels / groups}
+  Tensor weights_copy_;                     // in the network's precision
   BatchNorm norm_;                          // without batch norm only its bias and bias_gradient are used
-  View<float> z_;                           // the output before batch norm and activation
-  View<float> packed_, folded_biases_, scratch_;
-  std::vector<float> folding_space_;
+  Tensor z_;                                // the output before batch norm and activation
+  Tensor folded_weights_;                   // where it never trains, unless oneDNN has them packed
+  View<float> folded_biases_, packed_, scratch_;
   std::unique_ptr<OneDnnConvolution> onednn_;
+  std::unique_ptr<DeviceConvolution> device_;
 };
 
 }  // namespace

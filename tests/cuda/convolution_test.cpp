@@ -51,7 +51,7 @@ TEST(ConvolutionKernel, AgreesWithTheSixLoops) {
   Stream s;
   for (const Case& t : kCases) {
     const Shape in = t.x, out = t.c.output(in, t.filters), filters = t.c.weights(in, t.filters),
-                scratch = t.c.patches(in), of_bias = {1, 1, 1, t.filters};
+                of_bias = {1, 1, 1, t.filters};
     SCOPED_TRACE(in.text() + " by " + filters.text() + " to " + out.text());
     const Values x = coarse_values(in.size(), 1), weights = coarse_values(filters.size(), 2),
                  bias = coarse_values(t.filters, 3), dy = coarse_values(out.size(), 4),
@@ -67,20 +67,16 @@ TEST(ConvolutionKernel, AgreesWithTheSixLoops) {
       want_dweights[weight].add(double(dy[i]) * x[from]);
     });
     in_all_orders([&] {
-      Values patches(scratch.size(), NAN), y(out.size(), NAN), dx = dx_before, dweights = dweights_before;
-      cuda::convolution_forward(s, constant(x, in), constant(weights, filters), {}, view(y, out),
-                                view(patches, scratch), t.c);
+      Values y(out.size(), NAN), dx = dx_before, dweights = dweights_before,
+                                 scratch(cuda::convolution_scratch(in, t.filters, t.c), NAN);
+      const auto vx = constant(x, in), vw = constant(weights, filters), vdy = constant(dy, out);
+      cuda::convolution_forward(s, vx, vw, {}, view(y, out), t.c);
       expect_sums(y, y_plain);
-      cuda::convolution_forward(s, constant(x, in), constant(weights, filters), constant(bias, of_bias),
-                                view(y, out), view(patches, scratch), t.c);
+      cuda::convolution_forward(s, vx, vw, {constant(bias, of_bias)}, view(y, out), t.c);
       expect_sums(y, y_biased);
-      std::fill(patches.begin(), patches.end(), NAN);
-      cuda::convolution_backward_data(s, constant(dy, out), constant(weights, filters), view(dx, in),
-                                      view(patches, scratch), t.c);
+      cuda::convolution_backward_data(s, vdy, vw, view(dx, in), true, t.c);
       expect_sums(dx, want_dx);
-      std::fill(patches.begin(), patches.end(), NAN);
-      cuda::convolution_backward_weights(s, constant(x, in), constant(dy, out), view(dweights, filters),
-                                         view(patches, scratch), t.c);
+      cuda::convolution_backward_weights(s, vx, vdy, view(dweights, filters), channels(scratch), t.c);
       expect_sums(dweights, want_dweights);
     });
   }

@@ -82,6 +82,41 @@ TEST(Convolutional, InferenceFoldsBatchNorm) {
   expect_equal(got, want, {1e-5f, 1e-6f});  // sums of 27 terms in another order
 }
 
+// Every shape of section that Darknet's files have, and some that they have not.
+const char* const kSections[] = {
+    "filters=3\nsize=3\npad=1\nactivation=linear",
+    "filters=8\nsize=1\nactivation=leaky",
+    "filters=33\nsize=1\nstride=2\nactivation=mish",
+    "filters=4\nsize=3\nstride=2\npad=1\nbatch_normalize=1\nactivation=leaky",
+    "filters=6\nsize=3\npad=1\ngroups=2\nbatch_normalize=1\nactivation=swish",
+    "filters=6\nsize=3\npad=1\ngroups=6\nactivation=relu6",
+    "filters=5\nsize=3\ndilation=2\npad=1\nactivation=hardswish",
+    "filters=7\nsize=2\nstride_x=3\nstride_y=1\npadding=2\nactivation=logistic",
+};
+
+// Sums of up to 6 x 9 terms in another order; batch norm divides by the spread of few values.
+TEST(Convolutional, KernelsAgree) {
+  for (const std::string keys : kSections)
+    expect_parity("[convolutional]\n" + keys, {{2, 5, 7, 6}}, {1e-4f, 1e-4f});
+}
+
+TEST(Convolutional, KernelsAgreeInInference) {
+  const Shape in{2, 5, 7, 6};
+  for (const std::string keys : kSections) {
+    SCOPED_TRACE(keys);
+    const auto run = [&](Device device) {
+      SingleLayer layer("[convolutional]\n" + keys, {in}, device, false);
+      uint64_t seed = 40;
+      for (auto& [name, values] : layer.parameters()) {
+        const Values start = random_values({1, 1, 1, int(values.size())}, ++seed);
+        for (size_t i = 0; i < values.size(); ++i) values[i] = std::fabs(start[i]) + 0.5f;
+      }
+      return layer.forward(random_values(in, 8));
+    };
+    expect_equal(run(Device::cuda), run(Device::cpu), {1e-5f, 1e-5f});
+  }
+}
+
 TEST(Convolutional, ExplainsWhatIsWrong) {
   expect_error("[convolutional]\nfitlers=3",
                "test.cfg:2: [convolutional] unknown key `fitlers`, did you mean `filters`?");
