@@ -25,8 +25,8 @@
 
 // Sums stay in registers only if their loops are unrolled; the host compiler wants the inner one as a vector.
 #ifdef __CUDACC__
-#define UNROLLED _Pragma("unroll")
-#define UNROLLED_LANES _Pragma("unroll")
+#define UNROLLED _Pragma("unroll 8")
+#define UNROLLED_LANES _Pragma("unroll 8")
 #else
 #define UNROLLED _Pragma("GCC unroll 8")
 #ifdef _OPENMP
@@ -72,7 +72,11 @@ struct Strips {
 // Strips come in turns: while the threads multiply one they load the next, and find the Places of the one
 // after that. So one barrier to a strip is enough.
 struct ProductMemory {
-  Strips strips[2];
+  union {
+    Strips strips[2];
+    float results[kTile][Strips::kPitch];  // when the strips have been used up
+  };
+  int c_rows[kTile];
   Place a_rows[kTile], b_columns[kTile];
   Place a_depths[2][kDepth], b_depths[2][kDepth];
 };
@@ -134,6 +138,7 @@ struct Sums {
 
 __device__ inline void multiply(const Strips& strips, int row, int column, Sums& total) {
   Sums sums = total;  // a copy has no address, and so stays in registers
+  UNROLLED
   for (int k = 0; k < kDepth; ++k) {
     const float *a = &strips.a[k][row], *b = &strips.b[k][column];
     UNROLLED
@@ -145,21 +150,26 @@ __device__ inline void multiply(const Strips& strips, int row, int column, Sums&
   total = sums;
 }
 
-// Thread (x, y) writes the kEach x kEach results from (row, column) on, in packs of N.
-template <int N, class Product>
-__device__ void write_results(const Product& p, int row, int column, const Sums& sums) {
+__device__ inline void put_results(const Sums& sums, int row, int column, ProductMemory& memory) {
   UNROLLED
   for (int u = 0; u < kEach; ++u) {
-    if (row + u >= p.rows) continue;
-    const int start = p.c_row(row + u);
-    UNROLLED
-    for (int v = 0; v < kEach; v += N) {
-      if (column + v >= p.columns) continue;
-      Floats<N> pack = {};
-      if (p.before) pack = load<N>(p.before, start + column + v);
-      for (int n = 0; n < N; ++n) pack[n] = p.finish(sums.of[u][v + n], pack[n], column + v + n);
-      store(p.c, start + column + v, pack);
-    }
+    UNROLLED_LANES
+    for (int v = 0; v < kEach; ++v) memory.results[row + u][column + v] = sums.of[u][v];
+  }
+}
+
+// The tile's sums, once all threads have put theirs into shared memory: neighbouring threads write
+// neighbours, in packs of N.
+template <int N, class Product>
+__device__ void write_results(const Product& p, const ProductMemory& memory, int row0, int column0) {
+  for (int i = thread_of_block(); i < kTile * kTile / N; i += kThreads) {
+    const int row = i / (kTile / N), column = i % (kTile / N) * N, j = column0 + column;
+    if (row0 + row >= p.rows || j >= p.columns) continue;
+    const int at = memory.c_rows[row] + j;
+    Floats<N> values = {};
+    if (p.before) values = load<N>(p.before, at);
+    for (int n = 0; n < N; ++n) values[n] = p.finish(memory.results[row][column + n], values[n], j + n);
+    store(p.c, at, values);
   }
 }
 
@@ -172,7 +182,9 @@ __global__ void __launch_bounds__(kThreads) product_kernel(Product p, bool packe
   if (row0 >= p.rows || column0 >= p.columns) return;  // the whole block
   ProductMemory& memory = *dynamic_shared<ProductMemory>();
   const int thread = thread_of_block(), row = int(threadIdx.y) * kEach, column = int(threadIdx.x) * kEach;
-  memory.a_rows[thread] = row0 + thread < p.rows ? p.a_row(row0 + thread) : kNowhere;
+  const bool in_rows = row0 + thread < p.rows;
+  memory.a_rows[thread] = in_rows ? p.a_row(row0 + thread) : kNowhere;
+  memory.c_rows[thread] = in_rows ? p.c_row(row0 + thread) : 0;
   memory.b_columns[thread] = column0 + thread < p.columns ? p.b_column(column0 + thread) : kNowhere;
   find_depths(p, p.first, memory.a_depths[0], memory.b_depths[0]);
   __syncthreads();  // the Places of the first strip are known
@@ -187,10 +199,12 @@ __global__ void __launch_bounds__(kThreads) product_kernel(Product p, bool packe
     multiply(memory.strips[turn], row, column, sums);
     __syncthreads();  // this strip has been read, the next one is loaded, and the Places after it are known
   }
+  put_results(sums, row, column, memory);
+  __syncthreads();  // all results are there
   if (packed_results)
-    write_results<4>(p, row0 + row, column0 + column, sums);
+    write_results<4>(p, memory, row0, column0);
   else
-    write_results<1>(p, row0 + row, column0 + column, sums);
+    write_results<1>(p, memory, row0, column0);
 }
 
 // `parts` are the values that enter() may be called with. Results are written in packs where all their rows
