@@ -42,6 +42,20 @@ void training_keys(Keys& k, NetSection& net) {
       .help("policy=sgdr: the rate at the end of a cycle");
 }
 
+void optimizer_keys(Keys& k, NetSection& net) {
+  k.flag("adam", net.adam, false).help("1: Adam instead of SGD; momentum then has no meaning");
+  k.real("B1", net.beta1, 0.9f).between(0, 0.99999).help("Adam: how much of the mean gradient stays");
+  k.real("B2", net.beta2, 0.999f)
+      .between(0, 0.99999)
+      .help("Adam: how much of the mean squared gradient stays");
+  k.real("eps", net.epsilon, 1e-6f).more_than(0).help("Adam: added to the root of the mean squared gradient");
+  k.real("ema_alpha", net.ema_alpha, 0)
+      .between(0, 1)
+      .help(
+          "not 0: from half of the training on, a moving average of the parameters is kept, this much of "
+          "which stays in an iteration; 1000 iterations before the end it takes their place");
+}
+
 void augmentation_keys(Keys& k, NetSection& net) {
   k.real("saturation", net.saturation, 1).more_than(0).help("saturation is multiplied by 1/s .. s");
   k.real("exposure", net.exposure, 1).more_than(0).help("brightness is multiplied by 1/e .. e");
@@ -67,11 +81,11 @@ void net_keys(Keys& k, NetSection& net) {
   k.choice("precision", net.precision, Precision::fp32, kPrecisionNames)
       .help("of activations and of the weights' copy, on a GPU; tf32: fp32 with convolutions that round");
   training_keys(k, net);
+  optimizer_keys(k, net);
   augmentation_keys(k, net);
 
-  for (const char* key :
-       {"adam", "mixup", "cutmix", "blur", "gaussian_noise", "label_smooth_eps", "ema_alpha",
-        "dynamic_minibatch", "contrastive", "unsupervised", "track", "time_steps"}) {
+  for (const char* key : {"mixup", "cutmix", "blur", "gaussian_noise", "label_smooth_eps",
+                          "dynamic_minibatch", "contrastive", "unsupervised", "track", "time_steps"}) {
     float value = 0;
     const float neutral = std::string(key) == "time_steps" ? 1.0f : 0.0f;
     k.real(key, value, neutral).help("not supported in training yet; no effect on detection");
@@ -89,9 +103,6 @@ void net_keys(Keys& k, NetSection& net) {
         Ignored{"inputs", "the input is width x height x channels"},
         Ignored{"max_epochs", "Darknet does not read it either: max_batches counts"},
         Ignored{"seen", "Darknet does not read it either"},
-        Ignored{"B1", "it belongs to adam"},
-        Ignored{"B2", "it belongs to adam"},
-        Ignored{"eps", "it belongs to adam"},
         Ignored{"seq_scales", "it belongs to recurrent networks"},
         Ignored{"sequential_subdivisions", "it belongs to recurrent networks"},
         Ignored{"augment_speed", "it belongs to recurrent networks"},

@@ -30,6 +30,9 @@ struct NetSection {
   int64_t sgdr_cycle = 0;
   int sgdr_mult = 2;
   float learning_rate_min = 1e-5f;
+  bool adam = false;  // Adam instead of SGD
+  float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-6f;
+  float ema_alpha = 0;  // of the moving average of the parameters; 0: none is kept
 
   float saturation = 1, exposure = 1, hue = 0;
   bool flip = true, letter_box = false, mosaic = false, mosaic_bound = false;

@@ -1,0 +1,127 @@
+// The contract of the optimizers: every parameter of a network changes in one pass over the flat buffers. The
+// CPU side is in train/optimizer.cpp, the kernels in cuda/optimizer.cu, the formulas, which both share, here.
+//
+// What changes from step to step is read from memory of the device (Step, Faults), so that a captured step
+// can run again and again. An iteration of training calls, in this order:
+//   clear_faults      once
+//   check_losses      after each mini-batch's forward pass
+//   check_gradients   after the last backward pass
+//   sgd_step or adam_step; where Faults names something, they leave everything as it was
+#pragma once
+
+#include <climits>
+#include <cmath>
+
+#include "core/bf16.h"
+#include "core/step.h"
+#include "core/stream.h"
+
+namespace osprey {
+
+constexpr int kLineFloats = 16;  // a line is 64 bytes; every span of parameters begins with a new one
+
+// How the parameters of a span change.
+struct SpanRule {
+  float rate = 1;       // factor of the learning rate, averaging over a batch included; 0 freezes
+  float decay = 0;      // this times the value is added to the gradient
+  bool trained = true;  // false: nothing here is touched (statistics, which batch norm keeps itself)
+};
+
+// The flat buffers of a network, equally long, in memory of one device. Numbers between the end of a span and
+// the next line are zero and stay zero.
+struct ParameterLines {
+  int lines = 0;
+  float* values = nullptr;
+  float* gradients = nullptr;
+  float* momentum = nullptr;          // of SGD; Adam's mean of gradients
+  float* squares = nullptr;           // Adam's mean of squared gradients; SGD needs none
+  float* average = nullptr;           // of the values over time; null if it is not asked for
+  bf16* copy = nullptr;               // of the values under precision=bf16; null under f32
+  const int* span_of_line = nullptr;  // [lines]: into `spans`
+  const SpanRule* spans = nullptr;
+};
+
+// What was not a finite number in the course of an iteration.
+struct Faults {
+  static constexpr int kNone = INT_MAX;
+  int loss = kNone;  // the first loss report, by its index
+  int span = kNone;  // the first span with such a gradient
+  HOST_DEVICE bool any() const { return loss != kNone || span != kNone; }
+};
+
+HOST_DEVICE inline bool is_finite(float v) { return v * 0.0f == 0.0f; }  // infinity * 0 is NaN, too
+HOST_DEVICE inline bool is_finite(double v) { return v * 0.0 == 0.0; }
+
+// Darknet's rule, for the sum g of the gradients of a whole batch:
+//   v <- momentum v + g + decay w        w <- w - rate v
+// The rate is outside of v, as in PyTorch: a change of the rate acts at once on all of the momentum.
+struct Sgd {
+  float momentum = 0.9f;
+};
+
+// Kingma and Ba, "Adam", ICLR 2015, with decay in the gradient (L2) and epsilon outside of the root:
+//   g <- g + decay w        m <- b1 m + (1 - b1) g        s <- b2 s + (1 - b2) g^2
+//   w <- w - rate (m / (1 - b1^t)) / (sqrt(s / (1 - b2^t)) + epsilon)
+// t is the iteration. As in Darknet the gradient is the sum over a batch, and decay acts on every parameter.
+struct Adam {
+  float beta1 = 0.9f, beta2 = 0.999f;
+  float epsilon = 1e-6f;  // more than 0
+};
+
+// AlexeyAB's moving average of the parameters: it begins as a copy of them at iteration `first`, follows them
+// by a <- alpha a + (1 - alpha) w, and at iteration `last` takes their place.
+struct Averaging {
+  float alpha = 0;
+  int64_t first = 0, last = 0;
+  HOST_DEVICE bool acts(int64_t iteration) const { return iteration >= first && iteration <= last; }
+};
+
+HOST_DEVICE ALWAYS_INLINE void update(const Sgd& rule, float rate, float decay, float g, float& w, float& v) {
+  v = rule.momentum * v + g + decay * w;
+  w -= rate * v;
+}
+
+// 1 - beta^t. For beta near 1 the plain form would keep only half of its digits.
+HOST_DEVICE inline float bias_correction(float beta, int64_t t) {
+  return beta > 0 ? -expm1f(float(t) * logf(beta)) : 1.0f;
+}
+
+// `correction1`, `correction2`: bias_correction() of beta1 and beta2.
+HOST_DEVICE ALWAYS_INLINE void update(const Adam& rule, float correction1, float correction2, float rate,
+                                      float decay, float g, float& w, float& m, float& s) {
+  const float total = g + decay * w;
+  m = rule.beta1 * m + (1 - rule.beta1) * total;
+  s = rule.beta2 * s + (1 - rule.beta2) * total * total;
+  w -= rate * (m / correction1) / (sqrtf(s / correction2) + rule.epsilon);
+}
+
+// For an iteration in which it acts.
+HOST_DEVICE ALWAYS_INLINE void follow(const Averaging& rule, int64_t iteration, float& w, float& a) {
+  if (iteration == rule.last)
+    w = a;
+  else
+    a = iteration == rule.first ? w : rule.alpha * a + (1 - rule.alpha) * w;
+}
+
+namespace cpu {
+void clear_faults(Stream&, Faults* faults);
+void check_losses(Stream&, const LossReport* losses, int count, Faults* faults);
+void check_gradients(Stream&, const ParameterLines& p, Faults* faults);
+// Both also set the gradients to zero for the next batch.
+void sgd_step(Stream&, const ParameterLines& p, Sgd rule, Averaging averaging, const Step* step,
+              const Faults* faults);
+void adam_step(Stream&, const ParameterLines& p, Adam rule, Averaging averaging, const Step* step,
+               const Faults* faults);
+}  // namespace cpu
+
+namespace cuda {
+void clear_faults(Stream&, Faults* faults);
+void check_losses(Stream&, const LossReport* losses, int count, Faults* faults);
+void check_gradients(Stream&, const ParameterLines& p, Faults* faults);
+void sgd_step(Stream&, const ParameterLines& p, Sgd rule, Averaging averaging, const Step* step,
+              const Faults* faults);
+void adam_step(Stream&, const ParameterLines& p, Adam rule, Averaging averaging, const Step* step,
+               const Faults* faults);
+}  // namespace cuda
+
+}  // namespace osprey

@@ -1,0 +1,229 @@
+// Updates of parameters by hand, on the CPU and by the kernels, and that the two agree.
+#include "train/optimizer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/random.h"
+#include "cuda/runtime.h"
+
+namespace osprey {
+namespace {
+
+// Spans of `size` values each, and the optimizer's buffers in memory of a device.
+class Buffers {
+ public:
+  Buffers(Device device, int size, const NetSection& net) : stream_{device} {
+    size_t offset = 0;
+    for (const auto& [name, role, rate] :
+         {std::tuple{"weights", Role::weights, 1.0f}, std::tuple{"biases", Role::offset, 1.0f},
+          std::tuple{"rolling_mean", Role::statistic, 1.0f}, std::tuple{"weights", Role::weights, 2.0f},
+          std::tuple{"weights", Role::weights, 0.0f}}) {
+      ParameterSpan span{};
+      span.shape = {1, 1, 1, size};
+      span.info = {name, role};
+      span.rate = rate;
+      span.offset = offset;
+      spans_.push_back(span);
+      offset += size_t(size + kLineFloats - 1) / kLineFloats * kLineFloats;
+    }
+    count_ = offset;
+    p_.lines = int(count_ / kLineFloats);
+    for (float** buffer : {&p_.values, &p_.gradients, &p_.momentum, &p_.squares, &p_.average})
+      put(*buffer = static_cast<float*>(take(count_ * sizeof(float))), std::vector<float>(count_));
+    put(p_.copy = static_cast<bf16*>(take(count_ * sizeof(bf16))), std::vector<bf16>(count_));
+    const std::vector<int> lines = spans_of_lines(spans_, count_);
+    int* of_line = static_cast<int*>(take(lines.size() * sizeof(int)));
+    put(of_line, lines);
+    p_.span_of_line = of_line;
+    const std::vector<SpanRule> rules = span_rules(spans_, net);
+    SpanRule* of_span = static_cast<SpanRule*>(take(rules.size() * sizeof(SpanRule)));
+    put(of_span, rules);
+    p_.spans = of_span;
+    faults_ = static_cast<Faults*>(take(sizeof(Faults)));
+    step_ = static_cast<Step*>(take(sizeof(Step)));
+  }
+  ~Buffers() {
+    for (void* memory : memory_) cuda::release(memory);
+  }
+  Buffers(const Buffers&) = delete;
+
+  template <class T>
+  void put(T* to, const std::vector<T>& values) {
+    cuda::copy(stream_, to, values.data(), values.size() * sizeof(T));
+    cuda::synchronize(stream_);
+  }
+  template <class T>
+  std::vector<T> get(const T* from, size_t count) {
+    std::vector<T> values(count);
+    cuda::copy(stream_, values.data(), from, count * sizeof(T));
+    cuda::synchronize(stream_);
+    return values;
+  }
+  // The same for every span, without what follows it in its last line.
+  void put_all(float* buffer, auto value_of) {
+    std::vector<float> values(count_, 0);
+    for (const ParameterSpan& s : spans_)
+      for (int i = 0; i < s.shape.size(); ++i) values[s.offset + size_t(i)] = value_of(i);
+    put(buffer, values);
+  }
+  float value(int span, int i) { return get(p_.values + spans_[size_t(span)].offset + i, 1)[0]; }
+
+  void update(const NetSection& net, float rate, int64_t iteration, Averaging averaging = {}) {
+    Step step;
+    step.learning_rate = rate;
+    step.iteration = iteration;
+    put(step_, std::vector{step});
+    on(stream_, cpu::clear_faults, cuda::clear_faults)(stream_, faults_);
+    on(stream_, cpu::check_gradients, cuda::check_gradients)(stream_, p_, faults_);
+    if (net.adam)
+      on(stream_, cpu::adam_step, cuda::adam_step)(stream_, p_, Adam{net.beta1, net.beta2, net.epsilon},
+                                                   averaging, step_, faults_);
+    else
+      on(stream_, cpu::sgd_step, cuda::sgd_step)(stream_, p_, Sgd{net.momentum}, averaging, step_, faults_);
+  }
+  Faults faults() { return get(faults_, 1)[0]; }
+
+  Stream stream_;
+  std::vector<ParameterSpan> spans_;
+  size_t count_ = 0;
+  ParameterLines p_;
+  Faults* faults_ = nullptr;
+  Step* step_ = nullptr;
+
+ private:
+  void* take(size_t bytes) { return memory_.emplace_back(cuda::allocate(bytes)); }
+  std::vector<void*> memory_;
+};
+
+NetSection net_of(int batch, float momentum, float decay) {
+  NetSection net;
+  net.batch = batch;
+  net.momentum = momentum;
+  net.decay = decay;
+  return net;
+}
+
+class Optimizer : public testing::TestWithParam<Device> {};
+
+// decay 0.1 and batch 4: v = 2 + 0.4 w, w -= 0.01 / 4 v; then v' = 0.9 v + 1 + 0.4 w.
+TEST_P(Optimizer, MomentumDecayAndRateAreDarknets) {
+  const NetSection net = net_of(4, 0.9f, 0.1f);
+  Buffers b(GetParam(), 3, net);
+  b.put_all(b.p_.values, [](int i) { return float(i + 1); });
+  b.put_all(b.p_.gradients, [](int) { return 2.0f; });
+  b.update(net, 0.01f, 1);
+  EXPECT_FLOAT_EQ(b.value(0, 0), 1 - 0.0025f * 2.4f);
+  EXPECT_FLOAT_EQ(b.value(0, 2), 3 - 0.0025f * 3.2f);
+  EXPECT_FLOAT_EQ(b.value(1, 0), 1 - 0.0025f * 2);    // an offset does not decay
+  EXPECT_EQ(b.value(2, 0), 1);                        // a statistic is not trained
+  EXPECT_FLOAT_EQ(b.value(3, 0), 1 - 0.005f * 2.4f);  // twice the rate
+  EXPECT_EQ(b.value(4, 2), 3);                        // frozen: decay does not touch it either
+  for (size_t span : {0, 1, 3, 4})
+    EXPECT_EQ(b.get(b.p_.gradients + b.spans_[span].offset, 3), std::vector<float>(3)) << span;
+
+  b.put_all(b.p_.gradients, [](int) { return 1.0f; });
+  b.update(net, 0.01f, 2);
+  const float w = 1 - 0.0025f * 2.4f, v = 0.9f * 2.4f + 1 + 0.4f * w;
+  EXPECT_NEAR(b.value(0, 0), w - 0.0025f * v, 1e-7);
+}
+
+// The rate is outside of the momentum: a lower one slows at once what is under way.
+TEST_P(Optimizer, AChangeOfRateActsOnTheWholeMomentum) {
+  const NetSection net = net_of(1, 0.5f, 0);
+  Buffers b(GetParam(), 3, net);
+  b.put_all(b.p_.values, [](int) { return 1.0f; });
+  b.put_all(b.p_.gradients, [](int) { return 2.0f; });
+  b.update(net, 0.1f, 1);
+  EXPECT_FLOAT_EQ(b.value(1, 0), 1 - 0.1f * 2);
+  b.put_all(b.p_.gradients, [](int) { return 2.0f; });
+  b.update(net, 0.001f, 2);
+  EXPECT_FLOAT_EQ(b.value(1, 0), 1 - 0.1f * 2 - 0.001f * 3);
+}
+
+// Adam's first step is the sign of the gradient, whatever its scale; decay acts on biases too.
+TEST_P(Optimizer, AdamsFirstStepIsTheRateInTheGradientsDirection) {
+  NetSection net = net_of(4, 0.9f, 0.5f);
+  net.adam = true;
+  Buffers b(GetParam(), 3, net);
+  b.put_all(b.p_.gradients, [](int i) { return i == 1 ? -300.0f : 0.01f; });
+  b.put_all(b.p_.values, [](int i) { return i == 2 ? -1.0f : 0.0f; });
+  b.update(net, 0.125f, 1);
+  for (const int span : {0, 1}) {
+    EXPECT_NEAR(b.value(span, 0), -0.125f, 0.125f * 2e-4f);  // 0.01 / (0.01 + epsilon)
+    EXPECT_NEAR(b.value(span, 1), 0.125f, 1e-6f);
+    EXPECT_NEAR(b.value(span, 2), -1 + 0.125f, 1e-6f);  // -1 decays by 0.5 * 4, more than the gradient
+  }
+  EXPECT_EQ(b.value(2, 2), -1);
+}
+
+TEST_P(Optimizer, NothingMovesWhenAGradientIsNotFinite) {
+  const NetSection net = net_of(1, 0.9f, 0.1f);
+  Buffers b(GetParam(), 3, net);
+  b.put_all(b.p_.values, [](int) { return 1.0f; });
+  b.put_all(b.p_.gradients, [](int) { return 2.0f; });
+  b.put(b.p_.gradients + b.spans_[2].offset, std::vector<float>{NAN});  // that of a statistic is nobody's
+  b.put(b.p_.gradients + b.spans_[3].offset + 2, std::vector<float>{INFINITY});
+  b.update(net, 0.1f, 1);
+  EXPECT_EQ(b.faults().span, 3);
+  EXPECT_EQ(b.value(0, 0), 1);
+  b.put_all(b.p_.gradients, [](int) { return 3e38f; });  // large is not infinite
+  b.update(net, 0.1f, 1);
+  EXPECT_FALSE(b.faults().any());
+  EXPECT_NE(b.value(0, 0), 1);
+}
+
+TEST_P(Optimizer, TheAverageFollowsAndTakesThePlaceOfTheParameters) {
+  const NetSection net = net_of(1, 0, 0);
+  Buffers b(GetParam(), 3, net);
+  const Averaging averaging = {0.75f, 2, 4};
+  float average = 0, value = 0;
+  for (int64_t t = 1; t <= 5; ++t) {
+    b.put_all(b.p_.gradients, [](int) { return 1.0f; });
+    b.update(net, 1, t, averaging);
+    value -= 1;
+    if (t == 2) average = value;
+    if (t == 3) average = 0.75f * average + 0.25f * value;
+    if (t == 4) value = average;
+    EXPECT_EQ(b.value(1, 0), value) << t;
+    EXPECT_EQ(b.get(b.p_.average + b.spans_[1].offset, 1)[0], average) << t;
+    EXPECT_EQ(float(b.get(b.p_.copy + b.spans_[1].offset, 1)[0]), float(bf16(value))) << t;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, Optimizer, testing::Values(Device::cpu, Device::cuda),
+                         [](const auto& device) { return device.param == Device::cpu ? "cpu" : "cuda"; });
+
+// Both multiply and add in two roundings, so that the emulated kernels and the CPU agree to the last bit.
+TEST(OptimizerParity, CpuAndKernelsAgreeToTheLastBit) {
+  for (const bool adam : {false, true})
+    for (const int size : {1, 15, 16, 17, 1000}) {
+      NetSection net = net_of(3, 0.9f, 0.1f);
+      net.adam = adam;
+      Buffers a(Device::cpu, size, net), b(Device::cuda, size, net);
+      for (Buffers* x : {&a, &b})
+        x->put_all(x->p_.values, [](int i) { return Random(1, Purpose::test, 0, uint64_t(i)).normal(); });
+      for (int64_t t = 1; t <= 4; ++t)
+        for (Buffers* x : {&a, &b}) {
+          x->put_all(x->p_.gradients,
+                     [t](int i) { return Random(2, Purpose::test, uint64_t(t), uint64_t(i)).normal(); });
+          x->update(net, 0.01f, t, {0.9f, 2, 3});
+        }
+      const auto same = [&](auto* x, auto* y) {
+        const auto left = a.get(x, a.count_), right = b.get(y, b.count_);
+        return std::memcmp(left.data(), right.data(), left.size() * sizeof(left[0])) == 0;
+      };
+      EXPECT_TRUE(same(a.p_.values, b.p_.values)) << size;
+      EXPECT_TRUE(same(a.p_.momentum, b.p_.momentum)) << size;
+      EXPECT_TRUE(same(a.p_.squares, b.p_.squares)) << size;
+      EXPECT_TRUE(same(a.p_.average, b.p_.average)) << size;
+      EXPECT_TRUE(same(a.p_.copy, b.p_.copy)) << size;
+      EXPECT_TRUE(same(a.p_.gradients, b.p_.gradients)) << size;
+    }
+}
+
+}  // namespace
+}  // namespace osprey
