@@ -169,9 +169,10 @@ void measure_training(const Arguments& a) {
     fill_truths(n, heads.back()->classes());
     return names;
   };
+  Optimizer optimizer(network.net(), network.parameters(), network.stream());
   std::vector<double> times;
   for (int i = 0; i < a.warmup + a.iterations; ++i) {
-    const double t = milliseconds([&] { run_iteration(network, i + 1, 0, fill); });
+    const double t = milliseconds([&] { run_iteration(network, optimizer, i + 1, 0, fill); });
     if (i >= a.warmup) times.push_back(t);
   }
   print_json(a, times);

@@ -69,11 +69,14 @@ struct Adam {
 };
 
 // AlexeyAB's moving average of the parameters: it begins as a copy of them at iteration `first`, follows them
-// by a <- alpha a + (1 - alpha) w, and at iteration `last` takes their place.
+// by a <- alpha a + (1 - alpha) w, and at iteration `last` takes their place. Without time between there is
+// none.
 struct Averaging {
   float alpha = 0;
   int64_t first = 0, last = 0;
-  HOST_DEVICE bool acts(int64_t iteration) const { return iteration >= first && iteration <= last; }
+  HOST_DEVICE bool acts(int64_t iteration) const {
+    return first < last && iteration >= first && iteration <= last;
+  }
 };
 
 HOST_DEVICE ALWAYS_INLINE void update(const Sgd& rule, float rate, float decay, float g, float& w, float& v) {

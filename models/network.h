@@ -93,6 +93,12 @@ class Network {
   View<float> targets() const { return targets_; }  // of a classifier; empty if there is no such layer
   Step& step() { return *reinterpret_cast<Step*>(feed_.host()); }
 
+  // What of that and of the losses an optimizer reads, in memory of the device.
+  const Step* device_step() const { return reinterpret_cast<const Step*>(feed_.device()); }
+  const LossReport* device_losses() const {  // one for each layer
+    return reinterpret_cast<const LossReport*>(reports_.device());
+  }
+
   const NetSection& net() const { return net_; }
   const std::vector<Node>& nodes() const { return nodes_; }
   std::vector<Node>& nodes() { return nodes_; }

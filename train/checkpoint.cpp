@@ -39,9 +39,24 @@ void restore(const SafeTensors& file, const std::string& path, const std::string
   std::copy(it->second.values.begin(), it->second.values.end(), to.begin());
 }
 
+void restore(const SafeTensors& file, const std::string& path, const std::vector<ParameterSpan>& spans,
+             int64_t iteration, Optimizer& optimizer) {
+  for (const auto& [name, values] : optimizer.state()) {
+    if (name == "average" && !file.tensors.contains(spans[0].name + ".average")) {
+      optimizer.begin_average(iteration + 1);
+      continue;
+    }
+    for (const ParameterSpan& s : spans)
+      if (s.info.role != Role::statistic)
+        restore(file, path, s.name + "." + name, {values + s.offset, s.shape});
+  }
+  optimizer.upload();
+}
+
 }  // namespace
 
-void save_checkpoint(const std::string& path, const Network& network, const TrainingState& state) {
+void save_checkpoint(const std::string& path, const Network& network, const TrainingState& state,
+                     const Optimizer* optimizer) {
   SafeTensors file;
   const Parameters& p = network.parameters();
   p.download();
@@ -49,6 +64,13 @@ void save_checkpoint(const std::string& path, const Network& network, const Trai
     file.tensors[s.name] = {dims(s.shape), p.values() + s.offset, {}};
     if (s.info.role != Role::statistic)
       file.tensors[s.name + ".momentum"] = {dims(s.shape), p.momentum() + s.offset, {}};
+  }
+  if (optimizer) {
+    optimizer->download();
+    for (const auto& [name, values] : optimizer->state())
+      for (const ParameterSpan& s : p.spans())
+        if (s.info.role != Role::statistic)
+          file.tensors[s.name + "." + name] = {dims(s.shape), values + s.offset, {}};
   }
   std::vector<float> history;
   for (const HistoryPoint& h : state.history)
@@ -62,7 +84,7 @@ void save_checkpoint(const std::string& path, const Network& network, const Trai
   write_safetensors(path, file);
 }
 
-TrainingState load_checkpoint(const std::string& path, Network& network) {
+TrainingState load_checkpoint(const std::string& path, Network& network, Optimizer* optimizer) {
   const SafeTensors file = read_safetensors(path);
   const auto format = file.metadata.find("format");
   if (format == file.metadata.end() || format->second != kFormat)
@@ -79,6 +101,7 @@ TrainingState load_checkpoint(const std::string& path, Network& network) {
       restore(file, path, s.name + ".momentum", {p.momentum() + s.offset, s.shape});
   }
   p.upload();
+  if (optimizer) restore(file, path, p.spans(), state.iteration, *optimizer);
   if (const auto it = file.tensors.find("history"); it != file.tensors.end())
     for (size_t i = 0; i + kColumns <= it->second.values.size(); i += kColumns) {
       const float* v = it->second.values.data() + i;

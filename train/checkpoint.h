@@ -1,11 +1,13 @@
-// All that a training needs to go on as if it had never stopped, in one safetensors file: parameters,
-// momentum, position, and the curves so far. Random numbers are functions of the seed and the position.
+// All that a training needs to go on as if it had never stopped, in one safetensors file: parameters, the
+// optimizer's state, position, and the curves so far. Random numbers are functions of the seed and the
+// position.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "models/network.h"
+#include "train/optimizer.h"
 
 namespace osprey {
 
@@ -24,9 +26,12 @@ struct TrainingState {
   std::vector<HistoryPoint> history;
 };
 
-void save_checkpoint(const std::string& path, const Network& network, const TrainingState& state);
+// Without an optimizer its state beyond the momentum is left out.
+void save_checkpoint(const std::string& path, const Network& network, const TrainingState& state,
+                     const Optimizer* optimizer = nullptr);
 
-// Error: not a checkpoint, or one of another network (the first array that differs is named).
-TrainingState load_checkpoint(const std::string& path, Network& network);
+// Error: not a checkpoint, or one of another network (the first array that differs is named). An average that
+// the checkpoint does not have begins with the next iteration.
+TrainingState load_checkpoint(const std::string& path, Network& network, Optimizer* optimizer = nullptr);
 
 }  // namespace osprey

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "train/schedule.h"
-#include "train/sgd.h"
 
 namespace osprey {
 namespace {
@@ -37,7 +36,8 @@ std::string named(const std::vector<std::string>& images) {
 
 }  // namespace
 
-IterationResult run_iteration(Network& network, int64_t iteration, uint64_t seed, const FillMiniBatch& fill) {
+IterationResult run_iteration(Network& network, Optimizer& optimizer, int64_t iteration, uint64_t seed,
+                              const FillMiniBatch& fill) {
   const NetSection& net = network.net();
   const int mini_batch = network.input().shape.n;
   const int mini_batches = net.batch / mini_batch;
@@ -46,6 +46,8 @@ IterationResult run_iteration(Network& network, int64_t iteration, uint64_t seed
   Step& step = network.step();
   step.iteration = iteration;
   step.seed = seed;
+  step.learning_rate = result.rate;
+  optimizer.clear_faults();
   const std::vector<std::string>* images = nullptr;
   for (int m = 0; m < mini_batches; ++m) {
     step.pass = (iteration - 1) * mini_batches + m;
@@ -69,12 +71,14 @@ IterationResult run_iteration(Network& network, int64_t iteration, uint64_t seed
     network.backward();
   }
   result.loss /= double(mini_batches) * mini_batch;
-  if (const ParameterSpan* span = first_not_finite_gradient(network.parameters()))
+  optimizer.update(network.device_step());
+  if (const Faults faults = optimizer.faults(); faults.any()) {
+    const ParameterSpan& span = network.parameters().spans()[size_t(faults.span)];
     fail(
         "iteration {}: the gradient of {} ({}) is not finite; images: {}; lower learning_rate or raise "
         "burn_in",
-        iteration, network.where(span->layer), span->info.name, named(*images));
-  sgd_step(network.parameters(), {result.rate, net.momentum, net.decay, net.batch});
+        iteration, network.where(span.layer), span.info.name, named(*images));
+  }
   return result;
 }
 

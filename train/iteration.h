@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/network.h"
+#include "train/optimizer.h"
 
 namespace osprey {
 
@@ -20,6 +21,7 @@ using FillMiniBatch = std::function<const std::vector<std::string>&(Network&)>;
 
 // Iterations count from 1. A loss or gradient that is not finite is an Error that names the layer and the
 // images of the mini-batch; the parameters are then those of the iteration before.
-IterationResult run_iteration(Network& network, int64_t iteration, uint64_t seed, const FillMiniBatch& fill);
+IterationResult run_iteration(Network& network, Optimizer& optimizer, int64_t iteration, uint64_t seed,
+                              const FillMiniBatch& fill);
 
 }  // namespace osprey

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 
+#include "core/log.h"
 #include "core/parallel.h"
 
 namespace osprey {
 namespace {
 
-constexpr int64_t kGrain = 1 << 11;  // lines
+constexpr int64_t kGrain = 1 << 11;      // lines
+constexpr int64_t kAfterAverage = 1000;  // iterations that AlexeyAB's Darknet trains on from the average
 
 // body(first value, rule) for each line that is trained, on all threads.
 template <class Body>
@@ -107,6 +109,103 @@ std::vector<int> spans_of_lines(const std::vector<ParameterSpan>& spans, size_t 
               lines.begin() + ptrdiff_t(end / kLineFloats), int(i));
   }
   return lines;
+}
+
+namespace {
+
+template <class T>
+const T* put(DeviceBuffer& buffer, const Stream& stream, const std::vector<T>& values) {
+  buffer.allocate(stream, values.size() * sizeof(T));
+  std::copy(values.begin(), values.end(), reinterpret_cast<T*>(buffer.host()));
+  buffer.upload();
+  return reinterpret_cast<const T*>(buffer.device());
+}
+
+float* floats(const DeviceBuffer& buffer) { return reinterpret_cast<float*>(buffer.device()); }
+
+}  // namespace
+
+Optimizer::Optimizer(const NetSection& net, Parameters& parameters, const Stream& stream)
+    : parameters_(parameters),
+      stream_(stream),
+      adam_(net.adam),
+      sgd_rule_{net.momentum},
+      adam_rule_{net.beta1, net.beta2, net.epsilon},
+      averaging_{net.ema_alpha, net.max_batches / 2, net.max_batches - kAfterAverage} {
+  const size_t bytes = parameters.size() * sizeof(float);
+  if (adam_) squares_.allocate(stream, bytes);
+  if (net.ema_alpha > 0 && averaging_.first < averaging_.last)
+    average_.allocate(stream, bytes);
+  else if (net.ema_alpha > 0)
+    warn(
+        "ema_alpha has no effect: the average is kept from max_batches / 2 to max_batches - {}, and "
+        "max_batches is {}",
+        kAfterAverage, net.max_batches);
+  put(faults_, stream, std::vector<Faults>(1));
+  lines_.lines = int(parameters.size() / kLineFloats);
+  lines_.values = parameters.device_values();
+  lines_.gradients = parameters.device_gradients();
+  lines_.momentum = parameters.device_momentum();
+  lines_.squares = floats(squares_);
+  lines_.average = floats(average_);
+  lines_.copy = static_cast<bf16*>(parameters.device_copy().data);
+  lines_.span_of_line = put(span_of_line_, stream, spans_of_lines(parameters.spans(), parameters.size()));
+  lines_.spans = put(spans_, stream, span_rules(parameters.spans(), net));
+}
+
+void Optimizer::clear_faults() {
+  on(stream_, cpu::clear_faults, cuda::clear_faults)(stream_, reinterpret_cast<Faults*>(faults_.device()));
+}
+
+void Optimizer::check_losses(const LossReport* losses, int count) {
+  on(stream_, cpu::check_losses, cuda::check_losses)(stream_, losses, count,
+                                                     reinterpret_cast<Faults*>(faults_.device()));
+}
+
+void Optimizer::update(const Step* step) {
+  Faults* faults = reinterpret_cast<Faults*>(faults_.device());
+  on(stream_, cpu::check_gradients, cuda::check_gradients)(stream_, lines_, faults);
+  if (adam_)
+    on(stream_, cpu::adam_step, cuda::adam_step)(stream_, lines_, adam_rule_, averaging_, step, faults);
+  else
+    on(stream_, cpu::sgd_step, cuda::sgd_step)(stream_, lines_, sgd_rule_, averaging_, step, faults);
+}
+
+Faults Optimizer::faults() const {
+  faults_.download();
+  return *reinterpret_cast<const Faults*>(faults_.host());
+}
+
+void Optimizer::begin_average(int64_t iteration) { averaging_.first = std::max(averaging_.first, iteration); }
+
+void Optimizer::exchange_average() {
+  parameters_.download();
+  average_.download();
+  float* average = reinterpret_cast<float*>(average_.host());
+  for (const ParameterSpan& span : parameters_.spans())
+    if (span.info.role != Role::statistic) {
+      const View<float> value = parameters_.value(span);
+      std::swap_ranges(value.begin(), value.end(), average + span.offset);
+    }
+  average_.upload();
+  parameters_.upload();
+}
+
+std::vector<std::pair<std::string, float*>> Optimizer::state() const {
+  std::vector<std::pair<std::string, float*>> state;
+  for (const auto& [name, buffer] : {std::pair{"squares", &squares_}, std::pair{"average", &average_}})
+    if (buffer->bytes()) state.emplace_back(name, reinterpret_cast<float*>(buffer->host()));
+  return state;
+}
+
+void Optimizer::download() const {
+  squares_.download();
+  average_.download();
+}
+
+void Optimizer::upload() {
+  squares_.upload();
+  average_.upload();
 }
 
 }  // namespace osprey

@@ -1,9 +1,12 @@
-// How the parameters of a network are described to the optimizers of cuda/optimizer.h.
+// The optimizer of a network: what [net] asks for, on the network's device.
 #pragma once
 
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "cuda/optimizer.h"
+#include "models/device_buffer.h"
 #include "models/net_section.h"
 #include "models/parameters.h"
 
@@ -15,5 +18,44 @@ std::vector<SpanRule> span_rules(const std::vector<ParameterSpan>& spans, const 
 
 // For each line of buffers of `size` floats the index of the span that it belongs to.
 std::vector<int> spans_of_lines(const std::vector<ParameterSpan>& spans, size_t size);
+
+class Optimizer {
+ public:
+  // `parameters` must have been allocated for training on the stream's device, and outlive the optimizer.
+  Optimizer(const NetSection& net, Parameters& parameters, const Stream& stream);
+
+  // The parts of an iteration (cuda/optimizer.h has their order and meaning). They are work of the device,
+  // to which the pointers belong, and may be captured.
+  void clear_faults();
+  void check_losses(const LossReport* losses, int count);
+  void update(const Step* step);  // checks the gradients; then changes the parameters, if there is no fault
+
+  Faults faults() const;  // waits for the device
+
+  // The average begins no sooner than here: for a training that begins in its middle without one.
+  void begin_average(int64_t iteration);
+  bool has_average(int64_t iteration) const { return average_.bytes() && iteration >= averaging_.first; }
+  // The parameters become their average, and the average the parameters: to save it, or to measure with it.
+  void exchange_average();
+
+  // What a checkpoint must keep besides the momentum: "squares", "average". Buffers like those of the
+  // parameters, on the host's side: download() before reading, upload() after writing.
+  std::vector<std::pair<std::string, float*>> state() const;
+  void download() const;
+  void upload();
+  size_t bytes() const { return squares_.bytes() + average_.bytes(); }
+
+ private:
+  Parameters& parameters_;
+  Stream stream_;
+  bool adam_;
+  Sgd sgd_rule_;
+  Adam adam_rule_;
+  Averaging averaging_;
+  DeviceBuffer squares_{"the mean squared gradients"}, average_{"the average of the parameters"},
+      span_of_line_{"the optimizer's table of lines"}, spans_{"the optimizer's table of spans"},
+      faults_{"the optimizer's faults"};
+  ParameterLines lines_;
+};
 
 }  // namespace osprey

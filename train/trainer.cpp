@@ -112,8 +112,9 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
        double(memory.parameters) / (1 << 20));
 
   network_->parameters().initialise(options_.seed);
+  optimizer_ = std::make_unique<Optimizer>(net, network_->parameters(), network_->stream());
   if (options_.resume) {
-    state_ = load_checkpoint(file("_checkpoint.safetensors"), *network_);
+    state_ = load_checkpoint(file("_checkpoint.safetensors"), *network_, optimizer_.get());
     info("going on after iteration {} of {}", state_.iteration, max_batches_);
   } else if (!options_.weights.empty()) {
     start_from_weights();
@@ -134,7 +135,7 @@ void Trainer::start_from_weights() {
   if (loaded.header.seen == 0) return;
   const int64_t iterations = int64_t(loaded.header.seen) / network_->net().batch;
   if (options_.keep_seen)
-    state_.iteration = iterations;
+    optimizer_->begin_average((state_.iteration = iterations) + 1);
   else
     info(
         "these weights were trained for {} iterations; counting starts again at 0 (--keep-seen goes on from "
@@ -192,7 +193,8 @@ void Trainer::iterate(int64_t iteration) {
   if (network_->input().shape.w != width || network_->input().shape.h != height)
     network_->plan(network_->net().mini_batch(), width, height);
   const IterationResult result = run_iteration(
-      *network_, iteration, state_.seed, [&](Network& network) -> const std::vector<std::string>& {
+      *network_, *optimizer_, iteration, state_.seed,
+      [&](Network& network) -> const std::vector<std::string>& {
         const Batch& batch = loader_->next();
         if (batch.step == 0) write_sample_sheet(batch);
         const Truths& truths = network.truths();
@@ -224,7 +226,12 @@ void Trainer::save(int64_t iteration) {
   WeightsHeader header;
   header.seen = uint64_t(iteration) * uint64_t(network_->net().batch);
   save_weights(file("_last.weights"), *network_, header);
-  save_checkpoint(file("_checkpoint.safetensors"), *network_, state_);
+  if (optimizer_->has_average(iteration)) {
+    optimizer_->exchange_average();
+    save_weights(file("_ema.weights"), *network_, header);
+    optimizer_->exchange_average();
+  }
+  save_checkpoint(file("_checkpoint.safetensors"), *network_, state_, optimizer_.get());
   write_chart();
 }
 

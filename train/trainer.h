@@ -10,6 +10,7 @@
 #include "models/network.h"
 #include "train/checkpoint.h"
 #include "train/detector.h"
+#include "train/optimizer.h"
 #include "train/schedule.h"
 
 namespace osprey {
@@ -57,6 +58,7 @@ class Trainer {
   DataFile data_;
   Dataset train_set_, valid_set_;
   std::unique_ptr<Network> network_, evaluation_;
+  std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<MultiScale> scale_;
   std::unique_ptr<Loader> loader_;
   TrainingState state_;

@@ -1,27 +1,62 @@
-// Updates of parameters, as PyTorch's optimizers make them.
+// Updates of parameters, as PyTorch's optimizers make them, on the CPU and by the kernels.
+#include "cuda/runtime.h"
 #include "tests/golden/golden.h"
-#include "train/sgd.h"
+#include "train/optimizer.h"
 
 namespace osprey {
 namespace {
 
-GOLDEN_WHERE(sgd_momentum_wd, "optimizer", c.params().value("kind", "") == "sgd_momentum_wd") {
+// The parameters after each step, one after the other, by the optimizer that `net` asks for.
+std::vector<float> path_of(const golden::Case& c, const NetSection& net, Device device) {
   const std::vector<float> start = c.floats("p0"), gradients = c.floats("grads");
-  const int count = int(start.size());
+  const size_t count = start.size();
+  Stream stream{device};
   Parameters parameters;
   ParameterSpan span{};
-  span.shape = {1, 1, 1, count};
+  span.shape = {1, 1, 1, int(count)};
   span.info = {"weights", Role::weights};
   parameters.add(span);
-  parameters.allocate(true);
+  parameters.allocate(true, stream);
   std::copy(start.begin(), start.end(), parameters.values());
+  parameters.upload();
+  DeviceBuffer step{"the step"};
+  step.allocate(stream, sizeof(Step));
+  Optimizer optimizer(net, parameters, stream);
   std::vector<float> path;
-  for (int step = 0; step < c.param("steps", 0); ++step) {
-    std::copy_n(gradients.begin() + long(step) * count, count, parameters.gradients());
-    sgd_step(parameters, {c.param("lr", 0.0f), c.param("momentum", 0.0f), c.param("weight_decay", 0.0f), 1});
+  for (int i = 0; i < c.param("steps", 0); ++i) {
+    Step now;
+    now.iteration = i + 1;
+    now.learning_rate = c.param("lr", 0.0f);
+    *reinterpret_cast<Step*>(step.host()) = now;
+    step.upload();
+    cuda::copy(stream, parameters.device_gradients(), gradients.data() + size_t(i) * count,
+               count * sizeof(float));
+    optimizer.clear_faults();
+    optimizer.update(reinterpret_cast<const Step*>(step.device()));
+    parameters.download();
     path.insert(path.end(), parameters.values(), parameters.values() + count);
   }
-  c.expect("params", path);
+  return path;
+}
+
+void expect_path(const golden::Case& c, NetSection net) {
+  net.decay = c.param("weight_decay", 0.0f);
+  for (const Device device : {Device::cpu, Device::cuda}) c.expect("params", path_of(c, net, device));
+}
+
+GOLDEN_WHERE(sgd_momentum_wd, "optimizer", c.params().value("kind", "") == "sgd_momentum_wd") {
+  NetSection net;
+  net.momentum = c.param("momentum", 0.0f);
+  expect_path(c, net);
+}
+
+GOLDEN_WHERE(adam_l2, "optimizer", c.params().value("kind", "") == "adam_l2") {
+  NetSection net;
+  net.adam = true;
+  net.beta1 = c.param("beta1", 0.0f);
+  net.beta2 = c.param("beta2", 0.0f);
+  net.epsilon = c.param("eps", 0.0f);
+  expect_path(c, net);
 }
 
 }  // namespace

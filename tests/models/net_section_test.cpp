@@ -45,8 +45,8 @@ TEST(NetSection, StepsMayLieBeforeTheStart) {
 }
 
 TEST(NetSection, WhatTrainingCannotHonourIsCollectedForIt) {
-  EXPECT_EQ(read("adam=1\nmixup=0\ntime_steps=1\nema_alpha=0.9\n").training_unsupported,
-            (std::vector<std::string>{"adam", "ema_alpha"}));
+  EXPECT_EQ(read("mixup=1\ncutmix=0\ntime_steps=1\ndynamic_minibatch=1\n").training_unsupported,
+            (std::vector<std::string>{"mixup", "dynamic_minibatch"}));
 }
 
 TEST(NetSection, WhatMakesNoSenseIsRefusedAtItsLine) {
@@ -57,6 +57,8 @@ TEST(NetSection, WhatMakesNoSenseIsRefusedAtItsLine) {
       {"batch=4\nsubdivisions=8\n", "t.cfg:5: [net] subdivisions=8 must divide batch=4"},
       {"learning_rate=-1\n", "t.cfg:4: [net] learning_rate must be at least 0, not -1"},
       {"learning_rate=nan\n", "t.cfg:4: [net] learning_rate must be a number, not `nan`"},
+      {"B2=1\n", "t.cfg:4: [net] B2 must be between 0 and 0.99999, not 1"},
+      {"eps=0\n", "t.cfg:4: [net] eps must be more than 0, not 0"},
       {"momentum=1.5\n", "t.cfg:4: [net] momentum must be between 0 and 1, not 1.5"},
       {"policy=stepz\n", "t.cfg:4: [net] policy must be one of constant, step, steps"},
       {"policy=steps\n", "t.cfg:4: [net] policy=steps needs the keys `steps` and `scales`"},

@@ -50,6 +50,42 @@ TEST(Checkpoint, ComesBackBitForBit) {
             all(other.parameters().momentum(), other.parameters()));
 }
 
+// What Adam and the average of the parameters keep; an average that is not there begins with the next
+// iteration.
+TEST(Checkpoint, KeepsTheStateOfTheOptimizer) {
+  const Temporary folder;
+  const std::string adam = "adam=1\nema_alpha=0.9\nmax_batches=4000\n";
+  std::string cfg = kCfg;
+  cfg.insert(cfg.find("width"), adam);
+  PlannedNetwork network(cfg), other(cfg), plain(kCfg);
+  Optimizer optimizer(network.net(), network.parameters(), network.stream());
+  float start = 0;
+  for (const auto& [name, values] : optimizer.state())
+    for (size_t i = 0; i < network.parameters().size(); ++i) values[i] = start += 0.25f;
+  TrainingState state;
+  state.iteration = 2500;
+  save_checkpoint(folder / "c", network, state, &optimizer);
+  Optimizer restored(other.net(), other.parameters(), other.stream());
+  load_checkpoint(folder / "c", other, &restored);
+  ASSERT_EQ(restored.state().size(), 2u);
+  for (size_t k = 0; k < 2; ++k)
+    for (const ParameterSpan& s : network.parameters().spans())
+      for (size_t i = s.offset; i < s.offset + size_t(s.shape.elements()); ++i)
+        ASSERT_EQ(restored.state()[k].second[i],
+                  s.info.role == Role::statistic ? 0 : optimizer.state()[k].second[i]);
+  EXPECT_TRUE(restored.has_average(2000));
+
+  save_checkpoint(folder / "plain", plain, state);
+  expect_in("has no `0.biases.squares`",
+            error_of([&] { load_checkpoint(folder / "plain", other, &restored); }));
+  cfg.erase(cfg.find("adam=1"), 7);
+  PlannedNetwork averaged(cfg);
+  Optimizer late(averaged.net(), averaged.parameters(), averaged.stream());
+  load_checkpoint(folder / "plain", averaged, &late);
+  EXPECT_FALSE(late.has_average(2500));
+  EXPECT_TRUE(late.has_average(2501));
+}
+
 TEST(Checkpoint, OfAnotherNetworkOrProgramIsRefused) {
   const Temporary folder;
   PlannedNetwork network(kCfg);

@@ -107,10 +107,10 @@ NetSection net_of(int batch, float momentum, float decay) {
   return net;
 }
 
-class Optimizer : public testing::TestWithParam<Device> {};
+class OptimizerOn : public testing::TestWithParam<Device> {};
 
 // decay 0.1 and batch 4: v = 2 + 0.4 w, w -= 0.01 / 4 v; then v' = 0.9 v + 1 + 0.4 w.
-TEST_P(Optimizer, MomentumDecayAndRateAreDarknets) {
+TEST_P(OptimizerOn, MomentumDecayAndRateAreDarknets) {
   const NetSection net = net_of(4, 0.9f, 0.1f);
   Buffers b(GetParam(), 3, net);
   b.put_all(b.p_.values, [](int i) { return float(i + 1); });
@@ -132,7 +132,7 @@ TEST_P(Optimizer, MomentumDecayAndRateAreDarknets) {
 }
 
 // The rate is outside of the momentum: a lower one slows at once what is under way.
-TEST_P(Optimizer, AChangeOfRateActsOnTheWholeMomentum) {
+TEST_P(OptimizerOn, AChangeOfRateActsOnTheWholeMomentum) {
   const NetSection net = net_of(1, 0.5f, 0);
   Buffers b(GetParam(), 3, net);
   b.put_all(b.p_.values, [](int) { return 1.0f; });
@@ -145,7 +145,7 @@ TEST_P(Optimizer, AChangeOfRateActsOnTheWholeMomentum) {
 }
 
 // Adam's first step is the sign of the gradient, whatever its scale; decay acts on biases too.
-TEST_P(Optimizer, AdamsFirstStepIsTheRateInTheGradientsDirection) {
+TEST_P(OptimizerOn, AdamsFirstStepIsTheRateInTheGradientsDirection) {
   NetSection net = net_of(4, 0.9f, 0.5f);
   net.adam = true;
   Buffers b(GetParam(), 3, net);
@@ -160,7 +160,7 @@ TEST_P(Optimizer, AdamsFirstStepIsTheRateInTheGradientsDirection) {
   EXPECT_EQ(b.value(2, 2), -1);
 }
 
-TEST_P(Optimizer, NothingMovesWhenAGradientIsNotFinite) {
+TEST_P(OptimizerOn, NothingMovesWhenAGradientIsNotFinite) {
   const NetSection net = net_of(1, 0.9f, 0.1f);
   Buffers b(GetParam(), 3, net);
   b.put_all(b.p_.values, [](int) { return 1.0f; });
@@ -176,7 +176,7 @@ TEST_P(Optimizer, NothingMovesWhenAGradientIsNotFinite) {
   EXPECT_NE(b.value(0, 0), 1);
 }
 
-TEST_P(Optimizer, TheAverageFollowsAndTakesThePlaceOfTheParameters) {
+TEST_P(OptimizerOn, TheAverageFollowsAndTakesThePlaceOfTheParameters) {
   const NetSection net = net_of(1, 0, 0);
   Buffers b(GetParam(), 3, net);
   const Averaging averaging = {0.75f, 2, 4};
@@ -194,8 +194,54 @@ TEST_P(Optimizer, TheAverageFollowsAndTakesThePlaceOfTheParameters) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Both, Optimizer, testing::Values(Device::cpu, Device::cuda),
+INSTANTIATE_TEST_SUITE_P(Both, OptimizerOn, testing::Values(Device::cpu, Device::cuda),
                          [](const auto& device) { return device.param == Device::cpu ? "cpu" : "cuda"; });
+
+// The whole of it, as [net] says: the average stands in for the parameters, but not for the statistics.
+TEST(OptimizerOfANetwork, AveragesAndExchanges) {
+  NetSection net = net_of(1, 0, 0);
+  net.ema_alpha = 0.5f;
+  net.max_batches = 2004;  // an average from 1002 to 1004
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    const Stream stream{device};
+    Parameters parameters;
+    for (const Role role : {Role::weights, Role::statistic}) {
+      ParameterSpan span{};
+      span.shape = {1, 1, 1, 2};
+      span.info = {"values", role};
+      parameters.add(span);
+    }
+    parameters.allocate(true, stream);
+    std::fill_n(parameters.values(), parameters.size(), 1.0f);
+    parameters.upload();
+    Optimizer optimizer(net, parameters, stream);
+    EXPECT_FALSE(optimizer.has_average(1001));
+    EXPECT_TRUE(optimizer.has_average(1002));
+    DeviceBuffer step{"the step"};
+    step.allocate(stream, sizeof(Step));
+    Stream order = stream;
+    for (int64_t t = 1002; t <= 1003; ++t) {
+      reinterpret_cast<Step*>(step.host())->iteration = t;
+      reinterpret_cast<Step*>(step.host())->learning_rate = 1;
+      step.upload();
+      const std::vector<float> gradients(parameters.size(), 2);
+      cuda::copy(order, parameters.device_gradients(), gradients.data(), gradients.size() * sizeof(float));
+      optimizer.clear_faults();
+      optimizer.update(reinterpret_cast<const Step*>(step.device()));
+      EXPECT_FALSE(optimizer.faults().any());
+    }
+    const auto values = [&](float weight) {
+      parameters.download();
+      EXPECT_EQ(parameters.value(parameters.spans()[0])[1], weight);
+      EXPECT_EQ(parameters.value(parameters.spans()[1])[1], 1);
+    };
+    values(-3);
+    optimizer.exchange_average();
+    values(-2);  // the mean of -1 and -3
+    optimizer.exchange_average();
+    values(-3);
+  }
+}
 
 // Both multiply and add in two roundings, so that the emulated kernels and the CPU agree to the last bit.
 TEST(OptimizerParity, CpuAndKernelsAgreeToTheLastBit) {

@@ -111,6 +111,36 @@ TEST_F(Training, GoesOnAfterAStopAsIfItHadNeverStopped) {
   EXPECT_TRUE(resumed == train(whole));
 }
 
+// The state of Adam is in the checkpoint.
+TEST_F(Training, WithAdamGoesOnAsIfItHadNeverStopped) {
+  const std::string cfg = drawn_cfg(20, "adam=1\nlearning_rate=0.001\n");
+  TrainOptions o = options(cfg, "parts");
+  o.max_batches = 8;
+  const std::string part = train(o);
+  o.max_batches = 20;
+  o.resume = true;
+  const std::string resumed = train(o), whole = train(options(cfg, "whole"));
+  EXPECT_TRUE(resumed == whole);
+  EXPECT_FALSE(part == whole);
+  EXPECT_FALSE(whole == train(options(drawn_cfg(20, "learning_rate=0.001\n"), "sgd")));
+}
+
+// From half of the training to 1000 iterations before its end: here from 1004 to 1008.
+TEST_F(Training, KeepsAnAverageOfItsParameters) {
+  TrainOptions o = options(drawn_cfg(2008, "ema_alpha=0.5\n"), "a");
+  o.save_every = 1002;
+  Trainer(o).run();
+  const std::string average = read_file(o.out + "/t_ema.weights", "average");
+  EXPECT_EQ(average.size(), read_file(o.out + "/t_last.weights", "weights").size());
+  EXPECT_FALSE(average == read_file(o.out + "/t_last.weights", "weights"));
+  // Saved after 1002 iterations, before there is an average.
+  o = options(drawn_cfg(2008, "ema_alpha=0.5\n"), "b");
+  o.max_batches = 1003;
+  o.save_every = 1002;
+  Trainer(o).run();
+  EXPECT_FALSE(std::filesystem::exists(o.out + "/t_ema.weights"));
+}
+
 TEST_F(Training, NumbersThatAreNotFiniteNameTheLayerAndTheImages) {
   TrainOptions o = options(drawn_cfg(50, "learning_rate=1e30\nburn_in=0\n"), "a");
   const std::string message = error_of([&] { Trainer(o).run(); });
@@ -153,7 +183,7 @@ TEST_F(Training, WhatCannotBeTrainedIsSaidBeforeItBegins) {
     o.weights = weights;
     return error_of([&] { Trainer trainer(o); });
   };
-  expect_in("adam is not supported in training yet", message(drawn_cfg(5, "adam=1\n")));
+  expect_in("mixup is not supported in training yet", message(drawn_cfg(5, "mixup=1\n")));
   expect_in("max_batches says how long to train", message(drawn_cfg(0)));
   expect_in("nothing to train for",
             message("[net]\nwidth=64\nheight=64\nmax_batches=5\n[convolutional]\nfilters=3\n"));
