@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/box.h"
 #include "core/view.h"
 
 namespace osprey {
@@ -15,6 +16,11 @@ struct Step {
   int64_t seen = 0;       // images so far, this mini-batch included, as Darknet counts them
   uint64_t seed = 0;
   float learning_rate = 0;
+};
+
+struct Truth {
+  CentreBox box;  // in units of the network input, 0..1
+  int class_id = -1;
 };
 
 // Ground truth of a mini-batch, at a fixed capacity. Darknet's form, which its heads and labels share.

@@ -37,11 +37,6 @@ HOST_DEVICE inline int first_row_of_cell(CentreBox box, int anchors, int rows, i
   return (inside_j * columns + inside_i) * anchors;
 }
 
-struct Truth {
-  CentreBox box;
-  int class_id = -1;
-};
-
 // False for a truth that cannot be learnt: a class that the head does not have, or no box at all.
 HOST_DEVICE inline bool read_truth(const Truths& truths, int image, int t, int classes, Truth& truth) {
   const float* values = &truths.boxes(image, 0, t, 0);

@@ -1,17 +1,24 @@
 #include "cuda/optimizer.h"
 
 #include "cuda/launch.h"
+#include "cuda/pack.cuh"
 
 namespace osprey::cuda {
 namespace {
 
-// Four numbers, which memory moves as one.
-struct alignas(16) Four {
-  float v[4];
-};
 constexpr int kFoursOfLine = kLineFloats / 4;
 
-__device__ inline Four& four(float* buffer, int i) { return reinterpret_cast<Four*>(buffer)[i]; }
+// One of the flat buffers; four of its numbers move as one.
+template <class T>
+__device__ View<T> all(const ParameterLines& p, T* buffer) {
+  return {buffer, {1, 1, p.lines, kLineFloats}};
+}
+__device__ inline Floats<4> four(const ParameterLines& p, float* buffer, int i) {
+  return load<4>(all(p, buffer), 4 * i);
+}
+__device__ inline void put_four(const ParameterLines& p, float* buffer, int i, const Floats<4>& values) {
+  store(all(p, buffer), 4 * i, values);
+}
 
 __global__ void clear_faults_kernel(Faults* faults) { *faults = Faults(); }
 
@@ -28,27 +35,22 @@ __global__ void check_gradients_kernel(ParameterLines p, Faults* faults) {
   if (i >= p.lines * kFoursOfLine) return;
   const int span = p.span_of_line[i / kFoursOfLine];
   if (!p.spans[span].trained) return;
-  const Four g = four(p.gradients, i);
-  const float sum = g.v[0] * 0.0f + g.v[1] * 0.0f + g.v[2] * 0.0f + g.v[3] * 0.0f;  // 0, or NaN
+  const Floats<4> g = four(p, p.gradients, i);
+  const float sum = g[0] * 0.0f + g[1] * 0.0f + g[2] * 0.0f + g[3] * 0.0f;  // 0, or NaN
   if (!is_finite(sum)) atomicMin(&faults->span, span);
 }
 
 // Writes the values and all that follows from them, and clears the gradients.
 __device__ inline void finish(const ParameterLines& p, const Averaging& averaging, int64_t iteration, int i,
-                              Four w) {
+                              Floats<4> w) {
   if (p.average && averaging.acts(iteration)) {
-    Four a = four(p.average, i);
-    for (int k = 0; k < 4; ++k) follow(averaging, iteration, w.v[k], a.v[k]);
-    four(p.average, i) = a;
+    Floats<4> a = four(p, p.average, i);
+    for (int k = 0; k < 4; ++k) follow(averaging, iteration, w[k], a[k]);
+    put_four(p, p.average, i, a);
   }
-  four(p.values, i) = w;
-  four(p.gradients, i) = Four{};
-  if (!p.copy) return;
-  struct alignas(8) Halves {
-    bf16 v[4];
-  } rounded;
-  for (int k = 0; k < 4; ++k) rounded.v[k] = w.v[k];
-  reinterpret_cast<Halves*>(p.copy)[i] = rounded;
+  put_four(p, p.values, i, w);
+  put_four(p, p.gradients, i, Floats<4>{});
+  if (p.copy) store(all(p, p.copy), 4 * i, w);
 }
 
 // One thread for four parameters.
@@ -59,10 +61,10 @@ __global__ void sgd_step_kernel(ParameterLines p, Sgd rule, Averaging averaging,
   const SpanRule span = p.spans[p.span_of_line[i / kFoursOfLine]];
   if (!span.trained) return;
   const float rate = step->learning_rate * span.rate;
-  const Four g = four(p.gradients, i);
-  Four w = four(p.values, i), v = four(p.momentum, i);
-  for (int k = 0; k < 4; ++k) update(rule, rate, span.decay, g.v[k], w.v[k], v.v[k]);
-  four(p.momentum, i) = v;
+  const Floats<4> g = four(p, p.gradients, i);
+  Floats<4> w = four(p, p.values, i), v = four(p, p.momentum, i);
+  for (int k = 0; k < 4; ++k) update(rule, rate, span.decay, g[k], w[k], v[k]);
+  put_four(p, p.momentum, i, v);
   finish(p, averaging, step->iteration, i, w);
 }
 
@@ -76,12 +78,12 @@ __global__ void adam_step_kernel(ParameterLines p, Adam rule, Averaging averagin
   const float rate = step->learning_rate * span.rate;
   const float correction1 = bias_correction(rule.beta1, step->iteration);
   const float correction2 = bias_correction(rule.beta2, step->iteration);
-  const Four g = four(p.gradients, i);
-  Four w = four(p.values, i), m = four(p.momentum, i), s = four(p.squares, i);
+  const Floats<4> g = four(p, p.gradients, i);
+  Floats<4> w = four(p, p.values, i), m = four(p, p.momentum, i), s = four(p, p.squares, i);
   for (int k = 0; k < 4; ++k)
-    update(rule, correction1, correction2, rate, span.decay, g.v[k], w.v[k], m.v[k], s.v[k]);
-  four(p.momentum, i) = m;
-  four(p.squares, i) = s;
+    update(rule, correction1, correction2, rate, span.decay, g[k], w[k], m[k], s[k]);
+  put_four(p, p.momentum, i, m);
+  put_four(p, p.squares, i, s);
   finish(p, averaging, step->iteration, i, w);
 }
 

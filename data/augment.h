@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/random.h"
+#include "core/step.h"
 #include "data/image.h"
 #include "data/labels.h"
 
@@ -33,11 +34,6 @@ struct AugmentOptions {
 
 // Error: a value that no sample can be made with, mosaic with letter_box (as Darknet).
 void check(const AugmentOptions& options);
-
-struct Truth {
-  CentreBox box;  // in units of the network input, 0..1
-  int class_id = 0;
-};
 
 // What was drawn for one image. Margins are in pixels of the image, negative where the crop exceeds it.
 struct Crop {

@@ -125,20 +125,23 @@ TEST_F(Training, WithAdamGoesOnAsIfItHadNeverStopped) {
   EXPECT_FALSE(whole == train(options(drawn_cfg(20, "learning_rate=0.001\n"), "sgd")));
 }
 
-// From half of the training to 1000 iterations before its end: here from 1004 to 1008.
-TEST_F(Training, KeepsAnAverageOfItsParameters) {
+// A training that is at iteration 2005 of 2008, with an average from before.
+TEST_F(Training, WritesTheAverageOfItsParameters) {
   TrainOptions o = options(drawn_cfg(2008, "ema_alpha=0.5\n"), "a");
-  o.save_every = 1002;
-  Trainer(o).run();
-  const std::string average = read_file(o.out + "/t_ema.weights", "average");
-  EXPECT_EQ(average.size(), read_file(o.out + "/t_last.weights", "weights").size());
-  EXPECT_FALSE(average == read_file(o.out + "/t_last.weights", "weights"));
-  // Saved after 1002 iterations, before there is an average.
-  o = options(drawn_cfg(2008, "ema_alpha=0.5\n"), "b");
-  o.max_batches = 1003;
-  o.save_every = 1002;
-  Trainer(o).run();
-  EXPECT_FALSE(std::filesystem::exists(o.out + "/t_ema.weights"));
+  Network network(read_cfg(o.cfg));
+  network.plan(4, kDrawnSize, kDrawnSize);
+  network.parameters().initialise(0);
+  Optimizer optimizer(network.net(), network.parameters(), network.stream());
+  std::fill_n(optimizer.state()[0].second, network.parameters().size(), 0.25f);
+  TrainingState state;
+  state.iteration = 2005;
+  save_checkpoint(o.out + "/t_checkpoint.safetensors", network, state, &optimizer);
+  o.resume = true;
+  train(o);
+  load_weights(o.out + "/t_ema.weights", network, Coverage::whole);
+  EXPECT_EQ(network.parameters().value(network.parameters().spans()[0])[5], 0.25f);
+  load_weights(o.out + "/t_final.weights", network, Coverage::whole);
+  EXPECT_NE(network.parameters().value(network.parameters().spans()[0])[5], 0.25f);
 }
 
 TEST_F(Training, NumbersThatAreNotFiniteNameTheLayerAndTheImages) {
