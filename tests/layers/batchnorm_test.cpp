@@ -167,6 +167,7 @@ TEST(batchnorm, survives_a_single_row) {
 TEST(batchnorm, kernels_agree) {
   for (Shape shape : {Shape{2, 5, 7, 3}, {1, 3, 3, 40}, {2, 30, 37, 8}})
     expect_parity("[batchnorm]", {shape}, {1e-5f, 1e-5f});
+  expect_parity("[batchnorm]", {{2, 17, 40, 132}}, {2e-5f, 2e-5f});  // several chunks of rows
   for (Shape shape : kAwkwardShapes)
     if (shape.rows() > 2) expect_parity("[batchnorm]", {shape}, {1e-5f, 1e-5f});
 }

@@ -79,6 +79,12 @@ TEST(shortcut, kernels_agree) {
   }
 }
 
+// Sums over 1360 pixels, in several chunks; those by float roundings differ by more than the others.
+TEST(shortcut, kernels_agree_on_weights_over_many_pixels) {
+  const Shape shape{2, 17, 40, 132};
+  expect_parity("[shortcut]\nfrom=-3\nweights_type=per_channel", {shape, shape}, {2e-6f, 1e-5f});
+}
+
 TEST(shortcut, kernels_agree_for_two_layers) {
   for (Shape shape : kAwkwardShapes) {
     expect_parity("[shortcut]\nfrom=-3", {shape, shape});
