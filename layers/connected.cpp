@@ -3,7 +3,7 @@
 //   z = x W^T        y = activation(batchnorm(z))   or   y = activation(z + biases)
 //
 // In memory a row of W lies as the input does (h, w, c); in Darknet's file as c, h, w, and before the arrays
-// of batch norm (FileOrder::flattened_input).
+// of batch norm (FileOrder::flattened_input). On a GPU it is a convolution of images of one pixel.
 
 #include <cblas.h>
 
@@ -11,7 +11,9 @@
 
 #include "core/parallel.h"
 #include "cuda/batchnorm.h"
+#include "cuda/convolution.h"
 #include "layers/channel_sums.h"
+#include "layers/convolution_device.h"
 #include "layers/layer.h"
 #include "layers/output_activation.h"
 
@@ -68,13 +70,14 @@ class Connected final : public Layer {
 
   void plan(Plan& p) override {
     const Shape in = p.input(), out{in.n, 1, 1, outputs_}, channels{1, 1, 1, outputs_};
-    p.output(out);
+    p.output(out, p.wanted_type());
     const double ins = double(in.h) * in.w * in.c;
     flops_ = 2 * ins * outputs_;
     p.parameter(norm_.bias, norm_.bias_gradient, channels, {.name = "biases", .role = Role::offset});
     p.parameter(
         weights_, weight_gradients_, {outputs_, in.h, in.w, in.c},
-        {.name = "weights", .order = FileOrder::flattened_input, .uniform = float(std::sqrt(2 / ins))});
+        {.name = "weights", .order = FileOrder::flattened_input, .uniform = float(std::sqrt(2 / ins))},
+        p.on_gpu() ? &weights_copy_ : nullptr);
     training_ = p.training();
     if (batch_normalize_)
       plan_batchnorm(p, out);
@@ -82,16 +85,17 @@ class Connected final : public Layer {
       activation_.plan(p);
     p.backward_reads_input();
     p.obeys_writes();
+    if (p.on_gpu()) plan_device(p);
   }
 
   void forward(Stream& s) override {
     if (!batch_normalize_) {
-      on(s, cpu::connected_forward)(s, x(), weights_, norm_.bias, activation_.target(y));
-      activation_.forward(s, y);
+      multiply(s, norm_.bias, activation_.target(y));
+      if (!fused_activation_) activation_.forward(s, y);
       return;
     }
-    const View<float> z = z_ ? z_ : y.view<float>();
-    on(s, cpu::connected_forward)(s, x(), weights_, {}, z);
+    const Tensor z = z_ ? z_ : y;
+    multiply(s, {}, z);
     if (training_)
       on(s, cpu::batchnorm_forward_training, cuda::batchnorm_forward_training)(s, z, y, norm_);
     else
@@ -99,16 +103,21 @@ class Connected final : public Layer {
   }
 
   void backward(Stream& s) override {
-    const View<float> dz = dy;  // the gradient of z is written over that of y
-    if (batch_normalize_) {
+    const Tensor dz = dy;  // the gradient of z is written over that of y
+    if (batch_normalize_)
       on(s, cpu::batchnorm_backward, cuda::batchnorm_backward)(s, z_, dz, dz, norm_);
-    } else {
+    else
       activation_.backward(s, y, dz);
-      on(s, cpu::connected_backward_biases)(s, dz, norm_.bias_gradient);
-    }
-    on(s, cpu::connected_backward_weights)(s, x(), dz, weight_gradients_);
-    if (dx()) on(s, cpu::connected_backward_input)(s, dz, weights_, dx(), writes());
+    if (!batch_normalize_)
+      on(s, cpu::connected_backward_biases, cuda::bias_backward)(s, dz, norm_.bias_gradient);
+    if (device_)
+      return device_->backward(s, one_pixel(x()), weights(), dz, weight_gradients_, one_pixel(dx()),
+                               dx() ? writes() : Write::add);
+    cpu::connected_backward_weights(s, x(), dz, weight_gradients_);
+    if (dx()) cpu::connected_backward_input(s, dz, weights_, dx(), writes());
   }
+
+  bool converts() const override { return true; }
 
   LayerSummary summary() const override { return {outputs_, "", flops_}; }
 
@@ -121,18 +130,49 @@ class Connected final : public Layer {
     p.statistic(norm_.rolling_variance, channels, {.name = "rolling_variance", .batch_scale = true});
     norm_.epsilon = p.options().batchnorm_epsilon;
     norm_.activation = activation_.kind;
-    p.keep(z_, out);
+    p.keep(z_, out, p.input_type());
     p.keep(norm_.mean, channels);
     p.keep(norm_.inverse_deviation, channels);
     if (training_ && p.on_gpu()) p.scratch(norm_.partial, batchnorm_partial(out));
   }
 
+  void plan_device(Plan& p) {
+    cuda::ConvolutionProblem problem;
+    problem.x = one_pixel({nullptr, p.input()}).shape;
+    problem.filters = outputs_;
+    problem.input_type = p.input_type();
+    problem.output_type = training_ && batch_normalize_ ? p.input_type() : p.output_type();
+    problem.bias = !batch_normalize_;
+    fused_activation_ = !training_ && !batch_normalize_;
+    if (fused_activation_) problem.activation = activation_.kind;
+    device_ = std::make_unique<DeviceConvolution>(p, problem, cuda::make_fast_gemm);
+  }
+
+  // z = x W^T + bias
+  void multiply(Stream& s, View<const float> bias, Tensor z) {
+    if (device_)
+      device_->forward(s, one_pixel(x()), weights(), bias, {}, z);
+    else
+      cpu::connected_forward(s, x(), weights_, bias, z);
+  }
+
+  static Tensor one_pixel(Tensor t) {
+    const Shape s = t.shape;
+    return {t.data, {s.n, 1, 1, s.h * s.w * s.c}, t.type};
+  }
+  // The copy, unless the input has another type than the network.
+  Tensor weights() const { return one_pixel(x().type == Type::f32 ? Tensor(weights_) : weights_copy_); }
+
   int outputs_ = 1;
   bool batch_normalize_ = false, training_ = false;
   OutputActivation activation_;
   double flops_ = 0;
-  BatchNorm norm_;  // without batch norm only its bias and bias_gradient are used
-  View<float> weights_, weight_gradients_, z_;
+  BatchNorm norm_;                          // without batch norm only its bias and bias_gradient are used
+  View<float> weights_, weight_gradients_;  // {outputs, h, w, c}
+  Tensor weights_copy_;                     // in the network's precision
+  Tensor z_;                                // the output before batch norm
+  bool fused_activation_ = false;           // the product applies it
+  std::unique_ptr<DeviceConvolution> device_;
 };
 
 extern const LayerType connected = {"connected", "conn", "every output sees every input", make<Connected>};

@@ -201,7 +201,8 @@ class Convolutional final : public Layer {
     info = {"weights", Role::weights, FileOrder::convolution};
     info.uniform = std::sqrt(2.0f / float(weights.h * weights.w * weights.c));
     info.flipped = flipped_;
-    p.parameter(weights_, weight_gradients_, weights, info, p.on_gpu() ? &weights_copy_ : nullptr);
+    p.parameter(weights_, weight_gradients_, weights, info,
+                p.on_gpu() && p.training() ? &weights_copy_ : nullptr);
   }
 
   void plan_device(Plan& p) {

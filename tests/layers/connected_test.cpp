@@ -44,6 +44,42 @@ TEST(connected, gradient_is_the_slope) {
     expect_gradient(std::string("[connected]\noutput=3\n") + keys, {4, 2, 1, 3});
 }
 
+const char* const kForms[] = {"output=1\nactivation=linear", "output=33", "output=8\nactivation=leaky",
+                              "output=5\nactivation=mish", "output=6\nbatch_normalize=1\nactivation=swish"};
+
+// Sums of up to 255 terms in another order; batch norm divides by the spread of two values.
+TEST(connected, kernels_agree) {
+  for (const std::string keys : kForms)
+    for (const Shape& shape : kAwkwardShapes) {
+      const Shape two{2, shape.h, shape.w, shape.c};
+      expect_parity("[connected]\n" + keys, {two}, {1e-4f, 1e-4f});
+    }
+}
+
+TEST(connected, kernels_agree_in_inference) {
+  for (const std::string keys : kForms) {
+    SCOPED_TRACE(keys);
+    const Shape in{3, 2, 2, 7};
+    const auto run = [&](Device device) {
+      SingleLayer layer("[connected]\n" + keys, {in}, device, false);
+      for (auto& [name, values] : layer.parameters())
+        for (float& value : values) value = std::fabs(value) + 0.5f;
+      return layer.forward(random_values(in));
+    };
+    expect_equal(run(Device::cuda), run(Device::cpu), {1e-5f, 1e-5f});
+  }
+}
+
+// Products of such values are exact in float, so a linear layer rounds once. The gradient through an
+// activation is rounded before it is multiplied: 33 terms of size 1 with errors of 2^-9, a few of them the
+// same way.
+TEST(connected, kernels_agree_in_bf16) {
+  for (const Shape& shape : kAwkwardShapes) {
+    expect_parity_in_bf16("[connected]\noutput=33\nactivation=linear", {shape}, {0x1p-8f, 1e-4f});
+    expect_parity_in_bf16("[connected]\noutput=33\nactivation=leaky", {shape}, {0x1p-7f, 0x1p-5f});
+  }
+}
+
 TEST(connected, explains_what_is_wrong) {
   expect_error("[connected]\noutput=0", "test.cfg:2: [connected] output must be at least 1, not 0");
 }

@@ -100,6 +100,30 @@ TEST(Convolutional, KernelsAgree) {
     expect_parity("[convolutional]\n" + keys, {{2, 5, 7, 6}}, {1e-4f, 1e-4f});
 }
 
+// Sums of up to 255 terms in another order. A pixel is often alone in a channel: no batch norm here.
+TEST(Convolutional, KernelsAgreeAtAwkwardShapes) {
+  for (const Shape& shape : kAwkwardShapes) {
+    const std::string groups = std::to_string(shape.c);
+    expect_parity("[convolutional]\nfilters=5\nsize=3\nstride=2\npad=1\nactivation=leaky", {shape},
+                  {1e-5f, 1e-4f});
+    expect_parity(
+        "[convolutional]\nfilters=" + groups + "\nsize=3\npad=1\nactivation=linear\ngroups=" + groups,
+        {shape}, {1e-5f, 1e-5f});
+  }
+}
+
+// Products of these values are exact in float, so a linear layer rounds its results once. The gradient
+// through an activation is rounded before it is multiplied: up to 54 terms of size 1 with errors of 2^-9.
+TEST(Convolutional, KernelsAgreeInBf16) {
+  for (const Shape& shape : kAwkwardShapes) {
+    const std::string groups = std::to_string(shape.c), start = "[convolutional]\nsize=3\npad=1\n";
+    expect_parity_in_bf16(start + "filters=8\nactivation=linear", {shape}, {0x1p-8f, 1e-4f});
+    expect_parity_in_bf16(start + "filters=6\nstride=2\nactivation=leaky", {shape}, {0x1p-7f, 0x1p-5f});
+    expect_parity_in_bf16(start + "activation=linear\nfilters=" + groups + "\ngroups=" + groups, {shape},
+                          {0x1p-8f, 1e-4f});
+  }
+}
+
 TEST(Convolutional, KernelsAgreeInInference) {
   const Shape in{2, 5, 7, 6};
   for (const std::string keys : kSections) {

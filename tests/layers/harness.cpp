@@ -243,7 +243,7 @@ Run run(const std::string& cfg, const std::vector<Shape>& inputs, Device device,
   }
   uint64_t seed = 40;
   for (auto& [name, values] : layer.parameters()) {
-    const Values start = random_values({1, 1, 1, int(values.size())}, ++seed);
+    const Values start = short_values({1, 1, 1, int(values.size())}, ++seed);
     for (size_t i = 0; i < values.size(); ++i) values[i] = std::fabs(start[i]) + 0.5f;
   }
   for (const auto& [name, values] : layer.gradients())
