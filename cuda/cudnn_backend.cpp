@@ -76,16 +76,16 @@ cudnnStatus_t Descriptor::try_finalize() {
   return status;
 }
 
-Descriptor current_gpu() {
-  Descriptor gpu(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
-  gpu.set(CUDNN_ATTR_DEVICEPROP_DEVICE_ID, int32_t(current_device())).finalize("the GPU's properties");
-  return gpu;
+Target::Target(const std::string& json) : description_(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR) {
+  description_.set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, json).finalize("a GPU's properties");
 }
 
-Descriptor described_gpu(const std::string& json) {
-  Descriptor gpu(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
-  gpu.set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, json).finalize("a GPU's properties");
-  return gpu;
+void Target::tell(Descriptor& d, cudnnBackendAttributeName_t for_handle) const {
+  if (handle_) d.set(for_handle, handle_);
+}
+
+void Target::tell_description(Descriptor& d, cudnnBackendAttributeName_t for_description) const {
+  if (description_) d.set(for_description, description_);
 }
 
 }  // namespace osprey::cuda

@@ -42,6 +42,10 @@ constexpr cudnnBackendAttributeType_t attribute_type<void*>() {
   return CUDNN_TYPE_VOID_PTR;
 }
 template <>
+constexpr cudnnBackendAttributeType_t attribute_type<cudnnHandle_t>() {
+  return CUDNN_TYPE_HANDLE;
+}
+template <>
 constexpr cudnnBackendAttributeType_t attribute_type<cudnnDataType_t>() {
   return CUDNN_TYPE_DATA_TYPE;
 }
@@ -129,8 +133,20 @@ class Descriptor {
   cudnnBackendDescriptor_t handle_ = nullptr;
 };
 
-// The current GPU, or one described by cuDNN's JSON: with the latter, kernels are chosen without a GPU.
-Descriptor current_gpu();
-Descriptor described_gpu(const std::string& json);
+// What plans are made for: the GPU of a handle; or one that is described by cuDNN's JSON, which needs no GPU.
+class Target {
+ public:
+  explicit Target(cudnnHandle_t handle) : handle_(handle) {}
+  explicit Target(const std::string& json);
+
+  cudnnHandle_t handle() const { return handle_; }
+  // Tells a descriptor, by the attribute that it has for the one or the other.
+  void tell(Descriptor&, cudnnBackendAttributeName_t for_handle) const;
+  void tell_description(Descriptor&, cudnnBackendAttributeName_t for_description) const;
+
+ private:
+  cudnnHandle_t handle_ = nullptr;
+  Descriptor description_;
+};
 
 }  // namespace osprey::cuda

@@ -33,12 +33,12 @@ struct Recipe {
 class CudnnWay final : public Way {
  public:
   CudnnWay(const ConvolutionProblem& problem, Direction direction, std::shared_ptr<const Recipe> recipe,
-           Plan&& plan)
+           Plan&& plan, cudnnHandle_t handle)
       : problem_(problem),
         direction_(direction),
         recipe_(std::move(recipe)),
         plan_(std::move(plan)),
-        handle_(handle_of_thread()) {}
+        handle_(handle) {}
 
   size_t workspace_bytes() const override {
     const size_t detour =
@@ -47,33 +47,35 @@ class CudnnWay final : public Way {
   }
 
   void run(Stream& stream, const ConvolutionBuffers& buffers, void* workspace) override {
-    void* detour = static_cast<char*>(workspace) + workspace_aligned(plan_.workspace_bytes);
-    void* result = result_of(buffers);
     ConvolutionBuffers targets = buffers;
-    if (recipe_->detour) result_of(targets) = detour;
+    void*& target = result_of(targets);
+    void* const result = target;
+    if (recipe_->detour) target = static_cast<char*>(workspace) + workspace_aligned(plan_.workspace_bytes);
     execute(stream, targets, workspace);
-    if (direction_ == Direction::forward) {
-      if (!recipe_->epilogue && !recipe_->detour) return;
-      const Tensor y(result, result_shape(), problem_.output_type);
-      const Tensor sums = recipe_->detour ? Tensor(detour, y.shape, recipe_->detour_type) : y;
-      const View<const float> bias(buffers.bias, {1, 1, 1, problem_.filters});
-      epilogue(stream, sums, bias, problem_.activation, Tensor(buffers.residual, y.shape, y.type),
-               problem_.residual_activation, y);
-    } else if (recipe_->detour) {
-      const Type type = direction_ == Direction::backward_weights ? Type::f32 : problem_.input_type;
-      const Tensor sum(result, result_shape(), type);
-      epilogue(stream, Tensor(detour, sum.shape, recipe_->detour_type), {}, Activation::linear, sum,
-               Activation::linear, sum);
-    }
+    if (recipe_->epilogue || recipe_->detour) finish(stream, target, result, buffers);
   }
 
  private:
+  // From the graph's result to the caller's: the epilogue, or the addition to a gradient.
+  void finish(Stream& stream, void* from, void* to, const ConvolutionBuffers& buffers) const {
+    const Shape shape = result_shape();
+    const bool forward = direction_ == Direction::forward;
+    const Type type = forward                                     ? problem_.output_type
+                      : direction_ == Direction::backward_weights ? Type::f32
+                                                                  : problem_.input_type;
+    const Tensor result(to, shape, type), sums(from, shape, recipe_->detour ? recipe_->detour_type : type);
+    if (forward)
+      epilogue(stream, sums, {buffers.bias, {1, 1, 1, problem_.filters}}, problem_.activation,
+               Tensor(buffers.residual, shape, type), problem_.residual_activation, result);
+    else
+      epilogue(stream, sums, {}, Activation::linear, result, Activation::linear, result);
+  }
+
   void*& result_of(ConvolutionBuffers& b) const {
     return direction_ == Direction::forward            ? b.y
            : direction_ == Direction::backward_weights ? b.weights
                                                        : b.x;
   }
-  void* result_of(const ConvolutionBuffers& b) const { return result_of(const_cast<ConvolutionBuffers&>(b)); }
   Shape result_shape() const {
     return direction_ == Direction::forward            ? problem_.y()
            : direction_ == Direction::backward_weights ? problem_.weights()
@@ -126,37 +128,39 @@ bool fusable(const ConvolutionProblem& p, Activation a) {
   return can_fuse(a) && (by_parts || !keeps_f32(p));
 }
 
-std::vector<Recipe> forward_recipes(const ConvolutionProblem& p) {
+std::vector<Recipe> forward_recipes(const Target& t, const ConvolutionProblem& p) {
   const bool epilogue = p.bias || p.residual || p.activation != Activation::linear;
   std::vector<Recipe> recipes;
   if (epilogue && fusable(p, p.activation) && fusable(p, p.residual_activation))
-    recipes.push_back({"cuDNN, fused", forward_graph(p, true)});
-  recipes.push_back({"cuDNN", forward_graph(p, false), epilogue});
+    recipes.push_back({"cuDNN, fused", forward_graph(t, p, true)});
+  recipes.push_back({"cuDNN", forward_graph(t, p, false), epilogue});
   if (p.output_type != p.input_type) {
     ConvolutionProblem rounded = p;
     rounded.output_type = p.input_type;
-    recipes.push_back({"cuDNN, rounded", forward_graph(rounded, false), epilogue, true, p.input_type, true});
+    recipes.push_back(
+        {"cuDNN, rounded", forward_graph(t, rounded, false), epilogue, true, p.input_type, true});
   }
   return recipes;
 }
 
-std::vector<Recipe> recipes_for(const ConvolutionProblem& p, Direction direction) {
+std::vector<Recipe> recipes_for(const Target& t, const ConvolutionProblem& p, Direction direction) {
   std::vector<Recipe> recipes;
   switch (direction) {
     case Direction::forward:
-      return forward_recipes(p);
+      return forward_recipes(t, p);
     case Direction::backward_data:
-      recipes.push_back({"cuDNN", backward_data_graph(p, false)});
+      recipes.push_back({"cuDNN", backward_data_graph(t, p, false)});
       break;
     case Direction::backward_data_add:
-      recipes.push_back({"cuDNN", backward_data_graph(p, true)});
+      recipes.push_back({"cuDNN", backward_data_graph(t, p, true)});
       recipes.push_back(
-          {"cuDNN, then added", backward_data_graph(p, false), false, true, p.input_type, true});
+          {"cuDNN, then added", backward_data_graph(t, p, false), false, true, p.input_type, true});
       break;
     case Direction::backward_weights:
-      recipes.push_back({"cuDNN", backward_weights_graph(p, Type::f32, true)});
-      // For bf16 it has kernels that store bf16 for every shape, but f32 for multiples of 8 channels only.
-      recipes.push_back({"cuDNN, then added", backward_weights_graph(p, p.input_type, false), false, true,
+      recipes.push_back({"cuDNN", backward_weights_graph(t, p, Type::f32, true)});
+      // For bf16 it has kernels that store bf16 for every shape, but f32 only for even numbers of channels
+      // without groups.
+      recipes.push_back({"cuDNN, then added", backward_weights_graph(t, p, p.input_type, false), false, true,
                          p.input_type, true});
       break;
   }
@@ -166,16 +170,17 @@ std::vector<Recipe> recipes_for(const ConvolutionProblem& p, Direction direction
 }  // namespace
 
 std::vector<Proposal> cudnn_proposals(const ConvolutionProblem& p, Direction direction) {
-  const auto gpu = std::make_shared<const Descriptor>(current_gpu());
+  const cudnnHandle_t handle = handle_of_thread();
+  const Target target(handle);
   std::vector<Proposal> fast, fallback;
-  for (Recipe& made : recipes_for(p, direction)) {
+  for (Recipe& made : recipes_for(target, p, direction)) {
     const auto recipe = std::make_shared<const Recipe>(std::move(made));
-    for (EngineConfiguration& proposed : propose_engines(recipe->graph, *gpu, keeps_f32(p))) {
+    for (EngineConfiguration& proposed : propose_engines(recipe->graph, target, keeps_f32(p))) {
       const auto engine = std::make_shared<const EngineConfiguration>(std::move(proposed));
-      const auto make = [p, direction, gpu, recipe, engine]() -> std::unique_ptr<Way> {
-        std::optional<Plan> plan = make_plan(*engine, *gpu);
+      const auto make = [p, direction, handle, recipe, engine]() -> std::unique_ptr<Way> {
+        std::optional<Plan> plan = make_plan(*engine, Target(handle));
         if (!plan) return nullptr;
-        return std::make_unique<CudnnWay>(p, direction, recipe, std::move(*plan));
+        return std::make_unique<CudnnWay>(p, direction, recipe, std::move(*plan), handle);
       };
       (engine->fallback ? fallback : fast)
           .push_back({fmt::format("{}: {}", recipe->family, engine->name), recipe->family,

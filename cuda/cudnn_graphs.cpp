@@ -55,8 +55,9 @@ class GraphMaker {
     operation(std::move(d));
   }
 
-  OperationGraph finish() {
+  OperationGraph finish(const Target& target) {
     graph_.graph = Descriptor(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+    target.tell(graph_.graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE);
     graph_.graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operations_).finalize("an operation graph");
     for (auto& part : parts_) graph_.parts.push_back(std::move(*part));
     return std::move(graph_);
@@ -150,7 +151,7 @@ bool can_fuse(Activation a) {
   }
 }
 
-OperationGraph forward_graph(const ConvolutionProblem& p, bool fused) {
+OperationGraph forward_graph(const Target& target, const ConvolutionProblem& p, bool fused) {
   GraphMaker graph;
   const Shape shape = p.y();
   const Descriptor& x = graph.tensor(kX, p.x, p.input_type);
@@ -177,10 +178,10 @@ OperationGraph forward_graph(const ConvolutionProblem& p, bool fused) {
       epilogue.step(function(CUDNN_POINTWISE_ADD), &graph.tensor(kResidual, shape, p.output_type));
     epilogue.activation(p.residual_activation);
   }
-  return graph.finish();
+  return graph.finish(target);
 }
 
-OperationGraph backward_data_graph(const ConvolutionProblem& p, bool add) {
+OperationGraph backward_data_graph(const Target& target, const ConvolutionProblem& p, bool add) {
   GraphMaker graph;
   const Descriptor& dy = graph.tensor(kY, p.y(), p.input_type);
   const Descriptor& weights = graph.tensor(kWeights, p.weights(), p.input_type);
@@ -193,10 +194,11 @@ OperationGraph backward_data_graph(const ConvolutionProblem& p, bool add) {
       .set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, 1.0)
       .set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, add ? 1.0 : 0.0);
   graph.operation(std::move(d));
-  return graph.finish();
+  return graph.finish(target);
 }
 
-OperationGraph backward_weights_graph(const ConvolutionProblem& p, Type stored, bool add) {
+OperationGraph backward_weights_graph(const Target& target, const ConvolutionProblem& p, Type stored,
+                                      bool add) {
   GraphMaker graph;
   const Descriptor& x = graph.tensor(kX, p.x, p.input_type);
   const Descriptor& dy = graph.tensor(kY, p.y(), p.input_type);
@@ -214,7 +216,7 @@ OperationGraph backward_weights_graph(const ConvolutionProblem& p, Type stored, 
   if (addition)
     graph.pointwise(function(CUDNN_POINTWISE_ADD), sums, &graph.tensor(kBefore, p.weights(), stored),
                     dweights);
-  return graph.finish();
+  return graph.finish(target);
 }
 
 }  // namespace osprey::cuda

@@ -23,13 +23,13 @@ bool can_fuse(Activation);
 
 // y = the convolution, with the problem's bias, activation and residual if `fused`. The sums, and all between
 // them and y, are in f32. Tensors: x, weights, y, bias and residual where there are.
-OperationGraph forward_graph(const ConvolutionProblem&, bool fused);
+OperationGraph forward_graph(const Target&, const ConvolutionProblem&, bool fused);
 
 // dx (kX) from dy (kY) and the weights; adds to dx if `add`. Tensors: dy, weights, dx.
-OperationGraph backward_data_graph(const ConvolutionProblem&, bool add);
+OperationGraph backward_data_graph(const Target&, const ConvolutionProblem&, bool add);
 
 // dweights (kWeights, of type `stored`) from x and dy; adds to dweights if `add`. Tensors: x, dy, dweights,
 // and dweights once more as kBefore where only an addition after the sums adds f32 to sums of bf16.
-OperationGraph backward_weights_graph(const ConvolutionProblem&, Type stored, bool add);
+OperationGraph backward_weights_graph(const Target&, const ConvolutionProblem&, Type stored, bool add);
 
 }  // namespace osprey::cuda

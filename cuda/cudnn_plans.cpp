@@ -42,11 +42,10 @@ bool keeps_promises(const Descriptor& engine, bool keep_f32) {
 }
 
 // What one mode of the heuristics proposes; nothing if it refuses the graph.
-std::vector<Descriptor> ask(const OperationGraph& graph, const Descriptor& gpu, cudnnBackendHeurMode_t mode) {
+std::vector<Descriptor> ask(const OperationGraph& graph, const Target& target, cudnnBackendHeurMode_t mode) {
   Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph.graph)
-      .set(CUDNN_ATTR_ENGINEHEUR_MODE, mode)
-      .set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, gpu);
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph.graph).set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
+  target.tell_description(heuristics, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);
   if (heuristics.try_finalize() != CUDNN_STATUS_SUCCESS) return {};
   const int64_t count = heuristics.count(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR);
   return heuristics.get(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, count);
@@ -54,11 +53,11 @@ std::vector<Descriptor> ask(const OperationGraph& graph, const Descriptor& gpu, 
 
 }  // namespace
 
-std::vector<EngineConfiguration> propose_engines(const OperationGraph& graph, const Descriptor& gpu,
+std::vector<EngineConfiguration> propose_engines(const OperationGraph& graph, const Target& target,
                                                  bool keep_f32) {
   std::vector<EngineConfiguration> proposed;
   for (cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK})
-    for (Descriptor& configuration : ask(graph, gpu, mode)) {
+    for (Descriptor& configuration : ask(graph, target, mode)) {
       const Descriptor engine = engine_of(configuration);
       if (!engine || !keeps_promises(engine, keep_f32)) continue;
       const std::string name = name_of(configuration, engine);
@@ -69,10 +68,11 @@ std::vector<EngineConfiguration> propose_engines(const OperationGraph& graph, co
   return proposed;
 }
 
-std::optional<Plan> make_plan(const EngineConfiguration& engine, const Descriptor& gpu) {
+std::optional<Plan> make_plan(const EngineConfiguration& engine, const Target& target) {
   Plan made{Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR)};
-  made.plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, engine.configuration)
-      .set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, gpu);
+  target.tell(made.plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE);
+  target.tell_description(made.plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP);
+  made.plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, engine.configuration);
   if (made.plan.try_finalize() != CUDNN_STATUS_SUCCESS) return std::nullopt;
   made.workspace_bytes = size_t(made.plan.get<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));
   return made;

@@ -19,7 +19,7 @@ struct EngineConfiguration {
 // Best first, by cuDNN's own estimate; each once. Without those that add in an order that changes from run to
 // run (NONDETERMINISTIC), round on the way (REDUCED_PRECISION_REDUCTION, large Winograd tiles, FFT), and,
 // unless `tensor_cores` for f32 is allowed, round f32 to TF32. Empty if cuDNN has none for the graph.
-std::vector<EngineConfiguration> propose_engines(const OperationGraph&, const Descriptor& gpu, bool keep_f32);
+std::vector<EngineConfiguration> propose_engines(const OperationGraph&, const Target&, bool keep_f32);
 
 struct Plan {
   Descriptor plan;
@@ -27,6 +27,6 @@ struct Plan {
 };
 
 // Nothing if the engine finds, on closer look, that it cannot.
-std::optional<Plan> make_plan(const EngineConfiguration&, const Descriptor& gpu);
+std::optional<Plan> make_plan(const EngineConfiguration&, const Target&);
 
 }  // namespace osprey::cuda

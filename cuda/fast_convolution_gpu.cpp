@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <array>
+#include <cassert>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -42,9 +43,11 @@ class DeviceBlock {
 class TrialGround {
  public:
   explicit TrialGround(const ConvolutionProblem& p)
-      : x_(block(p.x)), weights_(block(p.weights())), y_(block(p.y())) {
-    if (p.bias) bias_ = block({1, 1, 1, p.filters});
-    if (p.residual) residual_ = block(p.y());
+      : x_(block(p.x, p.input_type)),
+        weights_(block(p.weights(), Type::f32)),                                      // their gradient is f32
+        y_(block(p.y(), p.input_type == p.output_type ? p.input_type : Type::f32)) {  // its gradient is not
+    if (p.bias) bias_ = block({1, 1, 1, p.filters}, Type::f32);
+    if (p.residual) residual_ = block(p.y(), p.output_type);
     check_cuda(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
     stream_ = {Device::cuda, handle_};
     check_cuda(cudaEventCreate(&start_), "cudaEventCreate");
@@ -97,8 +100,7 @@ class TrialGround {
   }
 
  private:
-  // Room for f32, whatever the type.
-  static DeviceBlock block(Shape s) { return DeviceBlock(size_t(s.elements()) * sizeof(float)); }
+  static DeviceBlock block(Shape s, Type type) { return DeviceBlock(size_t(s.elements()) * bytes_of(type)); }
 
   void run(Way& way) {
     way.run(stream_,
@@ -149,8 +151,11 @@ std::unique_ptr<Way> made_or_warned(const Proposal& proposal, const ConvolutionP
 std::shared_ptr<Way> choose_way(const ConvolutionProblem& p, Direction direction, const Libraries& libraries,
                                 const std::string& key, TrialGround* ground, AutotuneCache* cache) {
   std::vector<Proposal> proposals;
-  for (Propose propose : libraries.proposals)
-    for (Proposal& proposal : propose(p, direction)) proposals.push_back(std::move(proposal));
+  for (Propose propose : libraries.proposals) try {
+      for (Proposal& proposal : propose(p, direction)) proposals.push_back(std::move(proposal));
+    } catch (const Error& e) {
+      warn("no proposals for the {}: {}", p.text(), e.what());
+    }
   // A way once made is kept until the choice is made, so that the chosen one is not made twice.
   std::vector<std::unique_ptr<Way>> ways(proposals.size());
   std::vector<Candidate> candidates;
@@ -181,13 +186,20 @@ class TunedConvolution final : public FastConvolution {
 
   void forward(Stream& s, Tensor x, Tensor weights, View<const float> bias, Tensor residual, Tensor y,
                void* workspace) override {
+    assert(x.shape == problem_.x && x.type == problem_.input_type && weights.type == problem_.input_type);
+    assert(y.shape == problem_.y() && y.type == problem_.output_type);
+    assert(bool(bias) == problem_.bias && bool(residual) == problem_.residual);
     run(Direction::forward, s, {x.data, weights.data, y.data, bias.data, residual.data}, workspace);
   }
   void backward_data(Stream& s, Tensor dy, Tensor weights, Tensor dx, bool add, void* workspace) override {
+    assert(dy.type == problem_.input_type && weights.type == problem_.input_type);
+    assert(dx.shape == problem_.x && dx.type == problem_.input_type);
     run(add ? Direction::backward_data_add : Direction::backward_data, s, {dx.data, weights.data, dy.data},
         workspace);
   }
   void backward_weights(Stream& s, Tensor x, Tensor dy, View<float> dweights, void* workspace) override {
+    assert(x.type == problem_.input_type && dy.type == problem_.input_type);
+    assert(dweights.shape == problem_.weights());
     run(Direction::backward_weights, s, {x.data, dweights.data, dy.data}, workspace);
   }
 

@@ -21,8 +21,9 @@ constexpr const char* kH200 = R"({
   "isTccDriver": 0, "supportCoopLaunch": 1, "multiProcessorCount": 132, "warpSize": 32,
   "maxGridSize": [2147483647, 65535, 65535], "maxBlockSize": [1024, 1024, 64], "maxThreadsPerBlock": 1024,
   "maxThreadsPerSM": 2048, "maxCtasPerSM": 32, "regsPerBlock": 65536, "maxRegistersPerSM": 65536,
-  "maxSharedMemoryPerBlock": 49152, "maxSharedMemoryPerBlockOptin": 232448, "reservedSharedMemoryPerBlock": 1024,
-  "l2CacheSize": 62914560, "totalGlobalMem": 150000000000, "smClockRateKHz": 1980000, "memClockRateKHz": 3201000
+  "maxSharedMemoryPerBlock": 49152, "maxSharedMemoryPerBlockOptin": 232448,
+  "reservedSharedMemoryPerBlock": 1024, "l2CacheSize": 62914560, "totalGlobalMem": 150000000000,
+  "smClockRateKHz": 1980000, "memClockRateKHz": 3201000
 })";
 
 // Fused graphs are compiled as they are planned, for which cuDNN asks for the driver. The toolkit's stub of
@@ -39,14 +40,14 @@ class CudnnGraphs : public testing::Test {
  protected:
   void SetUp() override {
     if (!cudnn_available()) GTEST_SKIP() << cudnn_missing();
-    gpu_ = described_gpu(kH200);
+    h200_ = std::make_unique<Target>(kH200);
   }
 
   size_t engines(const OperationGraph& graph, bool keep_f32 = false) const {
-    return propose_engines(graph, gpu_, keep_f32).size();
+    return propose_engines(graph, *h200_, keep_f32).size();
   }
 
-  Descriptor gpu_;
+  std::unique_ptr<Target> h200_;
 };
 
 ConvolutionProblem problem(Shape x, int filters, int size, Type type, int stride = 1, int dilation = 1,
@@ -83,32 +84,33 @@ TEST_F(CudnnGraphs, EveryShapeHasEnginesInAllDirections) {
     for (const ConvolutionProblem& p : problems(type)) {
       SCOPED_TRACE(p.text());
       const bool keep_f32 = type == Type::f32;
-      EXPECT_GT(engines(forward_graph(p, false), keep_f32), 0u);
-      EXPECT_GT(engines(backward_data_graph(p, false), keep_f32), 0u);
-      EXPECT_GT(engines(backward_data_graph(p, true), keep_f32), 0u) << "added";
-      EXPECT_GT(engines(backward_weights_graph(p, type, false), keep_f32), 0u);
+      EXPECT_GT(engines(forward_graph(*h200_, p, false), keep_f32), 0u);
+      EXPECT_GT(engines(backward_data_graph(*h200_, p, false), keep_f32), 0u);
+      EXPECT_GT(engines(backward_data_graph(*h200_, p, true), keep_f32), 0u) << "added";
+      EXPECT_GT(engines(backward_weights_graph(*h200_, p, type, false), keep_f32), 0u);
       if (type == Type::f32) {
-        EXPECT_GT(engines(backward_weights_graph(p, type, true), true), 0u) << "added";
+        EXPECT_GT(engines(backward_weights_graph(*h200_, p, type, true), true), 0u) << "added";
       }
     }
 }
 
 TEST_F(CudnnGraphs, Tf32MustBeAllowed) {
   const ConvolutionProblem p = problem({8, 52, 52, 64}, 128, 3, Type::f32);
-  const size_t exact = engines(forward_graph(p, false), true), all = engines(forward_graph(p, false), false);
+  const size_t exact = engines(forward_graph(*h200_, p, false), true),
+               all = engines(forward_graph(*h200_, p, false), false);
   EXPECT_GT(exact, 0u);
   EXPECT_GT(all, exact) << "an H200 has engines that round to TF32";
 }
 
 TEST_F(CudnnGraphs, EachEngineIsProposedOnceByAName) {
-  const auto proposed =
-      propose_engines(forward_graph(problem({8, 52, 52, 64}, 128, 3, Type::bf16), false), gpu_, false);
+  const auto proposed = propose_engines(
+      forward_graph(*h200_, problem({8, 52, 52, 64}, 128, 3, Type::bf16), false), *h200_, false);
   ASSERT_GT(proposed.size(), 8u);
   std::vector<std::string> names;
   for (const EngineConfiguration& e : proposed) names.push_back(e.name);
   EXPECT_EQ(names[0].substr(0, 7), "engine ");
-  const auto again =
-      propose_engines(forward_graph(problem({8, 52, 52, 64}, 128, 3, Type::bf16), false), gpu_, false);
+  const auto again = propose_engines(
+      forward_graph(*h200_, problem({8, 52, 52, 64}, 128, 3, Type::bf16), false), *h200_, false);
   EXPECT_EQ(again[0].name, names[0]) << "names last from run to run: the cache goes by them";
   std::sort(names.begin(), names.end());
   EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end());
@@ -125,7 +127,7 @@ TEST_F(CudnnGraphs, EpiloguesAreFusedInBf16) {
       for (bool residual : {false, true}) {
         p.bias = bias, p.residual = residual, p.residual_activation = residual ? a : Activation::linear;
         SCOPED_TRACE(fmt::format("{} bias {} residual {}", kActivationNames[int(a)], bias, residual));
-        const OperationGraph graph = forward_graph(p, true);
+        const OperationGraph graph = forward_graph(*h200_, p, true);
         EXPECT_EQ(graph.tensors.size(), size_t(3 + bias + residual));
         EXPECT_GT(engines(graph), 0u);
       }
@@ -136,7 +138,7 @@ TEST_F(CudnnGraphs, EpiloguesAreFusedInBf16) {
 TEST_F(CudnnGraphs, WeightGradientsOfBf16AreAddedInF32) {
   if (!driver_or_stub()) GTEST_SKIP() << "no driver, and no stub of it";
   const OperationGraph graph =
-      backward_weights_graph(problem({8, 52, 52, 64}, 128, 3, Type::bf16), Type::f32, true);
+      backward_weights_graph(*h200_, problem({8, 52, 52, 64}, 128, 3, Type::bf16), Type::f32, true);
   EXPECT_EQ(graph.tensors, (std::vector<int64_t>{kX, kY, kWeights, kBefore}));
   EXPECT_GT(engines(graph), 0u);
 }
@@ -149,10 +151,11 @@ TEST_F(CudnnGraphs, EnginesBecomePlans) {
   fused.bias = true, fused.activation = Activation::mish;
   int planned = 0;
   for (const OperationGraph& graph :
-       {forward_graph(fused, false), backward_data_graph(fused, true), forward_graph(fused, stub)}) {
-    const auto proposed = propose_engines(graph, gpu_, false);
+       {forward_graph(*h200_, fused, false), backward_data_graph(*h200_, fused, true),
+        forward_graph(*h200_, fused, stub)}) {
+    const auto proposed = propose_engines(graph, *h200_, false);
     for (size_t i = 0; i < std::min<size_t>(proposed.size(), 2); ++i) try {
-        if (make_plan(proposed[i], gpu_)) ++planned;
+        if (make_plan(proposed[i], *h200_)) ++planned;
       } catch (const Error& e) {
         EXPECT_NE(std::string(e.what()).find("cuLibraryLoadData"), std::string::npos) << e.what();
         ++planned;
@@ -165,7 +168,7 @@ TEST_F(CudnnGraphs, AMistakeIsOneLineThatNamesTheCall) {
   ConvolutionProblem p = problem({1, 4, 4, 64}, 128, 3, Type::f32);
   p.convolution.groups = 3;
   try {
-    forward_graph(p, false);
+    forward_graph(*h200_, p, false);
     FAIL() << "64 channels in 3 groups were taken";
   } catch (const Error& e) {
     const std::string text = e.what();
