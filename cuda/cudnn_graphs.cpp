@@ -105,9 +105,9 @@ Descriptor activation_function(Activation a) {
 }
 
 // One step of the epilogue, from the tensor that the last one left.
-class Epilogue {
+class EpilogueMaker {
  public:
-  Epilogue(GraphMaker& graph, Shape shape, const Descriptor& first, const Descriptor& y, int steps)
+  EpilogueMaker(GraphMaker& graph, Shape shape, const Descriptor& first, const Descriptor& y, int steps)
       : graph_(graph), shape_(shape), last_(&first), y_(y), left_(steps) {}
 
   static int steps(Activation a) { return a == Activation::linear ? 0 : a == Activation::mish ? 3 : 1; }
@@ -157,9 +157,9 @@ OperationGraph forward_graph(const Target& target, const ConvolutionProblem& p, 
   const Descriptor& x = graph.tensor(kX, p.x, p.input_type);
   const Descriptor& weights = graph.tensor(kWeights, p.weights(), p.input_type);
   const Descriptor& y = graph.tensor(kY, shape, p.output_type);
-  const int steps =
-      !fused ? 0
-             : p.bias + p.residual + Epilogue::steps(p.activation) + Epilogue::steps(p.residual_activation);
+  const int steps = !fused ? 0
+                           : p.bias + p.residual + EpilogueMaker::steps(p.activation) +
+                                 EpilogueMaker::steps(p.residual_activation);
   const Descriptor& sums = steps ? graph.intermediate(shape) : y;
   Descriptor d(CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR);
   d.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, graph.convolution(p.convolution))
@@ -170,7 +170,7 @@ OperationGraph forward_graph(const Target& target, const ConvolutionProblem& p, 
       .set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, 0.0);
   graph.operation(std::move(d));
   if (steps) {
-    Epilogue epilogue(graph, shape, sums, y, steps);
+    EpilogueMaker epilogue(graph, shape, sums, y, steps);
     if (p.bias)
       epilogue.step(function(CUDNN_POINTWISE_ADD), &graph.tensor(kBias, {1, 1, 1, p.filters}, Type::f32));
     epilogue.activation(p.activation);
