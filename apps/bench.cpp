@@ -61,6 +61,7 @@ void set_variances_to_one(Parameters& parameters) {
     const View<float> value = parameters.value(span);
     if (span.info.name == std::string("rolling_variance")) std::fill(value.begin(), value.end(), 1.0f);
   }
+  parameters.upload();
 }
 
 void print_json(const Arguments& a, const std::vector<double>& times) {
@@ -79,12 +80,14 @@ void print_json(const Arguments& a, const std::vector<double>& times) {
 // clock is read between them.
 void print_layers(Network& network, const Arguments& a, const std::vector<float>& images) {
   std::vector<std::vector<double>> times(network.nodes().size());
-  Stream stream;
   for (int i = 0; i < a.warmup + a.iterations; ++i) {
     std::copy(images.begin(), images.end(), network.input().view<float>().begin());
     for (size_t k = 0; k < times.size(); ++k) {
       if (network.nodes()[k].absorbed_by >= 0) continue;
-      const double t = milliseconds([&] { network.nodes()[k].layer->forward(stream); });
+      const double t = milliseconds([&] {
+        network.nodes()[k].layer->forward(network.stream());
+        network.wait();
+      });
       if (i >= a.warmup) times[k].push_back(t);
     }
   }
@@ -116,7 +119,10 @@ void measure_inference(const Arguments& a) {
   for (int i = 0; i < a.warmup + a.iterations; ++i) {
     // Every time anew: later layers may be planned over the input's memory.
     std::copy(images.begin(), images.end(), network->input().view<float>().begin());
-    const double t = milliseconds([&] { network->forward(); });
+    const double t = milliseconds([&] {
+      network->forward();
+      network->wait();
+    });
     if (i >= a.warmup) times.push_back(t);
   }
   print_json(a, times);
@@ -154,6 +160,8 @@ void fill_truths(const Network& network, int classes) {
 void measure_training(const Arguments& a) {
   NetworkOptions options;
   options.lenient = a.load.lenient;
+  options.build.device = a.load.device.device();
+  options.precision = a.load.device.precision();
   Network network(sections_with_batch(a.load), options);
   const std::vector<Head*> heads = network.heads();
   if (heads.empty()) fail("{}: no layer that detects ([yolo], [region]): nothing to train for", a.load.cfg);
@@ -170,9 +178,10 @@ void measure_training(const Arguments& a) {
     return names;
   };
   Optimizer optimizer(network.net(), network.parameters(), network.stream());
+  TrainingStep step(network, optimizer);
   std::vector<double> times;
   for (int i = 0; i < a.warmup + a.iterations; ++i) {
-    const double t = milliseconds([&] { run_iteration(network, optimizer, i + 1, 0, fill); });
+    const double t = milliseconds([&] { step.run(i + 1, 0, fill); });
     if (i >= a.warmup) times.push_back(t);
   }
   print_json(a, times);
@@ -199,6 +208,7 @@ void add_bench(CLI::App& app) {
   command->add_option("--warmup", a->warmup, "iterations before, whose time does not count")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  add_device_options(*command, a->load.device);
   command->add_flag("--training", a->training,
                     "forward, loss, backward and update with random images and boxes");
   command->add_flag("--layers", a->layers, "also a table of what each layer takes");

@@ -169,6 +169,7 @@ void add_detect(CLI::App& app) {
   command->add_option("--batch", a->load.batch, "images that run together")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  add_device_options(*command, a->load.device);
   command->add_flag("--strict", a->strict, "stop at the first image that cannot be read");
   command->add_flag("--lenient", a->load.lenient, "unknown keys of the .cfg are warnings, not errors");
   command->callback([a] { run_detect(*a); });

@@ -89,6 +89,7 @@ void add_eval(CLI::App& app) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->add_flag("--strict", a->strict, "a broken label or image list is an error");
+  add_device_options(*command, a->load.device);
   command->add_flag("--lenient", a->load.lenient, "unknown keys of the .cfg are warnings, not errors");
   command->add_option("--truth", a->metric.truth, "instead of a network: ground truth, COCO's JSON");
   command->add_option("--detections", a->metric.detections,

@@ -61,10 +61,11 @@ void run_forward(Arguments a) {
   make_folder(a.dump);
   for (int i = 0; i < layers; ++i) {
     if (!a.layers.empty() && std::find(a.layers.begin(), a.layers.end(), i) == a.layers.end()) continue;
-    const View<const float> y = network->nodes()[size_t(i)].layer->y;
+    const Shape shape = network->nodes()[size_t(i)].output;
+    const std::vector<float> y = network->read(i);
     const std::string name = fmt::format("{:03}_{}.npy", i, network->nodes()[size_t(i)].type->name);
-    write_npy((std::filesystem::path(a.dump) / name).string(), y.data,
-              {y.shape.n, y.shape.h, y.shape.w, y.shape.c});
+    write_npy((std::filesystem::path(a.dump) / name).string(), y.data(),
+              {shape.n, shape.h, shape.w, shape.c});
   }
 }
 
@@ -82,6 +83,7 @@ void add_forward(CLI::App& app) {
   command->add_option("--layers", a->layers, "only these layers")->delimiter(',');
   command->add_option("--conv", a->convolution, "onednn, or reference: the readable form")
       ->capture_default_str();
+  add_device_options(*command, a->load.device);
   command->add_flag("--lenient", a->load.lenient, "unknown keys are warnings, not errors");
   // To compare with engines that use another epsilon in batch norm (OpenCV: 1e-6). Not shown in the help.
   command->add_option("--batchnorm-epsilon", a->load.batchnorm_epsilon)->group("");

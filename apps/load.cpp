@@ -7,6 +7,8 @@ namespace osprey {
 std::unique_ptr<Network> load_network(const LoadOptions& options) {
   NetworkOptions build;
   build.build.training = false;
+  build.build.device = options.device.device();
+  build.precision = options.device.precision();
   build.build.reference_convolution = options.reference_convolution;
   build.build.batchnorm_epsilon = options.batchnorm_epsilon;
   build.lenient = options.lenient;

@@ -4,12 +4,14 @@
 #include <memory>
 #include <string>
 
+#include "apps/device.h"
 #include "models/network.h"
 
 namespace osprey {
 
 struct LoadOptions {
   std::string cfg, weights;  // without weights the parameters are Darknet's initial random ones
+  DeviceOptions device;
   int batch = 1;
   bool lenient = false, keep_all = false, reference_convolution = false;
   float batchnorm_epsilon = 1e-5f;

@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "apps/commands.h"
+#include "apps/device.h"
 #include "core/error.h"
 #include "core/parallel.h"
 
@@ -27,6 +28,7 @@ int main(int argc, char** argv) {
   });
 
   try {
+    hand_over_to_emulation(argc, argv);
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& e) {

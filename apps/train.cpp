@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/device.h"
 #include "core/log.h"
 #include "train/progress.h"
 #include "train/trainer.h"
@@ -23,6 +24,7 @@ void run_training(const TrainOptions& options) {
 
 void add_train(CLI::App& app) {
   auto o = std::make_shared<TrainOptions>();
+  auto device = std::make_shared<DeviceOptions>();
   CLI::App* command =
       app.add_subcommand("train", "Train a detector; Ctrl-C saves and stops, --resume goes on");
   command->add_option("cfg", o->cfg, "the .cfg file")->required();
@@ -52,7 +54,12 @@ void add_train(CLI::App& app) {
   command->add_flag("--lenient", o->lenient, "unknown keys of the .cfg are warnings, not errors");
   // For comparing with AlexeyAB's CPU build, a fault of which this repeats. Not shown in the help.
   command->add_flag("--uncleared-gradients", o->uncleared_gradients)->group("");
-  command->callback([o] { run_training(*o); });
+  add_device_options(*command, *device);
+  command->callback([o, device] {
+    o->device = device->device();
+    o->precision = device->precision();
+    run_training(*o);
+  });
 }
 
 }  // namespace osprey

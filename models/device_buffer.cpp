@@ -27,7 +27,9 @@ void DeviceBuffer::allocate(const Stream& stream, size_t bytes) {
 char* DeviceBuffer::host() const {
   if (shared() || !device_) return device();
   if (!host_) {
-    host_ = std::make_unique<Arena>(name_ + " on the host");
+    const Memory pinned{[](size_t bytes) { return cuda::allocate_pinned(bytes); },
+                        [](void* p) { cuda::release_pinned(p); }};
+    host_ = std::make_unique<Arena>(name_ + " on the host", pinned);
     host_->reserve(bytes_);
     std::memset(host_->data(), 0, bytes_);
   }

@@ -35,6 +35,10 @@ Network::Network(std::vector<Section> sections, NetworkOptions options) : option
   }
 }
 
+Network::~Network() {
+  if (stream_.device != Device::cpu) cuda::release_stream(stream_);
+}
+
 void Network::open_device(const Section& net) {
   BuildOptions& build = options_.build;
   const Precision precision = options_.precision.value_or(net_.precision);
@@ -43,7 +47,7 @@ void Network::open_device(const Section& net) {
   if (build.device == Device::cpu && precision != Precision::fp32)
     fail("{}: precision={} needs --device cuda or --device emulated: the CPU computes in fp32", net.file,
          kPrecisionNames[int(precision)]);
-  stream_.device = build.device;
+  if (build.device != Device::cpu) stream_ = cuda::make_stream();
 }
 
 void common_keys(Keys& keys, Node& node) {

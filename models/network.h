@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/arena.h"
+#include "cuda/graph.h"
 #include "layers/heads/head.h"
 #include "layers/layer.h"
 #include "models/memory_plan.h"
@@ -56,6 +57,7 @@ class Network {
  public:
   // Builds the layers and the parameters; plan() must follow. Throws Error with file:line of what is wrong.
   explicit Network(std::vector<Section> sections, NetworkOptions options = {});
+  ~Network();
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
 
@@ -73,10 +75,14 @@ class Network {
   void upload();
   void enqueue_forward();
   Stream& stream() { return stream_; }
+  void wait() const;             // until the device has done all of it
+  void wait_for_upload() const;  // until what the host wrote has been read, and may be written anew
 
   // What the layers that have a loss told of the forward passes since the last clear_losses(), by layer.
   void clear_losses();
   std::vector<LossReport> losses() const;
+
+  int64_t plan_number() const { return plan_number_; }  // grows with each plan(): addresses have changed
 
   // The output of a layer, in the host's memory; waits for the device. Outputs share memory: after forward()
   // only those of heads, losses and the last layer are still there, or with keep_all every one.
@@ -122,12 +128,17 @@ class Network {
   void bind(std::vector<Plan>& plans);
   void bind_lasting(const std::vector<Plan>& plans);
   void bind_feed(const std::vector<Plan>& plans);
+  template <class Work>
+  void on_layer(int layer, Work&& work);
   void add_parameters(const std::vector<Plan>& plans);
   void fill_zero(void* memory, size_t bytes);  // of the device
 
   NetworkOptions options_;
   NetSection net_;
   Stream stream_;
+  int64_t plan_number_ = 0;
+  cuda::Graph forward_graph_;    // of a network that never trains, on a GPU,
+  int64_t captured_plan_ = -1;   // with the addresses of this plan
   std::vector<Node> nodes_;
   Parameters parameters_;
   MemoryPlan memory_;

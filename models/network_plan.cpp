@@ -161,6 +161,7 @@ void Network::plan(int batch, int width, int height) {
       fill_zero(arena_->data() + b.offset, b.life.bytes);
     }
   bind(plans);
+  ++plan_number_;
 }
 
 namespace {

@@ -9,9 +9,20 @@
 
 namespace osprey {
 
+// What goes wrong while a kernel starts names the kernel; only here it is known whose it is.
+template <class Work>
+void Network::on_layer(int layer, Work&& work) {
+  if (stream_.device == Device::cpu) return work(*nodes_[layer].layer);
+  try {
+    work(*nodes_[layer].layer);
+  } catch (const std::exception& e) {
+    fail("{}: {}", where(layer), e.what());
+  }
+}
+
 void Network::prepare() {
-  for (Node& node : nodes_)
-    if (node.absorbed_by < 0) node.layer->prepare(stream_);
+  for (size_t i = 0; i < nodes_.size(); ++i)
+    if (nodes_[i].absorbed_by < 0) on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_); });
 }
 
 void Network::upload() {
@@ -21,13 +32,24 @@ void Network::upload() {
 
 void Network::forward() {
   upload();
-  enqueue_forward();
+  if (stream_.device == Device::cpu || training()) return enqueue_forward();
+  if (captured_plan_ != plan_number_) {
+    forward_graph_.capture(stream_, [&] { enqueue_forward(); });
+    captured_plan_ = plan_number_;
+  }
+  forward_graph_.replay(stream_);
 }
+
+void Network::wait() const {
+  if (stream_.device != Device::cpu) cuda::synchronize(stream_);
+}
+
+void Network::wait_for_upload() const { wait(); }
 
 void Network::enqueue_forward() {
   if (stream_.device != Device::cpu) cuda::convert(stream_, Tensor(images_.device(), input_.shape), input_);
-  for (Node& node : nodes_)
-    if (node.absorbed_by < 0) node.layer->forward(stream_);
+  for (size_t i = 0; i < nodes_.size(); ++i)
+    if (nodes_[i].absorbed_by < 0) on_layer(int(i), [&](Layer& layer) { layer.forward(stream_); });
 }
 
 std::vector<float> Network::read(int layer) const {
@@ -38,7 +60,7 @@ std::vector<float> Network::read(int layer) const {
   } else {
     Stream stream = stream_;
     cuda::copy(stream, bytes.data(), y.data, bytes.size());
-    cuda::synchronize(stream);
+    wait();
   }
   const Tensor copy(bytes.data(), y.shape, y.type);
   std::vector<float> values(size_t(y.size()));
@@ -55,7 +77,7 @@ int Network::first_not_finite() {
     if (nodes_[i].absorbed_by >= 0) continue;
     if (i == 0 && stream_.device != Device::cpu)
       cuda::convert(stream_, Tensor(images_.device(), input_.shape), input_);
-    nodes_[i].layer->forward(stream_);
+    on_layer(int(i), [&](Layer& layer) { layer.forward(stream_); });
     const std::vector<float> y = read(int(i));
     if (!std::all_of(y.begin(), y.end(), [](float v) { return std::isfinite(v); })) return int(i);
   }
@@ -86,7 +108,7 @@ void Network::backward() {
         const Tensor dx = node.layer->dx(int(k));
         fill_zero(dx.data, dx.bytes());
       }
-    node.layer->backward(stream_);
+    on_layer(i, [&](Layer& layer) { layer.backward(stream_); });
   }
 }
 

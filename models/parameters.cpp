@@ -36,6 +36,21 @@ void Parameters::download() const {
 void Parameters::upload() {
   values_.upload();
   momentum_.upload();
+  refresh_copy();
+}
+
+void Parameters::take_values(const Parameters& other) {
+  const size_t bytes = size_ * sizeof(float);
+  if (stream_.device == Device::cpu) {
+    std::memcpy(values(), other.values(), bytes);
+    return;
+  }
+  cuda::synchronize(other.stream_);  // what its stream still writes
+  cuda::copy(stream_, device_values(), other.device_values(), bytes);
+  refresh_copy();
+}
+
+void Parameters::refresh_copy() {
   if (const Tensor copy = device_copy())
     cuda::convert(stream_, Tensor(device_values(), copy.shape, Type::f32), copy);
 }

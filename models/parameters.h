@@ -40,6 +40,7 @@ class Parameters {
   View<float> gradient(const ParameterSpan& s) const { return {gradients() + s.offset, s.shape}; }
   void download() const;  // values and momentum
   void download_gradients() const { gradients_.download(); }
+  void take_values(const Parameters& other);  // of the same network, on the same device
   void upload();  // values and momentum; makes the copy in the network's precision anew
 
   // The device's side, for layers and optimizers.
@@ -58,6 +59,8 @@ class Parameters {
   void zero_gradients();  // on the device, in the order of its stream
 
  private:
+  void refresh_copy();
+
   std::vector<ParameterSpan> spans_;
   size_t size_ = 0;
   Stream stream_;

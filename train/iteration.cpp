@@ -1,17 +1,13 @@
 #include "train/iteration.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "cuda/runtime.h"
 #include "train/schedule.h"
 
 namespace osprey {
 namespace {
-
-bool finite(View<const float> values) {
-  float sum = 0;  // of v * 0: anything but 0 means that a NaN or an infinity is in it
-  for (int i = 0; i < values.size(); ++i) sum += values.data[i] * 0.0f;
-  return sum == 0;
-}
 
 std::string named(const std::vector<std::string>& images) {
   std::string list;
@@ -20,66 +16,102 @@ std::string named(const std::vector<std::string>& images) {
   return list;
 }
 
-// Runs forward again, layer by layer, to find the first whose output is not finite. Outputs share memory, so
-// they can only be told apart while they are made.
-[[noreturn]] void blame(Network& network, int64_t iteration, const std::vector<std::string>& images) {
-  const char* cure = "lower learning_rate or raise burn_in, and check these images and their labels";
-  if (!finite(network.input().view<const float>()))
-    fail("iteration {}: the input is not finite, in {}", iteration, named(images));
-  const int layer = network.first_not_finite();
-  if (layer < 0)
-    fail("iteration {}: the loss is not finite, though every layer's output is; images: {}; {}", iteration,
-         named(images), cure);
-  fail("iteration {}: {} is the first whose output is not finite; images: {}; {}", iteration,
-       network.where(layer), named(images), cure);
-}
+constexpr const char* kCure =
+    "lower learning_rate or raise burn_in, and check these images and their labels";
 
 }  // namespace
 
-IterationResult run_iteration(Network& network, Optimizer& optimizer, int64_t iteration, uint64_t seed,
-                              const FillMiniBatch& fill) {
-  const NetSection& net = network.net();
-  const int mini_batch = network.input().shape.n;
-  const int mini_batches = net.batch / mini_batch;
-  IterationResult result;
-  result.rate = learning_rate(net, iteration, seed);
-  Step& step = network.step();
+TrainingStep::TrainingStep(Network& network, Optimizer& optimizer, bool eager)
+    : network_(network), optimizer_(optimizer), eager_(eager || network.device() == Device::cpu) {
+  const auto& nodes = network.nodes();
+  if (std::none_of(nodes.begin(), nodes.end(), [](const Node& n) { return n.layer->has_loss(); }))
+    fail("the network has no layer with a loss: nothing to train for");
+}
+
+void TrainingStep::pass() {
+  network_.enqueue_forward();
+  optimizer_.check_losses(network_.device_losses(), int(network_.nodes().size()));
+  network_.backward();
+}
+
+void TrainingStep::update() { optimizer_.update(network_.device_step()); }
+
+// Both graphs hold addresses of the network's plan.
+void TrainingStep::prepare_graphs() {
+  if (eager_ || plan_ == network_.plan_number()) return;
+  plan_ = network_.plan_number();
+  const bool whole = network_.net().subdivisions == 1;
+  pass_.capture(network_.stream(), [&] {
+    pass();
+    if (whole) update();
+  });
+  if (!whole) update_.capture(network_.stream(), [&] { update(); });
+}
+
+IterationResult TrainingStep::run(int64_t iteration, uint64_t seed, const FillMiniBatch& fill) {
+  const NetSection& net = network_.net();
+  const int mini_batch = network_.input().shape.n, mini_batches = net.batch / mini_batch;
+  Step& step = network_.step();
   step.iteration = iteration;
   step.seed = seed;
-  step.learning_rate = result.rate;
-  optimizer.clear_faults();
-  const std::vector<std::string>* images = nullptr;
+  step.learning_rate = learning_rate(net, iteration, seed);
+  prepare_graphs();
+  network_.clear_losses();
+  optimizer_.clear_faults();
+  images_.clear();
   for (int m = 0; m < mini_batches; ++m) {
+    network_.wait_for_upload();  // of the mini-batch before, whose memory is filled anew
     step.pass = (iteration - 1) * mini_batches + m;
     step.seen = (step.pass + 1) * mini_batch;
-    images = &fill(network);
-    network.clear_losses();
-    network.forward();
-    double cost = 0;
-    int costs = 0;
-    const std::vector<LossReport> reports = network.losses();
-    for (size_t i = 0; i < reports.size(); ++i) {
-      if (!network.nodes()[i].layer->has_loss()) continue;
-      const LossReport& report = reports[i];
-      cost += report.loss;
-      ++costs;
-      add(result.parts, report);
-    }
-    if (costs == 0) fail("the network has no layer with a loss: nothing to train for");
-    if (!std::isfinite(cost)) blame(network, iteration, *images);
-    result.loss += cost / costs;
-    network.backward();
+    images_.push_back(fill(network_));
+    network_.upload();
+    eager_ ? pass() : pass_.replay(network_.stream());
+    if (network_.device() == Device::cpu)  // where looking costs nothing, and the mini-batch is still there
+      if (const Faults faults = optimizer_.faults(); faults.any()) blame(faults, iteration);
   }
-  result.loss /= double(mini_batches) * mini_batch;
-  optimizer.update(network.device_step());
-  if (const Faults faults = optimizer.faults(); faults.any()) {
-    const ParameterSpan& span = network.parameters().spans()[size_t(faults.span)];
+  if (eager_)
+    update();
+  else if (mini_batches > 1)
+    update_.replay(network_.stream());
+
+  if (const Faults faults = optimizer_.faults(); faults.any()) blame(faults, iteration);
+  return result(step.learning_rate);
+}
+
+IterationResult TrainingStep::result(float rate) const {
+  IterationResult result;
+  result.rate = rate;
+  const std::vector<LossReport> reports = network_.losses();
+  int losses = 0;
+  for (size_t i = 0; i < reports.size(); ++i) {
+    if (!network_.nodes()[i].layer->has_loss()) continue;
+    ++losses;
+    result.loss += reports[i].loss;
+    add(result.parts, reports[i]);
+  }
+  result.loss /= double(losses) * network_.net().batch;
+  return result;
+}
+
+// Runs forward again, layer by layer, to find the first whose output is not finite. Outputs share memory, so
+// they can only be told apart while they are made.
+void TrainingStep::blame(const Faults& faults, int64_t iteration) {
+  if (faults.loss == Faults::kNone) {
+    const ParameterSpan& span = network_.parameters().spans()[size_t(faults.span)];
     fail(
         "iteration {}: the gradient of {} ({}) is not finite; images: {}; lower learning_rate or raise "
         "burn_in",
-        iteration, network.where(span.layer), span.info.name, named(*images));
+        iteration, network_.where(span.layer), span.info.name, named(images_.back()));
   }
-  return result;
+  const View<const float> input = network_.input();
+  if (!std::all_of(input.begin(), input.end(), [](float v) { return std::isfinite(v); }))
+    fail("iteration {}: the input is not finite, in {}", iteration, named(images_.back()));
+  const int layer = network_.first_not_finite();
+  if (layer < 0)
+    fail("iteration {}: the loss of {} is not finite, though every layer's output is; images: {}; {}",
+         iteration, network_.where(faults.loss), named(images_.back()), kCure);
+  fail("iteration {}: {} is the first whose output is not finite; images: {}; {}", iteration,
+       network_.where(layer), named(images_.back()), kCure);
 }
 
 }  // namespace osprey

@@ -1,10 +1,15 @@
 // One iteration of training: forward, loss and backward over all mini-batches of a batch, then one update.
+//
+// On a GPU this is one CUDA graph, captured when the network's plan is new and replayed from then on; with
+// subdivisions it is two, since the host feeds each mini-batch: one for a mini-batch, one for the update.
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "cuda/graph.h"
 #include "models/network.h"
 #include "train/optimizer.h"
 
@@ -19,9 +24,28 @@ struct IterationResult {
 // Puts the next mini-batch into the network's input and truths, and names its images for messages.
 using FillMiniBatch = std::function<const std::vector<std::string>&(Network&)>;
 
-// Iterations count from 1. A loss or gradient that is not finite is an Error that names the layer and the
-// images of the mini-batch; the parameters are then those of the iteration before.
-IterationResult run_iteration(Network& network, Optimizer& optimizer, int64_t iteration, uint64_t seed,
-                              const FillMiniBatch& fill);
+class TrainingStep {
+ public:
+  // The network must be planned. `eager`: no graphs; each kernel is started anew. Error: no layer has a loss.
+  TrainingStep(Network& network, Optimizer& optimizer, bool eager = false);
+
+  // Iterations count from 1. A loss or gradient that is not finite is an Error that names the layer and the
+  // images of the mini-batch; the parameters are then those of the iteration before.
+  IterationResult run(int64_t iteration, uint64_t seed, const FillMiniBatch& fill);
+
+ private:
+  void pass();    // of one mini-batch: work of the device alone
+  void update();  // likewise
+  void prepare_graphs();
+  IterationResult result(float rate) const;
+  [[noreturn]] void blame(const Faults& faults, int64_t iteration);
+
+  Network& network_;
+  Optimizer& optimizer_;
+  bool eager_;
+  int64_t plan_ = -1;  // the network's plan that the graphs were captured for
+  cuda::Graph pass_, update_;
+  std::vector<std::vector<std::string>> images_;  // of each mini-batch of this iteration
+};
 
 }  // namespace osprey

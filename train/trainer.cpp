@@ -11,7 +11,6 @@
 #include "models/weights.h"
 #include "train/chart.h"
 #include "train/interrupt.h"
-#include "train/iteration.h"
 #include "train/metrics/darknet_map.h"
 #include "train/progress.h"
 
@@ -63,6 +62,8 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   if (options_.max_batches) override_max_batches(sections_[0], options_.max_batches);
   NetworkOptions build;
   build.lenient = options_.lenient;
+  build.build.device = options_.device;
+  build.precision = options_.precision;
   build.build.reference_convolution = options_.reference_convolution;
   build.uncleared_gradients = options_.uncleared_gradients;
   network_ = std::make_unique<Network>(sections_, build);
@@ -192,9 +193,9 @@ void Trainer::iterate(int64_t iteration) {
   const auto [width, height] = scale_->size(iteration - 1);
   if (network_->input().shape.w != width || network_->input().shape.h != height)
     network_->plan(network_->net().mini_batch(), width, height);
-  const IterationResult result = run_iteration(
-      *network_, *optimizer_, iteration, state_.seed,
-      [&](Network& network) -> const std::vector<std::string>& {
+  if (!training_step_) training_step_ = std::make_unique<TrainingStep>(*network_, *optimizer_);
+  const IterationResult result = training_step_->run(
+      iteration, state_.seed, [&](Network& network) -> const std::vector<std::string>& {
         const Batch& batch = loader_->next();
         if (batch.step == 0) write_sample_sheet(batch);
         const Truths& truths = network.truths();
@@ -215,8 +216,7 @@ bool Trainer::map_is_due(int64_t iteration) const {
 }
 
 float Trainer::measure_map() {
-  std::copy_n(network_->parameters().values(), network_->parameters().size(),
-              evaluation_->parameters().values());
+  evaluation_->parameters().take_values(network_->parameters());
   evaluation_->prepare();
   const Evaluated found = detect_all(*evaluation_, valid_set_, map_options(fit_of(network_->net())));
   return float(darknet_map(found.truths, found.detections, int(valid_set_.names.size())).map);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "models/network.h"
 #include "train/checkpoint.h"
 #include "train/detector.h"
+#include "train/iteration.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 
@@ -28,6 +30,8 @@ struct TrainOptions {
   int loader_threads = 2;
   bool strict = false, lenient = false, map = true, reference_convolution = false;
   bool uncleared_gradients = false;  // see NetworkOptions
+  Device device = Device::cpu;
+  std::optional<Precision> precision;  // instead of that of [net]
 };
 
 struct TrainResult {
@@ -59,6 +63,7 @@ class Trainer {
   Dataset train_set_, valid_set_;
   std::unique_ptr<Network> network_, evaluation_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<TrainingStep> training_step_;
   std::unique_ptr<MultiScale> scale_;
   std::unique_ptr<Loader> loader_;
   TrainingState state_;

@@ -165,14 +165,14 @@ bool is_covered(const Case& c) {
                      [&](const GoldenTest& test) { return test.op == c.op() && test.covers(c); });
 }
 
-void run_golden_test(const GoldenTest& test) {
+void run_golden_test(const GoldenTest& test, Device device) {
   int covered = 0;
   for (const Case& c : cases_of(test.op)) {
     if (!test.covers(c)) continue;
     ++covered;
     SCOPED_TRACE("golden case " + c.name());
     try {
-      test.run(c);
+      test.run(c, device);
     } catch (const std::exception& e) {  // the other cases are run all the same
       ADD_FAILURE() << c.name() << ": " << e.what();
     }

@@ -12,6 +12,8 @@
 //
 //   GOLDEN_WHERE(iou_matrix_plain, "iou_matrix", c.params().value("convention", "") == "no +1") { ... }
 //
+// GOLDEN_ON_DEVICES runs its cases twice, with `device` as the CPU and as the (emulated) GPU.
+//
 // `golden_tests --table` prints every case of the set and whether a test covers it.
 #pragma once
 
@@ -23,6 +25,7 @@
 #include <vector>
 
 #include "core/npy.h"
+#include "core/stream.h"
 
 namespace osprey::golden {
 
@@ -77,23 +80,37 @@ std::vector<float> nchw(const std::vector<float>& nhwc_values, const std::vector
 struct GoldenTest {
   std::string op;
   bool (*covers)(const Case&);
-  void (*run)(const Case&);
+  void (*run)(const Case&, Device);
 };
 const GoldenTest* register_golden_test(const GoldenTest& test);
 bool is_covered(const Case& c);  // by a registered test
 // Runs a test on every case it covers. Without any it fails, unless $OSPREY_GOLDEN names another set.
-void run_golden_test(const GoldenTest& test);
+void run_golden_test(const GoldenTest& test, Device device = Device::cpu);
 void print_table();
 
 }  // namespace osprey::golden
 
 #define GOLDEN(op) GOLDEN_WHERE(op, #op, true)
 
-#define GOLDEN_WHERE(test, op, condition)                                                          \
-  static void golden_##test(const ::osprey::golden::Case& c);                                      \
+#define GOLDEN_WHERE(test, op, condition)  \
+  GOLDEN_REGISTER(test, op, condition)     \
+  GOLDEN_BODY(test)
+
+#define GOLDEN_ON_DEVICES(op)                                                    \
+  GOLDEN_REGISTER(op, #op, true)                                                 \
+  TEST(golden, op##_emulated) {                                                  \
+    ::osprey::golden::run_golden_test(*registered_##op, ::osprey::Device::cuda); \
+  }                                                                              \
+  GOLDEN_BODY(op)
+
+#define GOLDEN_BODY(test)                                                      \
+  static void golden_##test([[maybe_unused]] const ::osprey::golden::Case& c, \
+                            [[maybe_unused]] ::osprey::Device device)
+
+#define GOLDEN_REGISTER(test, op, condition)                                                       \
+  GOLDEN_BODY(test);                                                                               \
   static const ::osprey::golden::GoldenTest* const registered_##test =                             \
       ::osprey::golden::register_golden_test(                                                      \
           {op, []([[maybe_unused]] const ::osprey::golden::Case& c) -> bool { return condition; }, \
            golden_##test});                                                                        \
-  TEST(golden, test) { ::osprey::golden::run_golden_test(*registered_##test); }                    \
-  static void golden_##test([[maybe_unused]] const ::osprey::golden::Case& c)
+  TEST(golden, test) { ::osprey::golden::run_golden_test(*registered_##test); }

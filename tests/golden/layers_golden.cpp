@@ -1,4 +1,5 @@
-// The plain layers, forward and backward, against PyTorch.
+// The plain layers, forward and backward, against PyTorch. The emulated device's memory is the host's, so that
+// its kernels can be called with what the tests hold.
 #include <algorithm>
 
 #include "cuda/batchnorm.h"
@@ -29,19 +30,19 @@ void expect_images(const Case& c, const char* array, const Values& values) {
 }
 
 // One layer with one input, from x and dy to y and dx.
-void check_layer(const Case& c, const std::string& cfg) {
+void check_layer(const Case& c, const std::string& cfg, Device device) {
   SCOPED_TRACE(cfg);
-  SingleLayer layer(cfg, {shape_of(c, "x")});
+  SingleLayer layer(cfg, {shape_of(c, "x")}, device);
   expect_images(c, "y", layer.forward(nhwc(c.array("x"))));
   if (c.has("dy")) expect_images(c, "dx", layer.gradient(nhwc(c.array("dy"))));
 }
 
-GOLDEN(activation) {
+GOLDEN_ON_DEVICES(activation) {
   std::string kind = c.params().at("kind");
   if (kind == "gelu_tanh") kind = "gelu";
   if (kind == "silu") kind = "swish";
   if (kind == "sigmoid") kind = "logistic";
-  check_layer(c, "[activation]\nactivation=" + kind);
+  check_layer(c, "[activation]\nactivation=" + kind, device);
 }
 
 // A number, or a list of one for each axis: [h, w].
@@ -58,7 +59,7 @@ Window window_of(int size, int stride, int pad, int inputs, int outputs) {
   return {size, stride, pad, (outputs - 1) * stride + size - inputs, 1};
 }
 
-GOLDEN(maxpool2d) {
+GOLDEN_ON_DEVICES(maxpool2d) {
   const Shape in = shape_of(c, "x"), out = shape_of(c, "y");
   const auto size = of_both_axes(c, "k", 1), stride = of_both_axes(c, "stride", size[0]),
              pad = of_both_axes(c, "pad", 0);
@@ -66,10 +67,10 @@ GOLDEN(maxpool2d) {
                        window_of(size[1], stride[1], pad[1], in.w, out.w)};
   Values x = nhwc(c.array("x")), y(out.size()), dy = nhwc(c.array("dy")), dx(in.size());
   std::vector<int> winner(out.size());
-  Stream s;
-  cpu::maxpool_forward(s, view(x, in), view(y, out), {winner.data(), out}, window);
+  Stream s{device};
+  on(s, cpu::maxpool_forward, cuda::maxpool_forward)(s, view(x, in), view(y, out), {winner.data(), out}, window);
   expect_images(c, "y", y);
-  cpu::maxpool_backward(s, view(dy, out), {winner.data(), out}, view(dx, in), window);
+  on(s, cpu::maxpool_backward, cuda::maxpool_backward)(s, view(dy, out), {winner.data(), out}, view(dx, in), window);
   expect_images(c, "dx", dx);
   if (!c.has("argmax")) return;
   std::vector<int> places;  // in the plane of a channel, in the order n, c, h, w
@@ -82,7 +83,7 @@ GOLDEN(maxpool2d) {
 }
 
 // Largest window first, then the input itself, as Darknet's `route -1,-3,-5,-6` joins them.
-GOLDEN(spp_block) {
+GOLDEN_ON_DEVICES(spp_block) {
   std::vector<int> sizes = c.params().at("kernels");
   std::sort(sizes.rbegin(), sizes.rend());
   const Shape in = shape_of(c, "x"), out = shape_of(c, "y");
@@ -91,13 +92,13 @@ GOLDEN(spp_block) {
   std::vector<std::unique_ptr<SingleLayer>> pools;
   for (int size : sizes) {
     pools.push_back(std::make_unique<SingleLayer>(fmt::format("[maxpool]\nsize={}\nstride=1", size),
-                                                  std::vector<Shape>{in}));
+                                                  std::vector<Shape>{in}, device));
     parts.push_back(pools.back()->forward(x));
   }
   parts.push_back(x);
   std::string names = "-1";
   for (size_t k = 1; k < parts.size(); ++k) names += ",0";
-  SingleLayer route("[route]\nlayers=" + names, std::vector<Shape>(parts.size(), in));
+  SingleLayer route("[route]\nlayers=" + names, std::vector<Shape>(parts.size(), in), device);
   EXPECT_EQ(route.output(), out);
   expect_images(c, "y", route.forward(parts));
   std::vector<Values> gradients = route.backward(dy);
@@ -106,25 +107,25 @@ GOLDEN(spp_block) {
   expect_images(c, "dx", dx);
 }
 
-GOLDEN(global_avgpool) { check_layer(c, "[avgpool]"); }
+GOLDEN_ON_DEVICES(global_avgpool) { check_layer(c, "[avgpool]", device); }
 
-GOLDEN(softmax) { check_layer(c, "[softmax]\nnoloss=1"); }
+GOLDEN_ON_DEVICES(softmax) { check_layer(c, "[softmax]\nnoloss=1", device); }
 
-GOLDEN(space_to_depth) { check_layer(c, fmt::format("[reorg3d]\nstride={}", c.param("stride", 2))); }
+GOLDEN_ON_DEVICES(space_to_depth) { check_layer(c, fmt::format("[reorg3d]\nstride={}", c.param("stride", 2)), device); }
 
-GOLDEN(upsample_nearest) {
+GOLDEN_ON_DEVICES(upsample_nearest) {
   const Shape in = shape_of(c, "x"), out = shape_of(c, "y");
   Values x = nhwc(c.array("x")), y(out.size()), dy = nhwc(c.array("dy")), dx(in.size());
-  Stream s;
-  cpu::upsample_forward(s, view(x, in), view(y, out), 1);
+  Stream s{device};
+  on(s, cpu::upsample_forward, cuda::upsample_forward)(s, view(x, in), view(y, out), 1);
   expect_images(c, "y", y);
-  cpu::upsample_backward(s, view(dy, out), view(dx, in), 1);
+  on(s, cpu::upsample_backward, cuda::upsample_backward)(s, view(dy, out), view(dx, in), 1);
   expect_images(c, "dx", dx);
 }
 
-GOLDEN(linear) {
+GOLDEN_ON_DEVICES(linear) {
   const Shape in = shape_of(c, "x");
-  SingleLayer layer(fmt::format("[connected]\nactivation=linear\noutput={}", c.shape("w").at(0)), {in});
+  SingleLayer layer(fmt::format("[connected]\nactivation=linear\noutput={}", c.shape("w").at(0)), {in}, device);
   const auto set = [&](const char* name, const Values& values) { layer.parameter(name) = values; };  // a copy
   set("weights", c.floats("w"));
   if (c.has("b")) set("biases", c.floats("b"));
@@ -134,7 +135,7 @@ GOLDEN(linear) {
   if (c.has("db")) c.expect("db", layer.parameter_gradient("biases"));
 }
 
-GOLDEN(batch_norm) {
+GOLDEN_ON_DEVICES(batch_norm) {
   const Shape in = shape_of(c, "x"), channels{1, 1, 1, in.c};
   Values x = nhwc(c.array("x")), dy = nhwc(c.array("dy")), y(x.size()), dx(x.size());
   Values scale = c.floats("gamma"), bias = c.floats("beta");
@@ -146,10 +147,10 @@ GOLDEN(batch_norm) {
   b.epsilon = c.param("eps", 1e-5f);
   b.momentum = c.param("momentum", 0.1f);
   b.frozen = !c.param("training", true);
-  Stream s;
-  cpu::batchnorm_forward_training(s, view(x, in), view(y, in), b);
+  Stream s{device};
+  on(s, cpu::batchnorm_forward_training, cuda::batchnorm_forward_training)(s, view(x, in), view(y, in), b);
   expect_images(c, "y", y);
-  cpu::batchnorm_backward(s, view(x, in), view(dy, in), view(dx, in), b);
+  on(s, cpu::batchnorm_backward, cuda::batchnorm_backward)(s, view(x, in), view(dy, in), view(dx, in), b);
   expect_images(c, "dx", dx);
   c.expect("dgamma", dscale);
   c.expect("dbeta", dbias);

@@ -23,21 +23,33 @@ nlohmann::json read_json(const std::string& path) {
   return nlohmann::json::parse(text);
 }
 
-std::vector<float> chw(View<const float> y, int image) {
-  const Shape s = y.shape;
+std::string test_name(std::string name, Device device) {
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  return device == Device::cpu ? name : name + "_emulated";
+}
+
+std::vector<float> in_recorded_order(const Network& network, int layer) {
+  const Node& node = network.nodes()[size_t(layer)];
+  const std::vector<float> y = network.read(layer);
+  Shape s = node.output;
+  s.n = 1;
+  const View<const float> image(y.data(), s);
+  if (std::string(node.type->name) == "region") return {image.begin(), image.end()};
   std::vector<float> values;
-  values.reserve(size_t(s.h) * s.w * s.c);
+  values.reserve(size_t(s.size()));
   for (int c = 0; c < s.c; ++c)
     for (int h = 0; h < s.h; ++h)
-      for (int w = 0; w < s.w; ++w) values.push_back(y(image, h, w, c));
+      for (int w = 0; w < s.w; ++w) values.push_back(image(0, h, w, c));
   return values;
 }
 
 std::unique_ptr<Network> recorded_network(const std::string& cfg, const std::string& weights, bool keep_all,
-                                          float batchnorm_epsilon) {
+                                          float batchnorm_epsilon, Device device) {
   NetworkOptions options;
   options.build.training = false;
   options.build.batchnorm_epsilon = batchnorm_epsilon;
+  options.build.device = device;
   options.keep_all = keep_all;
   auto network = std::make_unique<Network>(read_cfg(cfg), options);
   network->plan(1, network->net().width, network->net().height);
@@ -75,25 +87,13 @@ double largest_value(const std::vector<float>& values) {
   return largest;
 }
 
-namespace {
-
-// A layer's values in the order of the engine that recorded it: AlexeyAB's [region] is HW x anchors x (5 +
-// C), which is ours; all else is channels first.
-std::vector<float> in_recorded_order(const Node& node) {
-  const View<const float> y = node.layer->y;
-  if (std::string(node.type->name) == "region") return {y.begin(), y.end()};
-  return chw(y);
-}
-
-}  // namespace
-
 std::string first_disagreement(const Network& network, const nlohmann::json& recorded, double tolerance) {
   const nlohmann::json& digests = recorded.is_object() ? recorded.at("layers") : recorded;
   if (digests.size() != network.nodes().size())
     return fmt::format("{} layers were recorded, the network has {}", digests.size(), network.nodes().size());
   for (const nlohmann::json& digest : digests) {
     const int i = digest.at("layer");
-    const std::vector<float> y = in_recorded_order(network.nodes()[size_t(i)]);
+    const std::vector<float> y = in_recorded_order(network, i);
     if (y.size() != digest.at("n").get<size_t>())
       return fmt::format("{}: {} values, {} were recorded", network.where(i), y.size(),
                          digest.at("n").get<size_t>());

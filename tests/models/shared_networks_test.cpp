@@ -10,13 +10,13 @@ namespace {
 
 std::string network_folder(const std::string& name) { return shared("networks/" + name + "/"); }
 
-class SharedNetworks : public testing::TestWithParam<const char*> {
+class SharedNetworks : public testing::TestWithParam<std::tuple<const char*, Device>> {
  protected:
-  std::string name_ = GetParam(), folder_ = network_folder(name_);
+  std::string name_ = std::get<0>(GetParam()), folder_ = network_folder(name_);
 
   std::unique_ptr<Network> network(float batchnorm_epsilon = 1e-5f) const {
     auto network = recorded_network(folder_ + name_ + "-synth.cfg", folder_ + name_ + "-synth.weights", true,
-                                    batchnorm_epsilon);
+                                    batchnorm_epsilon, std::get<1>(GetParam()));
     forward_chw(*network, read_npy(folder_ + "input.npy").floats());
     return network;
   }
@@ -36,9 +36,7 @@ TEST_P(SharedNetworks, EqualsAlexeyABs) {
     const std::string file = fmt::format("{}alexeyab_L{}_{}.npy", folder_, i, type);
     if (!std::ifstream(file)) continue;
     SCOPED_TRACE(ours->where(int(i)));
-    const View<const float> y = node.layer->y;
-    const std::vector<float> want = read_npy(file).floats(),
-                             got = type == "region" ? std::vector<float>(y.begin(), y.end()) : chw(y);
+    const std::vector<float> want = read_npy(file).floats(), got = in_recorded_order(*ours, int(i));
     EXPECT_LT(largest_difference(got, want), kTolerance * largest_value(want));
     ++compared;
   }
@@ -46,12 +44,12 @@ TEST_P(SharedNetworks, EqualsAlexeyABs) {
 }
 
 INSTANTIATE_TEST_SUITE_P(shared, SharedNetworks,
-                         testing::Values("darknet19", "densenet201", "enet-coco", "yolov2-tiny-voc",
-                                         "yolov3-tiny", "yolov4", "yolov4-tiny", "yolov7-tiny"),
+                         testing::Combine(testing::Values("darknet19", "densenet201", "enet-coco",
+                                                          "yolov2-tiny-voc", "yolov3-tiny", "yolov4",
+                                                          "yolov4-tiny", "yolov7-tiny"),
+                                          testing::Values(Device::cpu, Device::cuda)),
                          [](const auto& info) {
-                           std::string name = info.param;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
+                           return test_name(std::get<0>(info.param), std::get<1>(info.param));
                          });
 
 // Only pjreddie's Darknet adds layers of different sizes, and only Debian's build of it was recorded. Its
@@ -59,10 +57,12 @@ INSTANTIATE_TEST_SUITE_P(shared, SharedNetworks,
 // and off by 1e-6 / sqrt(variance) of a value in each layer.
 TEST(SharedNetworks, Resnet18EqualsPjreddies) {
   const std::string folder = network_folder("resnet18");
-  const auto network =
-      recorded_network(folder + "resnet18-synth.cfg", folder + "resnet18-synth.weights", true, 0.0f);
-  forward_chw(*network, read_npy(folder + "input.npy").floats());
-  EXPECT_EQ(first_disagreement(*network, read_json(folder + "debian_layers.json"), 1e-4), "");
+  for (Device device : {Device::cpu, Device::cuda}) {
+    const auto network = recorded_network(folder + "resnet18-synth.cfg", folder + "resnet18-synth.weights",
+                                          true, 0.0f, device);
+    forward_chw(*network, read_npy(folder + "input.npy").floats());
+    EXPECT_EQ(first_disagreement(*network, read_json(folder + "debian_layers.json"), 1e-4), "");
+  }
 }
 
 TEST(SharedNetworks, WithLayersThatAreNotHereAreRefusedByName) {

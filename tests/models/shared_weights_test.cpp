@@ -40,10 +40,11 @@ TEST(SharedWeights, AreAllInTheList) {
   EXPECT_EQ(there, std::set<std::string>(kModels.begin(), kModels.end()));
 }
 
-class SharedWeights : public testing::TestWithParam<std::string> {
+class SharedWeights : public testing::TestWithParam<std::tuple<std::string, Device>> {
  protected:
-  std::string folder_ = shared("weights/" + GetParam() + "/"),
-              golden_folder_ = shared("weights-golden/" + GetParam() + "/");
+  std::string name_ = std::get<0>(GetParam()), folder_ = shared("weights/" + name_ + "/"),
+              golden_folder_ = shared("weights-golden/" + name_ + "/");
+  Device device_ = std::get<1>(GetParam());
   nlohmann::json golden_ = read_json(golden_folder_ + "golden.json");
   std::string cfg_ = folder_ + golden_["cfg"].get<std::string>(),
               weights_ = folder_ + golden_["weights"].get<std::string>();
@@ -73,15 +74,14 @@ class SharedWeights : public testing::TestWithParam<std::string> {
 constexpr double kTolerance = 2e-3;
 
 TEST_P(SharedWeights, HeadsEqualAlexeyABs) {
-  const auto network = recorded_network(cfg_, weights_, true);
+  const auto network = recorded_network(cfg_, weights_, true, 1e-5f, device_);
   run_on_blob(*network, "dog");
   EXPECT_EQ(first_disagreement(*network, read_json(golden_folder_ + "dog_layers_alexeyab.json"), 2e-4), "");
   for (const nlohmann::json& head : golden_["heads"]) {
     const int i = head["layer"];
     SCOPED_TRACE(network->where(i));
     const std::string type = head["type"];
-    const View<const float> y = network->nodes()[size_t(i)].layer->y;
-    const std::vector<float> ours = type == "region" ? std::vector<float>(y.begin(), y.end()) : chw(y);
+    const std::vector<float> ours = in_recorded_order(*network, i);
     EXPECT_LT(largest_difference(ours, recorded("dog_alexeyab_" + type + std::to_string(i) + ".npy")),
               kTolerance);
   }
@@ -89,12 +89,12 @@ TEST_P(SharedWeights, HeadsEqualAlexeyABs) {
 
 // OpenCV's batch norm has an epsilon of its own, 1e-6.
 TEST_P(SharedWeights, OutputsBeforeTheHeadsEqualOpenCVs) {
-  const auto network = recorded_network(cfg_, weights_, true, 1e-6f);
+  const auto network = recorded_network(cfg_, weights_, true, 1e-6f, device_);
   run_on_blob(*network, "dog");
   for (const nlohmann::json& head : golden_["heads"]) {
     const int i = head["conv_layer"];
     SCOPED_TRACE(network->where(i));
-    const std::vector<float> ours = chw(network->nodes()[size_t(i)].layer->y.view<const float>());
+    const std::vector<float> ours = in_recorded_order(*network, i);
     EXPECT_LT(largest_difference(ours, recorded("dog_opencv_prehead" + std::to_string(i) + ".npy")),
               kTolerance);
   }
@@ -137,7 +137,7 @@ void expect_same(const std::vector<Detection>& ours, std::vector<Found> theirs, 
 }
 
 TEST_P(SharedWeights, BoxesOnTheSamePixelsEqualAlexeyABs) {
-  const auto network = recorded_network(cfg_, weights_, false);
+  const auto network = recorded_network(cfg_, weights_, false, 1e-5f, device_);
   int compared = 0;
   for (const auto& [name, image] : golden_["images"].items()) {
     if (blob(name).empty()) continue;
@@ -152,7 +152,7 @@ TEST_P(SharedWeights, BoxesOnTheSamePixelsEqualAlexeyABs) {
 
 // From the image file on: reading, resizing, network, boxes.
 TEST_P(SharedWeights, BoxesFromTheImageFileEqualAlexeyABs) {
-  const auto network = recorded_network(cfg_, weights_, false);
+  const auto network = recorded_network(cfg_, weights_, false, 1e-5f, device_);
   for (const auto& [name, recorded] : golden_["images"].items()) {
     const Image image = load_image(shared(recorded["file"]));
     EXPECT_EQ(image.width, recorded["width"].get<int>());
@@ -168,7 +168,9 @@ TEST_P(SharedWeights, BoxesFromTheImageFileEqualAlexeyABs) {
 
 TEST_P(SharedWeights, AreWrittenBackToTheSameBytes) {
   const Temporary folder;
-  Network network(read_cfg(cfg_));
+  NetworkOptions options;
+  options.build.device = device_;
+  Network network(read_cfg(cfg_), options);
   network.plan(1, network.net().width, network.net().height);
   const LoadedWeights loaded = load_weights(weights_, network, Coverage::whole);
   EXPECT_TRUE(loaded.complete);
@@ -176,12 +178,12 @@ TEST_P(SharedWeights, AreWrittenBackToTheSameBytes) {
   EXPECT_TRUE(read_file(weights_, "weights") == read_file(folder / "again.weights", "weights"));
 }
 
-INSTANTIATE_TEST_SUITE_P(shared, SharedWeights, testing::ValuesIn(kModels), [](const auto& info) {
-  std::string name = info.param;
-  for (char& c : name)
-    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(shared, SharedWeights,
+                         testing::Combine(testing::ValuesIn(kModels),
+                                          testing::Values(Device::cpu, Device::cuda)),
+                         [](const auto& info) {
+                           return test_name(std::get<0>(info.param), std::get<1>(info.param));
+                         });
 
 class SharedBackbones : public testing::TestWithParam<std::pair<const char*, const char*>> {};
 

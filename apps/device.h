@@ -1,0 +1,26 @@
+// The options of every sub-command that runs a network: where, and in which precision.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+
+#include "core/stream.h"
+#include "models/net_section.h"
+
+namespace osprey {
+
+struct DeviceOptions {
+  std::string name = "cpu", precision_name;
+
+  // Error: a device that this machine or this build does not have.
+  Device device() const;
+  std::optional<Precision> precision() const;  // nothing: as [net] says
+};
+
+void add_device_options(CLI::App& command, DeviceOptions& options);
+
+// `--device emulated` given to a build whose kernels are a GPU's goes on as the program osprey-emulated, which
+// lies beside this one. Returns if the arguments do not ask for it.
+void hand_over_to_emulation(int argc, char** argv);
+
+}  // namespace osprey
