@@ -68,9 +68,9 @@ GOLDEN_ON_DEVICES(maxpool2d) {
   Values x = nhwc(c.array("x")), y(out.size()), dy = nhwc(c.array("dy")), dx(in.size());
   std::vector<int> winner(out.size());
   Stream s{device};
-  on(s, cpu::maxpool_forward, cuda::maxpool_forward)(s, view(x, in), view(y, out), {winner.data(), out}, window);
+  on(s, cpu::maxpool_forward, cuda::maxpool_forward)(s, view(x, in), view(y, out), View<int>(winner.data(), out), window);
   expect_images(c, "y", y);
-  on(s, cpu::maxpool_backward, cuda::maxpool_backward)(s, view(dy, out), {winner.data(), out}, view(dx, in), window);
+  on(s, cpu::maxpool_backward, cuda::maxpool_backward)(s, view(dy, out), View<const int>(winner.data(), out), view(dx, in), window);
   expect_images(c, "dx", dx);
   if (!c.has("argmax")) return;
   std::vector<int> places;  // in the plane of a channel, in the order n, c, h, w
