@@ -29,14 +29,16 @@ std::optional<Precision> DeviceOptions::precision() const {
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {
   command
-      .add_option("--device", options.name,
-                  "cpu, cuda (a GPU), or emulated: the kernels of the GPU, run by the CPU to study and test them")
+      .add_option(
+          "--device", options.name,
+          "cpu, cuda (a GPU), or emulated: the kernels of the GPU, run by the CPU to study and test them")
       ->check(CLI::IsMember({"cpu", "cuda", "emulated"}))
       ->capture_default_str();
   command
       .add_option("--precision", options.precision_name,
                   "fp32, tf32 or bf16, instead of precision in [net]; the CPU computes in fp32")
-      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kPrecisionNames), std::end(kPrecisionNames))));
+      ->check(
+          CLI::IsMember(std::vector<std::string>(std::begin(kPrecisionNames), std::end(kPrecisionNames))));
 }
 
 void hand_over_to_emulation(int argc, char** argv) {

@@ -19,8 +19,8 @@ struct DeviceOptions {
 
 void add_device_options(CLI::App& command, DeviceOptions& options);
 
-// `--device emulated` given to a build whose kernels are a GPU's goes on as the program osprey-emulated, which
-// lies beside this one. Returns if the arguments do not ask for it.
+// `--device emulated` given to a build whose kernels are a GPU's goes on as the program osprey-emulated,
+// which lies beside this one. Returns if the arguments do not ask for it.
 void hand_over_to_emulation(int argc, char** argv);
 
 }  // namespace osprey

@@ -16,8 +16,7 @@ std::string named(const std::vector<std::string>& images) {
   return list;
 }
 
-constexpr const char* kCure =
-    "lower learning_rate or raise burn_in, and check these images and their labels";
+constexpr const char* kCure = "lower learning_rate or raise burn_in, and check these images and their labels";
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// The plain layers, forward and backward, against PyTorch. The emulated device's memory is the host's, so that
-// its kernels can be called with what the tests hold.
+// The plain layers, forward and backward, against PyTorch. The emulated device's memory is the host's, so
+// that its kernels can be called with what the tests hold.
 #include <algorithm>
 
 #include "cuda/batchnorm.h"
@@ -68,9 +68,11 @@ GOLDEN_ON_DEVICES(maxpool2d) {
   Values x = nhwc(c.array("x")), y(out.size()), dy = nhwc(c.array("dy")), dx(in.size());
   std::vector<int> winner(out.size());
   Stream s{device};
-  on(s, cpu::maxpool_forward, cuda::maxpool_forward)(s, view(x, in), view(y, out), View<int>(winner.data(), out), window);
+  on(s, cpu::maxpool_forward, cuda::maxpool_forward)(s, view(x, in), view(y, out),
+                                                     View<int>(winner.data(), out), window);
   expect_images(c, "y", y);
-  on(s, cpu::maxpool_backward, cuda::maxpool_backward)(s, view(dy, out), View<const int>(winner.data(), out), view(dx, in), window);
+  on(s, cpu::maxpool_backward, cuda::maxpool_backward)(s, view(dy, out), View<const int>(winner.data(), out),
+                                                       view(dx, in), window);
   expect_images(c, "dx", dx);
   if (!c.has("argmax")) return;
   std::vector<int> places;  // in the plane of a channel, in the order n, c, h, w
@@ -111,7 +113,9 @@ GOLDEN_ON_DEVICES(global_avgpool) { check_layer(c, "[avgpool]", device); }
 
 GOLDEN_ON_DEVICES(softmax) { check_layer(c, "[softmax]\nnoloss=1", device); }
 
-GOLDEN_ON_DEVICES(space_to_depth) { check_layer(c, fmt::format("[reorg3d]\nstride={}", c.param("stride", 2)), device); }
+GOLDEN_ON_DEVICES(space_to_depth) {
+  check_layer(c, fmt::format("[reorg3d]\nstride={}", c.param("stride", 2)), device);
+}
 
 GOLDEN_ON_DEVICES(upsample_nearest) {
   const Shape in = shape_of(c, "x"), out = shape_of(c, "y");
@@ -125,7 +129,8 @@ GOLDEN_ON_DEVICES(upsample_nearest) {
 
 GOLDEN_ON_DEVICES(linear) {
   const Shape in = shape_of(c, "x");
-  SingleLayer layer(fmt::format("[connected]\nactivation=linear\noutput={}", c.shape("w").at(0)), {in}, device);
+  SingleLayer layer(fmt::format("[connected]\nactivation=linear\noutput={}", c.shape("w").at(0)), {in},
+                    device);
   const auto set = [&](const char* name, const Values& values) { layer.parameter(name) = values; };  // a copy
   set("weights", c.floats("w"));
   if (c.has("b")) set("biases", c.floats("b"));
@@ -141,9 +146,17 @@ GOLDEN_ON_DEVICES(batch_norm) {
   Values scale = c.floats("gamma"), bias = c.floats("beta");
   Values mean = c.floats("running_mean"), variance = c.floats("running_var");
   Values batch_mean(in.c), inverse(in.c), dscale(in.c), dbias(in.c);
-  BatchNorm b{view(scale, channels),    view(bias, channels),       view(mean, channels),
-              view(variance, channels), view(batch_mean, channels), view(inverse, channels),
-              view(dscale, channels),   view(dbias, channels)};
+  Values partial(batchnorm_partial(in).elements());
+  BatchNorm b;
+  b.scale = view(scale, channels);
+  b.bias = view(bias, channels);
+  b.rolling_mean = view(mean, channels);
+  b.rolling_variance = view(variance, channels);
+  b.mean = view(batch_mean, channels);
+  b.inverse_deviation = view(inverse, channels);
+  b.scale_gradient = view(dscale, channels);
+  b.bias_gradient = view(dbias, channels);
+  b.partial = view(partial, batchnorm_partial(in));
   b.epsilon = c.param("eps", 1e-5f);
   b.momentum = c.param("momentum", 0.1f);
   b.frozen = !c.param("training", true);
