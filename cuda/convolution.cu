@@ -1,6 +1,8 @@
 #include "cuda/convolution.h"
 
 #include "cuda/block.cuh"
+#include "cuda/convolution.cuh"
+#include "cuda/depthwise.h"
 #include "cuda/gemm.cuh"
 
 namespace osprey::cuda {
@@ -49,8 +51,7 @@ struct Forward {
   Factor<T> a, b;
   View<R> c;
   View<const R> before;
-  View<const float> bias;
-  Activation activation, residual_activation;
+  Finish<R> finished;
   int rows, columns, first = 0, last, group = 0;
 
   Forward(const Geometry& g, View<const T> x, View<const T> weights, View<R> y, const Epilogue& e)
@@ -59,9 +60,7 @@ struct Forward {
         b{weights},
         c(y),
         before(e.residual),
-        bias(e.bias),
-        activation(e.activation),
-        residual_activation(e.residual_activation),
+        finished(e),
         rows(g.y.rows()),
         columns(g.filters),
         last(g.taps) {}
@@ -73,9 +72,7 @@ struct Forward {
   __device__ Place b_depth(int tap) const { return {tap, 0, 0}; }
   __device__ int c_row(int pixel) const { return pixel * g.y.c + group * g.filters; }
   __device__ float finish(float sum, float residual, int filter) const {
-    if (bias) sum += bias[group * g.filters + filter];
-    sum = activate(activation, sum);
-    return before ? activate(residual_activation, sum + residual) : sum;
+    return finished(sum, residual, group * g.filters + filter);
   }
 };
 
@@ -253,6 +250,7 @@ bool packed(int length, std::initializer_list<Tensor> tensors) {
 }  // namespace
 
 void convolution_forward(Stream& s, Tensor x, Tensor weights, Epilogue epilogue, Tensor y, Convolution c) {
+  if (few_channels(x.shape, y.shape.c, c)) return depthwise_forward(s, x, weights, epilogue, y, c);
   const Geometry g(c, x.shape, y.shape);
   with_types(x.type, y.type, [&](auto value, auto result) {
     using T = decltype(value);
@@ -264,6 +262,7 @@ void convolution_forward(Stream& s, Tensor x, Tensor weights, Epilogue epilogue,
 }
 
 void convolution_backward_data(Stream& s, Tensor dy, Tensor weights, Tensor dx, bool add, Convolution c) {
+  if (few_channels(dx.shape, dy.shape.c, c)) return depthwise_backward_data(s, dy, weights, dx, add, c);
   const Geometry g(c, dx.shape, dy.shape);
   with_packs({g.inputs, g.filters}, {dy, weights}, [&](auto value, auto length) {
     const BackwardData<decltype(value), length.value> product(g, dy, weights, dx, add);
@@ -271,22 +270,35 @@ void convolution_backward_data(Stream& s, Tensor dy, Tensor weights, Tensor dx, 
   });
 }
 
+namespace {
+
+int parts_of(const Geometry& g, const Convolution& c) {
+  if (few_channels(g.x, g.y.c, c)) return depthwise_parts(g.y, c.weights(g.x, g.y.c));
+  return Split(g).parts;
+}
+
+}  // namespace
+
 int convolution_scratch(Shape x, int filters, const Convolution& c) {
-  const Split split(Geometry(c, x, c.output(x, filters)));
-  return split.parts == 1 ? 0 : split.parts * c.weights(x, filters).size();
+  const int parts = parts_of(Geometry(c, x, c.output(x, filters)), c);
+  return parts == 1 ? 0 : parts * c.weights(x, filters).size();
 }
 
 void convolution_backward_weights(Stream& s, Tensor x, Tensor dy, View<float> dweights, View<float> scratch,
                                   Convolution c) {
   const Geometry g(c, x.shape, dy.shape);
-  const Split split(g);
-  const View<float> sums = split.parts == 1 ? dweights : scratch;
-  with_packs({g.inputs, g.filters}, {x, dy}, [&](auto value, auto length) {
-    const BackwardWeights<decltype(value), length.value> product(g, split, x, dy, sums);
-    launch_product(s, product, g.groups * split.parts, packed(g.taps, {sums}));
-  });
-  if (split.parts > 1)
-    launch<add_parts_kernel>(s, one_thread_each(dweights.size()), View<const float>(scratch), split.parts,
+  const int parts = parts_of(g, c);
+  const View<float> sums = parts == 1 ? dweights : scratch;
+  if (few_channels(x.shape, dy.shape.c, c)) {
+    depthwise_backward_weights(s, x, dy, c.weights(x.shape, dy.shape.c), sums, c);
+  } else {
+    with_packs({g.inputs, g.filters}, {x, dy}, [&](auto value, auto length) {
+      const BackwardWeights<decltype(value), length.value> product(g, Split(g), x, dy, sums);
+      launch_product(s, product, g.groups * parts, packed(g.taps, {sums}));
+    });
+  }
+  if (parts > 1)
+    launch<add_parts_kernel>(s, one_thread_each(dweights.size()), View<const float>(scratch), parts,
                              dweights);
 }
 
