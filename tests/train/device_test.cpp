@@ -1,0 +1,164 @@
+// Iterations of training on a device: graphs against kernels started one by one, devices and precisions
+// against each other, and what is said when numbers stop being numbers. The device is emulated, and its
+// memory guarded: a host that reads or writes it inside of an iteration ends the program.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/random.h"
+#include "cuda/guard.h"
+#include "tests/data/temporary.h"
+#include "train/iteration.h"
+
+namespace osprey {
+namespace {
+
+// One of each kind of layer that detectors have, and random numbers that change from step to step.
+std::string every_layer(int batch, int subdivisions) {
+  return fmt::format("[net]\nbatch={}\nsubdivisions={}\n", batch, subdivisions) +
+         "width=32\nheight=32\nchannels=3\nlearning_rate=0.01\nmax_batches=100\nmomentum=0.9\ndecay=0.001\n"
+         "[convolutional]\nfilters=8\nsize=3\npad=1\nbatch_normalize=1\nactivation=leaky\n"
+         "[maxpool]\nsize=2\nstride=2\n"
+         "[convolutional]\nfilters=8\nsize=3\npad=1\ngroups=8\nbatch_normalize=1\nactivation=mish\n"
+         "[shortcut]\nfrom=-2\nactivation=linear\n"
+         "[route]\nlayers=-1\ngroups=2\ngroup_id=1\n"
+         "[convolutional]\nfilters=8\nsize=3\nstride=2\npad=1\nactivation=swish\n"
+         "[avgpool]\n"
+         "[convolutional]\nfilters=8\nsize=1\nactivation=logistic\n"
+         "[scale_channels]\nfrom=-3\n"
+         "[dropout]\nprobability=0.3\n"
+         "[reorg3d]\nstride=2\n"
+         "[convolutional]\nfilters=16\nsize=1\nbatch_normalize=1\nactivation=leaky\n"
+         "[upsample]\nstride=2\n"
+         "[route]\nlayers=-1,5\n"
+         "[convolutional]\nfilters=14\nsize=1\nactivation=linear\n"
+         "[yolo]\nclasses=2\nnum=4\nmask=0,1\nanchors=6,6, 12,9, 20,24, 28,28\niou_loss=ciou\n"
+         "[route]\nlayers=11\n"
+         "[convolutional]\nfilters=14\nsize=1\nactivation=linear\n"
+         "[yolo]\nclasses=2\nnum=4\nmask=2,3\nanchors=6,6, 12,9, 20,24, 28,28\n";
+}
+
+struct Setting {
+  Device device = Device::cuda;
+  Precision precision = Precision::fp32;
+  bool eager = false;
+  int subdivisions = 1;
+  float poison = 0;       // added to the first input of the last mini-batch
+  int broken_layer = -1;  // its first parameter is not a number
+};
+
+struct Trained {
+  std::vector<float> values, losses;
+};
+
+void fill_images(Network& network, int64_t pass, float poison) {
+  const View<float> input = network.input();
+  Random random(5, Purpose::test, uint64_t(pass));
+  for (float& v : input) v = random.uniform();
+  input[0] += poison;
+  const Truths& truths = network.truths();
+  for (int n = 0; n < input.shape.n; ++n) {
+    truths.counts[n] = 1 + (n + int(pass)) % 2;
+    for (int t = 0; t < truths.counts[n]; ++t) {
+      const float box[] = {random.uniform(.2f, .8f), random.uniform(.2f, .8f), random.uniform(.1f, .5f),
+                           random.uniform(.1f, .5f), float(t % 2)};
+      for (int e = 0; e < 5; ++e) truths.boxes(n, 0, t, e) = box[e];
+    }
+  }
+}
+
+class DeviceTraining : public testing::Test {
+ protected:
+  DeviceTraining() { emulation::guard_memory(true); }
+  ~DeviceTraining() override { emulation::guard_memory(false); }
+
+  static Trained train(const Setting& setting, int iterations) {
+    NetworkOptions options;
+    options.build.device = setting.device;
+    options.precision = setting.precision;
+    Network network(parse_cfg(every_layer(2, setting.subdivisions), "test.cfg"), options);
+    network.plan(2 / setting.subdivisions, 32, 32);
+    Parameters& p = network.parameters();
+    p.initialise(3);
+    for (const ParameterSpan& span : p.spans())
+      if (span.layer == setting.broken_layer) p.value(span)[0] = NAN;
+    p.upload();
+    Optimizer optimizer(network.net(), network.parameters(), network.stream());
+    TrainingStep step(network, optimizer, setting.eager);
+    const std::vector<std::string> names = {"a.png", "b.png"};
+    Trained result;
+    for (int i = 1; i <= iterations; ++i) {
+      const IterationResult r = step.run(i, 7, [&](Network& n) -> const std::vector<std::string>& {
+        fill_images(n, n.step().pass, i == iterations ? setting.poison : 0);
+        return names;
+      });
+      result.losses.push_back(float(r.loss));
+    }
+    p.download();
+    for (const ParameterSpan& span : p.spans())
+      for (float v : p.value(span)) result.values.push_back(v);
+    return result;
+  }
+};
+
+double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double worst = a.size() == b.size() ? 0 : INFINITY;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i)
+    worst = std::max(worst, std::fabs(double(a[i]) - b[i]));
+  return worst;
+}
+
+TEST_F(DeviceTraining, TenReplaysOfTheGraphEqualTenStepsWithoutOne) {
+  for (int subdivisions : {1, 2})
+    for (Precision precision : {Precision::fp32, Precision::bf16}) {
+      SCOPED_TRACE(fmt::format("subdivisions={} precision={}", subdivisions, int(precision)));
+      const Trained replayed = train({Device::cuda, precision, false, subdivisions}, 10);
+      const Trained eager = train({Device::cuda, precision, true, subdivisions}, 10);
+      EXPECT_EQ(replayed.values, eager.values);
+      EXPECT_EQ(replayed.losses, eager.losses);
+    }
+}
+
+// Both sides add in float, in other orders. Batch norm over few values turns that into 1e-5 of a weight, and
+// training, in which small differences grow, into ten times as much after ten steps.
+TEST_F(DeviceTraining, TenStepsAreThoseOfTheCpu) {
+  for (int subdivisions : {1, 2}) {
+    const Trained cpu = train({Device::cpu, Precision::fp32, false, subdivisions}, 10);
+    const Trained cuda = train({Device::cuda, Precision::fp32, false, subdivisions}, 10);
+    EXPECT_LT(largest_difference(cuda.values, cpu.values), 1e-3);
+    for (size_t i = 0; i < cpu.losses.size(); ++i)
+      EXPECT_NEAR(cuda.losses[i], cpu.losses[i], 1e-4 * cpu.losses[i]) << "step " << i + 1;
+  }
+}
+
+// bf16 keeps 8 bits: the first loss is the same within 2^-8 per layer in a row, and all fall alike.
+TEST_F(DeviceTraining, Bf16FollowsFp32) {
+  const Trained full = train({}, 40), half = train({Device::cuda, Precision::bf16}, 40);
+  EXPECT_NEAR(half.losses[0], full.losses[0], 0.03 * full.losses[0]);
+  EXPECT_NE(half.losses[0], full.losses[0]);
+  EXPECT_LT(full.losses.back(), 0.6f * full.losses[0]);
+  EXPECT_NEAR(half.losses.back(), full.losses.back(), 0.15 * full.losses.back());
+}
+
+TEST_F(DeviceTraining, ALossThatIsNotFiniteNamesTheLayerAndTheImages) {
+  for (Device device : {Device::cpu, Device::cuda})
+    for (float poison : {float(NAN), float(INFINITY)}) {
+      const std::string message = error_of([&] { train({device, Precision::fp32, false, 1, poison}, 3); });
+      expect_in("iteration 3: the input is not finite, in a.png, b.png", message);
+    }
+  for (Device device : {Device::cpu, Device::cuda}) {
+    const std::string message = error_of([&] { train({device, Precision::fp32, false, 1, 0, 5}, 3); });
+    expect_in("iteration 1: layer 5 [convolutional], test.cfg:", message);
+    expect_in("is the first whose output is not finite", message);
+    expect_in("a.png, b.png", message);
+  }
+}
+
+TEST_F(DeviceTraining, PrecisionOfTheCpuIsFp32) {
+  expect_in("test.cfg: precision=bf16 needs --device cuda or --device emulated", error_of([&] {
+              train({Device::cpu, Precision::bf16}, 1);
+            }));
+}
+
+}  // namespace
+}  // namespace osprey
