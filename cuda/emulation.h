@@ -2,12 +2,14 @@
 // that gives way at a barrier. Slow, deterministic, and visible to debuggers and sanitizers
 // (docs/emulation.md).
 //
-// Emulated: grids, blocks, __shared__, __syncthreads, __syncwarp, warp shuffles and votes, atomics.
-// Not emulated, by intent: tensor cores, inline PTX, cp.async/TMA, cooperative groups, timing.
+// Emulated: grids, blocks, __shared__, __syncthreads, __syncwarp, warp shuffles and votes, atomics, vectors
+// of two and four. Not emulated, by intent: tensor cores, inline PTX, cp.async/TMA, cooperative groups,
+// timing.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -25,6 +27,31 @@
 struct uint3 {
   unsigned x, y, z;
 };
+struct alignas(8) int2 {
+  int x, y;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+inline int2 make_int2(int x, int y) { return {x, y}; }
+inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
+inline float2 make_float2(float x, float y) { return {x, y}; }
+inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+
 struct dim3 {
   unsigned x, y, z;
   constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
@@ -128,6 +155,9 @@ inline int __all_sync(unsigned lanes, int predicate) {
   return osprey::emulation::ballot(lanes, !predicate) == 0;
 }
 
+// Lanes that run together are for a GPU to choose; the only one to count on is the one that asks.
+inline unsigned __activemask() { return 1u << osprey::emulation::lane_of_thread(); }
+
 template <class T>
 T atomicAdd(T* address, T value) {
   return osprey::emulation::atomic_change(address, [=](T before) { return before + value; });
@@ -141,6 +171,14 @@ T atomicMin(T* address, T value) {
   return osprey::emulation::atomic_change(address, [=](T before) { return std::min(before, value); });
 }
 template <class T>
+T atomicOr(T* address, T value) {
+  return std::atomic_ref<T>(*address).fetch_or(value, std::memory_order_relaxed);
+}
+template <class T>
+T atomicAnd(T* address, T value) {
+  return std::atomic_ref<T>(*address).fetch_and(value, std::memory_order_relaxed);
+}
+template <class T>
 T atomicExch(T* address, T value) {
   return std::atomic_ref<T>(*address).exchange(value, std::memory_order_relaxed);
 }
@@ -152,4 +190,16 @@ T atomicCAS(T* address, T expected, T value) {
 
 inline int __popc(unsigned v) { return __builtin_popcount(v); }
 inline int __ffs(int v) { return __builtin_ffs(v); }
+inline int __clz(int v) { return v == 0 ? 32 : __builtin_clz(unsigned(v)); }
 inline float rsqrtf(float v) { return 1.0f / std::sqrt(v); }
+inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
+inline int __float_as_int(float v) { return std::bit_cast<int>(v); }
+inline unsigned __float_as_uint(float v) { return std::bit_cast<unsigned>(v); }
+inline float __int_as_float(int v) { return std::bit_cast<float>(v); }
+inline float __uint_as_float(unsigned v) { return std::bit_cast<float>(v); }
+
+// A load that on a GPU may be kept in a cache that nobody updates: what it reads, no thread may write.
+template <class T>
+T __ldg(const T* address) {
+  return *address;
+}

@@ -9,6 +9,7 @@
 #include <boost/context/detail/fcontext.hpp>
 #include <cstddef>
 #include <new>
+#include <string>
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -89,6 +90,7 @@ class StackFiber : public Fiber {
                                                     stack_bytes, enter);
 #if defined(__SANITIZE_THREAD__)
     tsan_fiber = __tsan_create_fiber(0);
+    __tsan_set_fiber_name(tsan_fiber, ("CUDA thread " + std::to_string(number)).c_str());
 #endif
   }
   ~StackFiber() {

@@ -44,6 +44,15 @@ __global__ void missing_warp_barrier_kernel(View<float> x) {
   x[i] = tile[i ^ 1];
 }
 
+// All lanes have come when a shuffle returns, but it makes nobody's writes known to others.
+__global__ void shuffle_for_barrier_kernel(View<float> x) {
+  float* tile = dynamic_shared<float>();
+  const int i = threadIdx.x;
+  tile[i] = x[i];
+  __shfl_sync(~0u, i, 0);
+  x[i] = tile[i ^ 1];
+}
+
 __global__ void plain_addition_kernel(View<float> x) { x[0] += 1.0f; }
 
 // Each block is right by itself, and both write one value.
@@ -62,6 +71,7 @@ const std::map<std::string, Plant> kPlants = {
     {"missing_second_barrier", plant<missing_second_barrier_kernel>},
     {"warp_barrier_for_block", plant<warp_barrier_for_block_kernel>},
     {"missing_warp_barrier", plant<missing_warp_barrier_kernel>},
+    {"shuffle_for_barrier", plant<shuffle_for_barrier_kernel>},
     {"plain_addition", plant<plain_addition_kernel>},
     {"blocks_write_one_value", plant<blocks_write_one_value_kernel, 2>},
 };
