@@ -1,7 +1,9 @@
 """Darknet's .cfg files as the peers need them: sections, shapes, and random .weights of the right layout."""
+import array
 import math
+import random
 
-import numpy as np
+HEADS = ("yolo", "softmax")
 
 
 def read_cfg(path):
@@ -26,7 +28,9 @@ class Layer:
         self.sources = [index - 1]
         self.c = self.h = self.w = 0  # of the output
         self.inputs = 0               # channels of the input
-        self.flops = 0.0              # of a convolution, a multiply-add counted as two
+        self.input_size = 0           # values of the input
+        self.flops = 0.0              # of a product, a multiply-add counted as two
+        self.weights = 0              # of a product, without biases and batch norm
 
     def number(self, key, otherwise=0):
         return int(self.keys.get(key, otherwise))
@@ -49,22 +53,32 @@ def layers_of(path, route_groups=True):
             layer.sources = [i if i >= 0 else index + i for i in given]
         first = layers[layer.sources[0]] if layer.sources[0] >= 0 else None
         c, h, w = (first.c, first.h, first.w) if first else (net["channels"], net["height"], net["width"])
-        layer.inputs = c
+        layer.inputs, layer.input_size = c, c * h * w
         if name == "convolutional":
             size, stride = layer.number("size", 1), layer.number("stride", 1)
             pad = size // 2 if layer.number("pad") else 0
             h, w = (h + 2 * pad - size) // stride + 1, (w + 2 * pad - size) // stride + 1
-            layer.flops = 2.0 * layer.number("filters") * c * size * size * h * w
+            layer.weights = layer.number("filters") * c * size * size
+            layer.flops = 2.0 * layer.weights * h * w
             c = layer.number("filters")
+        elif name == "connected":
+            layer.weights = layer.input_size * layer.number("output")
+            layer.flops = 2.0 * layer.weights
+            c, h, w = layer.number("output"), 1, 1
         elif name == "maxpool":
             stride = layer.number("stride", 1)
             h, w = (h - 1) // stride + 1, (w - 1) // stride + 1
+        elif name == "avgpool":
+            h, w = 1, 1
+        elif name == "shortcut":
+            given = int(keys["from"])
+            layer.sources = [index - 1, given if given >= 0 else index + given]
         elif name == "route":
             groups = layer.number("groups", 1) if route_groups else 1
             c = sum(layers[i].c for i in layer.sources) // groups
         elif name == "upsample":
             h, w = h * layer.number("stride", 2), w * layer.number("stride", 2)
-        elif name != "yolo":
+        elif name not in HEADS:
             raise ValueError(f"{path}: [{name}] is not known to the benchmark's peers")
         layer.c, layer.h, layer.w = c, h, w
         layers.append(layer)
@@ -72,8 +86,8 @@ def layers_of(path, route_groups=True):
 
 
 def heads_of(layers):
-    """Indexes of the layers that feed a [yolo]."""
-    return [layer.index - 1 for layer in layers if layer.name == "yolo"]
+    """Indexes of the layers that feed a [yolo] or the [softmax]."""
+    return [layer.index - 1 for layer in layers if layer.name in HEADS]
 
 
 def gigaflops(layers):
@@ -83,21 +97,27 @@ def gigaflops(layers):
 def write_weights(path, layers, seed=1):
     """Random numbers that keep activations near 1 from layer to layer, so that nothing runs on zeros,
     denormals or infinities. Variances are 1: engines that differ in epsilon then agree closely."""
-    random = np.random.default_rng(seed)
+    draw = random.Random(seed).random
+
+    def write(file, count, deviation, mean=0.0):
+        """Evenly distributed: Gaussian numbers take Python four times as long."""
+        low, width = mean - math.sqrt(3) * deviation, 2 * math.sqrt(3) * deviation
+        array.array("f", [low + width * draw() for _ in range(count)]).tofile(file)
+
     with open(path, "wb") as file:
-        np.array([0, 2, 0, 0, 0], np.int32).tofile(file)  # version 0.2.0, 8 bytes of images seen
+        array.array("i", [0, 2, 0, 0, 0]).tofile(file)  # version 0.2.0, 8 bytes of images seen
         for layer in layers:
-            if layer.name != "convolutional":
+            if not layer.weights:
                 continue
-            size, n = layer.number("size", 1), layer.c
-            arrays = []
             if layer.normalized:
-                arrays = [random.normal(0, 0.1, n), random.uniform(0.8, 1.2, n),
-                          random.normal(0, 0.1, n), np.ones(n)]
+                # The last convolution before a sum adds little, or a residual network would grow at each block.
+                before_sum = layers[layer.index + 1].name == "shortcut"
+                write(file, layer.c, 0.1)
+                write(file, layer.c, 0.05, 0.3 if before_sum else 1)
+                write(file, layer.c, 0.1)
+                write(file, layer.c, 0, 1)
             else:
-                arrays = [np.full(n, -3.0)]  # a head: few scores above the threshold, as in real pictures
-            fan_in = layer.inputs * size * size
-            gain = 2 if layer.normalized else 1  # leaky halves the variance
-            arrays.append(random.normal(0, math.sqrt(gain / fan_in), n * fan_in))
-            for values in arrays:
-                values.astype(np.float32).tofile(file)
+                # A head: few scores above the threshold, as in real pictures.
+                write(file, layer.c, 0, -3 if layer.name == "convolutional" else 0)
+            gain = 2 if layer.normalized else 1  # leaky and relu halve the variance
+            write(file, layer.weights, math.sqrt(gain * layer.c / layer.weights))

@@ -1,11 +1,31 @@
-"""A PyTorch module from a .cfg and its .weights: convolutions, pooling, routes and upsampling as PyTorch
+"""A PyTorch module from a .cfg and its .weights: convolutions, pooling, routes, sums and upsampling as PyTorch
 users write them. Its outputs are the layers before the heads."""
-import numpy as np
+import array
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import networks
+
+
+def activation_of(layer):
+    """The activation as a list of no or one module."""
+    name = layer.keys.get("activation", "linear")
+    if name == "leaky":
+        return [nn.LeakyReLU(0.1, inplace=True)]
+    if name == "relu":
+        return [nn.ReLU(inplace=True)]
+    if name != "linear":
+        raise ValueError(f"activation={name} is not known to the benchmark's peers")
+    return []
+
+
+def fill(tensor, file):
+    """From the next floats of a .weights file."""
+    values = array.array("f")
+    values.fromfile(file, tensor.numel())
+    tensor.data.copy_(torch.tensor(memoryview(values)).view(tensor.shape))
 
 
 class Convolution(nn.Sequential):
@@ -16,24 +36,26 @@ class Convolution(nn.Sequential):
                                    bias=not layer.normalized))
         if layer.normalized:
             self.append(nn.BatchNorm2d(layer.c, eps=1e-5, momentum=0.01))
-        activation = layer.keys["activation"]
-        if activation == "leaky":
-            self.append(nn.LeakyReLU(0.1, inplace=True))
-        elif activation != "linear":
-            raise ValueError(f"activation={activation} is not known to the benchmark's peers")
+        self.extend(activation_of(layer))
 
     def load(self, file):
         """In the order of a .weights file."""
-        def fill(tensor):
-            values = np.fromfile(file, np.float32, tensor.numel())
-            tensor.data.copy_(torch.from_numpy(values).view(tensor.shape))
-
         if len(self) > 1 and isinstance(self[1], nn.BatchNorm2d):
             for tensor in (self[1].bias, self[1].weight, self[1].running_mean, self[1].running_var):
-                fill(tensor)
+                fill(tensor, file)
         else:
-            fill(self[0].bias)
-        fill(self[0].weight)
+            fill(self[0].bias, file)
+        fill(self[0].weight, file)
+
+
+class Connected(nn.Sequential):
+    def __init__(self, layer):
+        super().__init__(nn.Flatten(), nn.Linear(layer.input_size, layer.c), *activation_of(layer),
+                         nn.Unflatten(1, (layer.c, 1, 1)))
+
+    def load(self, file):
+        fill(self[1].bias, file)
+        fill(self[1].weight, file)
 
 
 class MaxPool(nn.Module):
@@ -58,13 +80,13 @@ class Network(nn.Module):
         super().__init__()
         self.net, self.layers = networks.layers_of(cfg)
         self.heads = networks.heads_of(self.layers)
-        used_later = {i for layer in self.layers if layer.name == "route" for i in layer.sources}
+        used_later = {i for layer in self.layers if layer.name in ("route", "shortcut") for i in layer.sources}
         self.kept = used_later | set(self.heads)
         self.steps = nn.ModuleList(self.step(layer) for layer in self.layers)
         with open(weights, "rb") as file:
             file.seek(20)
             for step in self.steps:
-                if isinstance(step, Convolution):
+                if isinstance(step, (Convolution, Connected)):
                     step.load(file)
 
     def step(self, layer):
@@ -73,15 +95,23 @@ class Network(nn.Module):
         if layer.name == "maxpool":
             before = self.layers[layer.index - 1]
             return MaxPool(layer, before.h, before.w)
+        if layer.name == "connected":
+            return Connected(layer)
+        if layer.name == "avgpool":
+            return nn.AdaptiveAvgPool2d(1)
+        if layer.name == "shortcut":
+            return nn.Sequential(*activation_of(layer))
         if layer.name == "upsample":
             return nn.Upsample(scale_factor=layer.number("stride", 2), mode="nearest")
-        return nn.Identity()  # [route] is done in forward; [yolo] is left out
+        return nn.Identity()  # [route] is done in forward; the heads are left out
 
     def forward(self, x):
         kept = {}
         for layer, step in zip(self.layers, self.steps):
             if layer.name == "route":
                 x = self.route(layer, [kept[i] for i in layer.sources])
+            elif layer.name == "shortcut":
+                x = step(x + kept[layer.sources[1]])
             else:
                 x = step(x)
             if layer.index in self.kept:
