@@ -100,9 +100,11 @@ def write_weights(path, layers, seed=1):
     draw = random.Random(seed).random
 
     def write(file, count, deviation, mean=0.0):
-        """Evenly distributed: Gaussian numbers take Python four times as long."""
+        """Evenly distributed numbers. They repeat after a prime number of them, to save time: no two filters
+        become equal."""
         low, width = mean - math.sqrt(3) * deviation, 2 * math.sqrt(3) * deviation
-        array.array("f", [low + width * draw() for _ in range(count)]).tofile(file)
+        drawn = array.array("f", [low + width * draw() for _ in range(min(count, 262147))])
+        (drawn * math.ceil(count / len(drawn)))[:count].tofile(file)
 
     with open(path, "wb") as file:
         array.array("i", [0, 2, 0, 0, 0]).tofile(file)  # version 0.2.0, 8 bytes of images seen
@@ -113,7 +115,7 @@ def write_weights(path, layers, seed=1):
                 # The last convolution before a sum adds little, or a residual network would grow at each block.
                 before_sum = layers[layer.index + 1].name == "shortcut"
                 write(file, layer.c, 0.1)
-                write(file, layer.c, 0.05, 0.3 if before_sum else 1)
+                write(file, layer.c, 0.05, 0.1 if before_sum else 1)
                 write(file, layer.c, 0.1)
                 write(file, layer.c, 0, 1)
             else:
