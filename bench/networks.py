@@ -40,6 +40,14 @@ class Layer:
         return self.number("batch_normalize") != 0
 
 
+def source(text, layers):
+    """The index of an earlier layer: given by its name=, or by a number, from here backwards if negative."""
+    for layer in layers:
+        if layer.keys.get("name") == text:
+            return layer.index
+    return int(text) if int(text) >= 0 else len(layers) + int(text)
+
+
 def layers_of(path, route_groups=True):
     """All layers with their shapes. Without `route_groups` as a Darknet from before they existed reads them:
     such a [route] passes all channels on, so later convolutions do more work."""
@@ -49,8 +57,7 @@ def layers_of(path, route_groups=True):
     for index, (name, keys) in enumerate(sections[1:]):
         layer = Layer(name, keys, index)
         if name == "route":
-            given = [int(i) for i in keys["layers"].split(",")]
-            layer.sources = [i if i >= 0 else index + i for i in given]
+            layer.sources = [source(i, layers) for i in keys["layers"].split(",")]
         first = layers[layer.sources[0]] if layer.sources[0] >= 0 else None
         c, h, w = (first.c, first.h, first.w) if first else (net["channels"], net["height"], net["width"])
         layer.inputs, layer.input_size = c, c * h * w
@@ -71,8 +78,7 @@ def layers_of(path, route_groups=True):
         elif name == "avgpool":
             h, w = 1, 1
         elif name == "shortcut":
-            given = int(keys["from"])
-            layer.sources = [index - 1, given if given >= 0 else index + given]
+            layer.sources = [index - 1, source(keys["from"], layers)]
         elif name == "route":
             groups = layer.number("groups", 1) if route_groups else 1
             c = sum(layers[i].c for i in layer.sources) // groups
