@@ -1,0 +1,333 @@
+"""The arithmetic, the reports and the refusals of bench/gpu-*. OSPREY_BUILD is the folder of the programs."""
+import importlib.machinery
+import importlib.util
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BENCH = os.path.join(ROOT, "bench")
+BUILD = os.environ.get("OSPREY_BUILD", os.path.join(ROOT, "build"))
+sys.path.insert(0, BENCH)
+
+import gpu_report
+import networks
+import npy
+import roofline
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+
+def program(name):
+    """A program of bench/ as a module."""
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), os.path.join(BENCH, name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+def started(name, *arguments):
+    return subprocess.run([os.path.join(BENCH, name), *arguments], capture_output=True, text=True)
+
+
+def layers_of(name):
+    return networks.layers_of(os.path.join(ROOT, "cfg", name + ".cfg"))[1]
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        kept = tempfile.TemporaryDirectory()
+        self.addCleanup(kept.cleanup)
+        self.folder = kept.name
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def written(self, name, text):
+        with open(self.path(name), "w") as file:
+            file.write(text)
+        return self.path(name)
+
+
+class Networks(Folder):
+    def test_sizes_are_those_of_the_published_networks(self):
+        # Bytes of the original .weights; of ResNet-50 its 25,557,032 parameters, 26,560 means and as many variances.
+        for name, size, gigaflops in (("yolov3", 248007048, 65.864), ("yolov4-tiny", 24251276, 6.908),
+                                      ("resnet50", 20 + 4 * (25557032 + 2 * 26560), 8.178)):
+            layers = layers_of(name)
+            networks.write_weights(self.path("w"), layers)
+            self.assertEqual(os.path.getsize(self.path("w")), size, name)
+            self.assertAlmostEqual(networks.gigaflops(layers), gigaflops, 3)
+            said = subprocess.run([os.path.join(BUILD, "osprey"), "summary", os.path.join(ROOT, "cfg", name + ".cfg")],
+                                  capture_output=True, text=True, check=True).stdout
+            self.assertIn(f"({size} bytes as .weights)", said)
+
+    def test_yolov3_sees_what_it_should(self):
+        layers = layers_of("yolov3")
+        self.assertEqual([layer.sources for layer in layers if layer.name == "route"],
+                         [[79], [85, 61], [91], [97, 36]])
+        self.assertEqual([(layers[i].w, layers[i].c) for i in networks.heads_of(layers)],
+                         [(13, 255), (26, 255), (52, 255)])
+        names = [layer.name for layer in layers]
+        self.assertEqual([names.count(n) for n in ("convolutional", "shortcut", "yolo", "upsample")], [75, 23, 3, 2])
+
+    def test_resnet50_adds_what_came_in(self):
+        layers = layers_of("resnet50")
+        sums = [layer for layer in layers if layer.name == "shortcut"]
+        self.assertEqual(len(sums), 16)
+        for layer in sums:
+            a, b = (layers[i] for i in layer.sources)
+            self.assertEqual((a.c, a.h, a.w), (b.c, b.h, b.w))
+            self.assertEqual(b.name, "convolutional" if layers[a.index - 1].name == "route" else "shortcut")
+
+    def test_npy(self):
+        npy.write(self.path("x.npy"), (1, 2, 3), [1, 2, 3, 4, 5, -0.5])
+        shape, values = npy.read(self.path("x.npy"))
+        self.assertEqual((shape, list(values)), ((1, 2, 3), [1, 2, 3, 4, 5, -0.5]))
+        self.assertEqual(os.path.getsize(self.path("x.npy")) % 64, 24)
+        self.assertRaises(ValueError, npy.read, self.written("y.npy", "no array"))
+
+
+CFG = """[net]
+width=8
+height=8
+channels=4
+[convolutional]
+batch_normalize=1
+filters=6
+size=3
+pad=1
+activation=leaky
+[convolutional]
+filters=4
+size=1
+activation=linear
+[shortcut]
+from=-2
+[route]
+layers=-1,0
+"""
+
+
+class Roofline(Folder):
+    def setUp(self):
+        super().setUp()
+        text = CFG.replace("filters=4", "filters=6")
+        self.layers = networks.layers_of(self.written("x.cfg", text))[1]
+
+    def bytes_of(self, precision, batch, training):
+        return [c.bytes for c in roofline.costs(self.layers, precision, batch, training, roofline.Ceilings())]
+
+    def test_bytes(self):
+        # Values: 256 in, 384 out of each layer, 768 out of the last; 216 and 36 weights.
+        self.assertEqual(self.bytes_of("bf16", 2, False), [2 * (256 + 384 + 108), 2 * (384 + 384 + 18 + 384), 0,
+                                                           2 * 2 * 768, 0])
+        self.assertEqual(self.bytes_of("fp32", 2, False), [2 * b for b in self.bytes_of("bf16", 2, False)])
+        first = 4 * (256 + 384 + 216) + 4 * 7 * 384 + 4 * (384 + 256 + 216)  # no gradient of the image
+        second = 4 * (384 + 384 + 36 + 384) + 2 * 4 * (384 + 384 + 36)
+        self.assertEqual(self.bytes_of("fp32", 1, True), [first, second, 4 * 384, 4 * 4 * 768, 20 * (216 + 36)])
+
+    def test_time_is_the_longer_of_the_two(self):
+        slow_memory = roofline.Ceilings(fp32=1e6, bandwidth=1e-6)  # a megabyte a second
+        cost = roofline.costs(self.layers, "fp32", 1, False, slow_memory)[0]
+        self.assertAlmostEqual(cost.seconds, 4 * (256 + 384 + 216) / 1e6)
+        self.assertEqual(cost.memory_seconds, cost.seconds)
+        slow_arithmetic = roofline.Ceilings(fp32=1e-6, bandwidth=1e6)
+        cost = roofline.costs(self.layers, "fp32", 1, False, slow_arithmetic)[0]
+        self.assertAlmostEqual(cost.seconds, 2 * 216 * 64 / 1e6)
+        self.assertEqual(cost.memory_seconds, 0)
+
+    def test_ceilings_are_read(self):
+        self.assertEqual(roofline.Ceilings.parse("bf16=100,bandwidth=2"), roofline.Ceilings(bf16=100, bandwidth=2))
+        self.assertRaises(TypeError, roofline.Ceilings.parse, "fp8=1")
+
+    def test_measured_layers_are_read_from_what_osprey_says(self):
+        said = subprocess.run([os.path.join(BUILD, "osprey"), "bench", os.path.join(ROOT, "cfg", "quickstart.cfg"),
+                               "--layers", "--iterations", "1", "--warmup", "0"], capture_output=True, text=True,
+                              check=True).stdout
+        measured = roofline.measured_layers(said)
+        layers = layers_of("quickstart")
+        self.assertEqual(sorted(measured), list(range(len(layers))))
+        self.assertGreater(measured[0], 0)
+        text = roofline.layer_table(layers, "fp32", 1, False, roofline.Ceilings(), measured)
+        self.assertIn(f"| {measured[0]:.4f} |", text)
+        widths = {row.count("|") for row in text.splitlines()}
+        self.assertEqual(len(widths), 1, text)
+
+    def test_dry(self):
+        done = started("gpu-compare", "--dry", "--layers", "--networks", "resnet50", "--batches", "64")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("resnet50 | bf16 | 64", done.stdout)
+        self.assertIn("| 76 | softmax |", done.stdout)
+
+
+def rounds_of(ours, eager, memory=(60, 100)):
+    return [{"osprey": {"time": x, "memory": memory[0]}, "eager": {"time": y, "memory": memory[1]}}
+            for x, y in zip(ours, eager)]
+
+
+class Report(Folder):
+    case = ("yolov3", "training", "bf16", 64)
+
+    def verdicts(self, rounds, card="NVIDIA H200"):
+        return {line.split(" ")[0] + line.split(":")[1]: line for line in gpu_report.verdicts(self.case, rounds, card)}
+
+    def test_verdicts(self):
+        fast = "at least 1.4 times as fast as PyTorch eager"
+        said = self.verdicts(rounds_of([40, 40], [60, 61]))
+        self.assertIn(f"PASS {fast}", said)
+        self.assertIn("PASS peak memory at most 0.65 of PyTorch eager", said)
+        self.assertIn("PASS at least 1,200 images/s", said)  # 64 images in 40 ms are 1,600
+        self.assertIn("NOT at least 1.1 times as fast as torch.compile", said)
+        said = self.verdicts(rounds_of([54, 54], [60, 61], (66, 100)))
+        self.assertIn(f"FAIL {fast}", said)
+        self.assertIn("FAIL peak memory at most 0.65 of PyTorch eager", said)
+        self.assertIn("FAIL at least 1,200 images/s", said)
+        self.assertIn(f"UNCLEAR {fast}", self.verdicts(rounds_of([40, 50], [60, 60])))
+        self.assertNotIn("PASS at least 1,200 images/s", self.verdicts(rounds_of([40], [60]), "another card"))
+
+    def test_what_was_not_measured_is_no_figure(self):
+        rounds = [{"eager": {"time": 60, "memory": None}}]
+        self.assertTrue(all(line.startswith("NOT MEASURED") for line in gpu_report.verdicts(self.case, rounds, "H200")))
+        text, _ = gpu_report.document("T", [], [], {self.case: rounds}, ["osprey: no"], {}, "H200")
+        self.assertIn("- osprey: no", text)
+        self.assertNotIn("| osprey |", text)
+
+    def test_ratios_are_formed_within_a_round(self):
+        self.assertEqual(gpu_report.ratios(rounds_of([10, 20], [20, 40]), "eager"), [0.5, 0.5])
+        row = next(line for line in gpu_report.table(self.case, rounds_of([32], [64]), 16).splitlines() if "osprey" in line)
+        self.assertEqual(row, "| osprey | 32.000 | 32.000 | 32.000 | 2,000 |  | 60 | 50% |")
+
+
+class Programs(Folder):
+    def test_without_a_gpu_nothing_is_measured(self):
+        done = started("gpu-compare", "--osprey", "/bin/true", "--python", "/bin/false", "--out", self.path("out"))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("has no PyTorch that works", done.stderr)
+        self.assertFalse(os.path.exists(self.path("out")))
+
+    def test_a_measurement_goes_on_where_it_was_cut_short(self):
+        compare = program("gpu-compare")
+        results = compare.Results(self.path("r.json"), "a card")
+        results.rounds["yolov3", "training", "bf16", 64] = rounds_of([1], [2])
+        results.save()
+        again = compare.Results(self.path("r.json"), "a card")
+        self.assertEqual(again.rounds, results.rounds)
+        self.assertRaises(compare.Failure, compare.Results, self.path("r.json"), "another card")
+
+    def measured(self, failing):
+        """Two rounds in which one engine fails."""
+        compare = program("gpu-compare")
+
+        def measure(a, engine, *case):
+            if engine == failing:
+                raise compare.Failure("no")
+            return {"time": 1.0, "memory": None}
+
+        compare.measure = measure
+        results = compare.Results(self.path("r.json"), "a card")
+        compare.measure_case(type("Arguments", (), {"rounds": 2}), None, Report.case, ["osprey", "eager"], results)
+        return [list(figures) for figures in results.rounds[Report.case]], results.missing
+
+    def test_a_peer_that_fails_is_told_and_left_out(self):
+        rounds, missing = self.measured("eager")
+        self.assertEqual(rounds, [["osprey"], ["osprey"]])
+        self.assertEqual(missing, ["yolov3, training step, bf16, batch 64, PyTorch eager: no"])
+
+    def test_without_ours_there_is_nothing_to_compare(self):
+        rounds, missing = self.measured("osprey")
+        self.assertEqual(rounds, [])
+        self.assertEqual(missing, ["yolov3, training step, bf16, batch 64, osprey: no"])
+
+    def test_distance(self):
+        self.assertAlmostEqual(program("gpu-compare").distance([3, 4.5], [3, 4]), 0.1)
+
+    def test_bundle_refuses(self):
+        for cache, message in ((None, "is no build"), ("", "no kernels by nvcc"),
+                               ("CMAKE_CUDA_COMPILER:FILEPATH=nvcc\nOSPREY_ARCH:STRING=native\n", "processor"),
+                               ("CMAKE_CUDA_COMPILER:FILEPATH=nvcc\nOSPREY_ARCH:STRING=x86-64-v3\n", "is not built")):
+            if cache is not None:
+                self.written("CMakeCache.txt", cache)
+            done = started("gpu-bundle", "--build", self.folder, self.path("x.tar.gz"))
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(message, done.stderr)
+        self.assertEqual(started("gpu-bundle").returncode, 2)
+
+    def test_a_bundle_starts_where_our_libraries_are_not(self):
+        self.written("CMakeCache.txt", "CMAKE_CUDA_COMPILER:FILEPATH=nvcc\nOSPREY_ARCH:STRING=x86-64-v3\n")
+        shutil.copy(os.path.join(BUILD, "osprey"), self.path("osprey"))
+        done = started("gpu-bundle", "--build", self.folder, self.path("x.tar.gz"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"x.tar.gz: \d+ MB packed, \d+ MB unpacked, with osprey; needs GLIBC 2\.\d+")
+        self.assertLess(os.path.getsize(self.path("x.tar.gz")), 60e6)
+        subprocess.run(["tar", "-C", self.folder, "-xzf", self.path("x.tar.gz")], check=True)
+        unpacked = self.path("osprey-gpu")
+        libraries = os.listdir(os.path.join(unpacked, "build", "lib"))
+        self.assertTrue(any(name.startswith("libstdc++") for name in libraries), libraries)
+        self.assertFalse([name for name in libraries if name.startswith(("libc.", "libm.", "ld-linux"))])
+        command = [os.path.join(unpacked, "build", "osprey"), "--version"]
+        said = subprocess.run(command, capture_output=True, text=True, cwd="/")
+        self.assertRegex(said.stdout, r"^\d+\.\d+", said.stderr)
+        shown = subprocess.run([os.path.join(unpacked, "bench", "gpu-run"), "ldd",
+                                os.path.join(unpacked, "build", "programs", "osprey")], capture_output=True, text=True)
+        self.assertIn(os.path.join(unpacked, "build", "lib", "libstdc++.so.6"), shown.stdout)
+        check = subprocess.run([os.path.join(unpacked, "bench", "gpu-compare"), "--dry"], capture_output=True, text=True)
+        self.assertEqual(check.returncode, 0, check.stderr)
+
+
+@unittest.skipIf(torch is None, "PyTorch is not installed")
+class TorchLoss(unittest.TestCase):
+    def test_against_loops(self):
+        import torch_loss
+        layers = layers_of("yolov4-tiny")
+        head = torch_loss.YoloHead(layers[-1], {"width": 416, "height": 416})
+        torch.manual_seed(3)
+        y = torch.randn(2, 255, 26, 26)
+        truths = torch.cat([torch.rand(2, 8, 2) * 0.6 + 0.2, torch.rand(2, 8, 2) * 0.3 + 0.02], 2)
+        classes = torch.randint(0, 80, (2, 8))
+        self.assertAlmostEqual(float(head.loss(y, truths, classes)) / self.slowly(head, y, truths, classes), 1, 5)
+
+    def slowly(self, head, y, truths, classes):
+        def iou(a, b):
+            w, h = (max(0, min(a[k] + a[k + 2] / 2, b[k] + b[k + 2] / 2) -
+                        max(a[k] - a[k + 2] / 2, b[k] - b[k + 2] / 2)) for k in (0, 1))
+            return w * h / (a[2] * a[3] + b[2] * b[3] - w * h)
+
+        def cross_entropy(x, target):
+            return max(x, 0) - x * target + math.log1p(math.exp(-abs(x)))
+
+        sigmoid = lambda x: 1 / (1 + math.exp(-x))
+        p, boxes, loss, w = head.rows(y), head.boxes(head.rows(y)).tolist(), 0, int(head.grid[0])
+        for n in range(len(truths)):
+            positives = set()
+            for truth, wanted in zip(truths[n].tolist(), classes[n].tolist()):
+                shapes = [iou((0, 0, *anchor), (0, 0, *truth[2:])) for anchor in head.all_anchors.tolist()]
+                best = shapes.index(max(shapes))
+                if best not in head.mask:
+                    continue
+                column, row = int(truth[0] * w), int(truth[1] * w)
+                place = head.mask.index(best), row * w + column
+                positives.add(place)
+                q, anchor = p[(n, *place)].tolist(), head.all_anchors[best].tolist()
+                target = [truth[0] * w - column, truth[1] * w - row, *(math.log(t / s) for t, s in zip(truth[2:], anchor))]
+                box = [sigmoid(q[0]), sigmoid(q[1]), q[2], q[3]]
+                loss += (2 - truth[2] * truth[3]) * sum((b - t) ** 2 for b, t in zip(box, target))
+                loss += sum(cross_entropy(v, float(k == wanted)) for k, v in enumerate(q[5:]))
+            for a, objectness in enumerate(p[n, :, :, 4].tolist()):
+                for cell, x in enumerate(objectness):
+                    if (a, cell) in positives:
+                        loss += cross_entropy(x, 1)
+                    elif max(iou(boxes[n][a][cell], t) for t in truths[n].tolist()) <= head.ignore:
+                        loss += cross_entropy(x, 0)
+        return loss
+
+
+if __name__ == "__main__":
+    unittest.main()
