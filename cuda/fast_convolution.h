@@ -52,11 +52,9 @@ class FastConvolution {
   virtual void backward_weights(Stream&, Tensor x, Tensor dy, View<float> dweights, void* workspace) = 0;
 };
 
-// Null where no library does it (the emulation, no cuDNN, a shape that it refuses): then the plain
-// kernels run. fast_convolution_missing() has the reason if it is the same for every problem: "libcudnn.so.9
-// was not found: convolutions run on the plain kernels, slower"; else it is empty.
+// Null where no library does it (the emulation, no cuDNN, a shape that it refuses): then the plain kernels
+// run. If that is because a library was not found, a warning says so, once.
 std::unique_ptr<FastConvolution> make_fast_convolution(const ConvolutionProblem&);
-std::string fast_convolution_missing();
 
 // The same for [connected], which is a 1x1 convolution of images of one pixel, {n,1,1,inputs}: cuBLASLt
 // alone.

@@ -5,8 +5,5 @@ namespace osprey::cuda {
 
 std::unique_ptr<FastConvolution> make_fast_convolution(const ConvolutionProblem&) { return nullptr; }
 std::unique_ptr<FastConvolution> make_fast_gemm(const ConvolutionProblem&) { return nullptr; }
-std::string fast_convolution_missing() {
-  return "this build has no cuDNN: convolutions run on the plain kernels";
-}
 
 }  // namespace osprey::cuda

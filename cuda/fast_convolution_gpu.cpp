@@ -147,6 +147,9 @@ std::unique_ptr<Way> made_or_warned(const Proposal& proposal, const ConvolutionP
   }
 }
 
+// A kernel that needs more is not worth the room that the network would lose.
+constexpr size_t kMostWorkspace = 1 << 30;
+
 // Without a ground to try them on, the first way that can be made is taken.
 std::shared_ptr<Way> choose_way(const ConvolutionProblem& p, Direction direction, const Libraries& libraries,
                                 const std::string& key, TrialGround* ground, AutotuneCache* cache) {
@@ -163,7 +166,8 @@ std::shared_ptr<Way> choose_way(const ConvolutionProblem& p, Direction direction
     candidates.push_back({proposals[i].name, proposals[i].family, proposals[i].last_resort,
                           [&, i] {
                             if (!ways[i]) ways[i] = made_or_warned(proposals[i], p);
-                            return ways[i] && (!ground || ground->runs(*ways[i]));
+                            if (!ways[i] || ways[i]->workspace_bytes() > kMostWorkspace) return false;
+                            return !ground || ground->runs(*ways[i]);
                           },
                           [&, i] { return ground->seconds(*ways[i]); }});
   const std::optional<size_t> chosen = choose(key, candidates, ground ? cache : nullptr);
@@ -264,16 +268,20 @@ std::unique_ptr<FastConvolution> tuned_or_warned(const ConvolutionProblem& p, co
 }  // namespace
 
 std::unique_ptr<FastConvolution> make_fast_convolution(const ConvolutionProblem& p) {
-  if (!cudnn_available()) return nullptr;
+  if (!cudnn_available()) {
+    warn("{}", cudnn_missing());
+    return nullptr;
+  }
   if (!cublaslt_available()) return tuned_or_warned(p, {"cuDNN", {cudnn_proposals}});
   return tuned_or_warned(p, {"cuDNN and cuBLASLt", {cudnn_proposals, cublaslt_proposals}});
 }
 
 std::unique_ptr<FastConvolution> make_fast_gemm(const ConvolutionProblem& p) {
-  if (!cublaslt_available()) return nullptr;
+  if (!cublaslt_available()) {
+    warn("{}", cublaslt_missing());
+    return nullptr;
+  }
   return tuned_or_warned(p, {"cuBLASLt", {cublaslt_proposals}});
 }
-
-std::string fast_convolution_missing() { return cudnn_missing(); }
 
 }  // namespace osprey::cuda
