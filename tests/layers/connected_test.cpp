@@ -41,7 +41,7 @@ TEST(connected, normalises_with_rolling_statistics_in_inference) {
 
 TEST(connected, gradient_is_the_slope) {
   for (const char* keys : {"activation=linear", "", "activation=mish", "activation=swish\nbatch_normalize=1"})
-    expect_gradient(std::string("[connected]\noutput=3\n") + keys, {4, 2, 1, 3});
+    expect_gradient_on_both(std::string("[connected]\noutput=3\n") + keys, {4, 2, 1, 3});
 }
 
 const char* const kForms[] = {"output=1\nactivation=linear", "output=33", "output=8\nactivation=leaky",

@@ -40,12 +40,17 @@ TEST(Convolutional, ShapesAreDarknets) {
 }
 
 TEST(Convolutional, GradientsAreTheSlopes) {
-  expect_gradient(kPlain, {2, 5, 4, 3});
-  expect_gradient("[convolutional]\nfilters=4\nsize=3\nstride=2\npad=1\nactivation=mish", {1, 7, 5, 2});
-  expect_gradient("[convolutional]\nfilters=6\nsize=3\npad=1\ngroups=3\nactivation=swish", {1, 5, 5, 6});
-  expect_gradient("[convolutional]\nfilters=4\nsize=5\npad=1\ngroups=4\nactivation=logistic", {1, 6, 5, 4});
-  expect_gradient("[convolutional]\nfilters=2\nsize=3\ndilation=2\npad=1\nactivation=linear", {1, 7, 8, 2});
-  expect_gradient("[convolutional]\nfilters=3\nsize=2\nstride=2\npad=1\nactivation=tanh", {1, 5, 6, 2});
+  expect_gradient_on_both(kPlain, {2, 5, 4, 3});
+  expect_gradient_on_both("[convolutional]\nfilters=4\nsize=3\nstride=2\npad=1\nactivation=mish",
+                          {1, 7, 5, 2});
+  expect_gradient_on_both("[convolutional]\nfilters=6\nsize=3\npad=1\ngroups=3\nactivation=swish",
+                          {1, 5, 5, 6});
+  expect_gradient_on_both("[convolutional]\nfilters=4\nsize=5\npad=1\ngroups=4\nactivation=logistic",
+                          {1, 6, 5, 4});
+  expect_gradient_on_both("[convolutional]\nfilters=2\nsize=3\ndilation=2\npad=1\nactivation=linear",
+                          {1, 7, 8, 2});
+  expect_gradient_on_both("[convolutional]\nfilters=3\nsize=2\nstride=2\npad=1\nactivation=tanh",
+                          {1, 5, 6, 2});
 }
 
 // Batch norm divides by the spread of so few values that a step of 1e-2 bends the slope by up to 1e-2.

@@ -181,6 +181,28 @@ TEST(Network, AConvolutionDoesTheSumThatFollowsIt) {
   of_itself.plan(1, 16, 16);
 }
 
+// In every activation, before and after the sum. Not all of them are oneDNN's; the kernels have them all.
+TEST(Network, SumsDoneByConvolutionsAreTheSameOnADevice) {
+  for (const std::string activation : kActivationNames) {
+    SCOPED_TRACE(activation);
+    const std::string convolution = "[convolutional]\nfilters=7\nsize=3\npad=1\nactivation=";
+    const std::string cfg = "[net]\nwidth=6\nheight=5\nchannels=3\n" + convolution + "linear\n" +
+                            convolution + activation + "\n[shortcut]\nfrom=-2\nactivation=" + activation +
+                            "\n";
+    NetworkOptions separate = inference(), on_device = inference();
+    separate.keep_all = true;
+    on_device.build.device = Device::cuda;
+    PlannedNetwork want(cfg, 2, 6, 5, separate), got(cfg, 2, 6, 5, on_device);
+    EXPECT_EQ(got.nodes()[2].absorbed_by, 1);
+    for (Network* network : {static_cast<Network*>(&want), static_cast<Network*>(&got)}) {
+      fill_randomly(network->input(), 3);
+      network->forward();
+    }
+    const std::vector<float> a = got.read(2), b = want.read(2);
+    for (size_t i = 0; i < b.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-5) << i;
+  }
+}
+
 // oneDNN picks other algorithms for each of these; all must be the readable form's result.
 TEST(Network, BothConvolutionsAgreeForwardAndInAllGradients) {
   const std::string cfg =

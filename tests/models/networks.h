@@ -43,6 +43,7 @@ struct PlannedNetwork : Network {
       : Network(parse_cfg(cfg, "t.cfg"), options) {
     plan(batch, width ? width : net().width, height ? height : net().height);
     randomise(parameters(), seed);
+    parameters().upload();
     if (!training()) prepare();
   }
 };
