@@ -1,42 +1,44 @@
 #include "data/augment.h"
 
 #include <algorithm>
-#include <cmath>
+#include <tuple>
 
 #include "core/error.h"
 
 namespace osprey {
 namespace {
 
-// The crop of an image as a window, and where the network input shows it.
-struct Placement {
-  ImageWindow window;
-  Letterbox place;
-};
-
-Placement placement(const Image& image, const Crop& crop, const AugmentOptions& options) {
-  const ImageWindow window = {crop.left, crop.top, image.width - crop.left - crop.right,
-                         image.height - crop.top - crop.bottom};
-  // The margins follow from the image, not from the crop, so that jitter still changes the aspect ratio.
-  return {window, fitted(options.letter_box ? Fit::letterbox : Fit::stretch, image.width, image.height,
-                         options.width, options.height)};
+// Where the network input shows an image. The margins follow from the image, not from the crop, so that
+// jitter still changes the aspect ratio.
+Letterbox placement(const Labelled& image, const AugmentOptions& options) {
+  return fitted(options.letter_box ? Fit::letterbox : Fit::stretch, image.width, image.height, options.width,
+                options.height);
 }
 
-void cut(const Image& image, const Crop& crop, const AugmentOptions& options, float* pixels) {
-  const auto [window, place] = placement(image, crop, options);
-  const size_t stride = size_t(options.width) * size_t(image.channels);
-  if (options.letter_box) std::fill_n(pixels, stride * size_t(options.height), .5f);
+ImageWindow window_of(const Labelled& image, const Crop& crop) {
+  return {crop.left, crop.top, image.width - crop.left - crop.right, image.height - crop.top - crop.bottom};
+}
+
+// The whole input filled by one image.
+SamplePart part_of(const Labelled& image, const Crop& crop, const AugmentOptions& options) {
+  const Letterbox place = placement(image, options);
   // Mirroring the canvas moves a margin of odd width by one pixel.
   const int left = crop.flip ? options.width - place.left() - place.new_width : place.left();
-  resize_window(image, window, crop.flip,
-                pixels + size_t(place.top()) * stride + size_t(left * image.channels), place.new_width,
-                place.new_height, stride);
+  SamplePart part;
+  part.shown = {0, 0, options.width, options.height};
+  part.place = {left, place.top(), place.new_width, place.new_height};
+  part.mirror = crop.flip;
+  part.window = window_of(image, crop);
+  part.colour = crop.colour;
+  part.image_width = image.width;
+  part.image_height = image.height;
+  return part;
 }
 
 // A label in units of the network input, cut at the crop's edge (Darknet's correct_boxes).
-CentreBox in_network(const Label& label, const Image& image, const Crop& crop,
+CentreBox in_network(const Label& label, const Labelled& image, const Crop& crop,
                      const AugmentOptions& options) {
-  const auto [window, place] = placement(image, crop, options);
+  const ImageWindow window = window_of(image, crop);
   const float w = float(image.width), h = float(image.height);
   const float sx = float(window.width) / w, sy = float(window.height) / h;
   const float dx = float(window.left) / w / sx, dy = float(window.top) / h / sy;
@@ -45,7 +47,7 @@ CentreBox in_network(const Label& label, const Image& image, const Crop& crop,
   if (crop.flip) box = {1 - box.x2, box.y1, 1 - box.x1, box.y2};
   box = {std::clamp(box.x1, 0.f, 1.f), std::clamp(box.y1, 0.f, 1.f), std::clamp(box.x2, 0.f, 1.f),
          std::clamp(box.y2, 0.f, 1.f)};
-  return options.letter_box ? place.to_network(centre(box)) : centre(box);
+  return options.letter_box ? placement(image, options).to_network(centre(box)) : centre(box);
 }
 
 bool usable(const CentreBox& b, const AugmentOptions& options) {
@@ -53,10 +55,10 @@ bool usable(const CentreBox& b, const AugmentOptions& options) {
          b.y > 0 && b.y <= 1;
 }
 
-std::vector<Truth> truths_of(std::span<const Label> labels, const Image& image, const Crop& crop,
-                             const AugmentOptions& options, Random& random) {
+std::vector<Truth> truths_of(const Labelled& image, const Crop& crop, const AugmentOptions& options,
+                             Random& random) {
   std::vector<Truth> truths;
-  for (const Label& label : labels)
+  for (const Label& label : image.labels)
     if (const CentreBox box = in_network(label, image, crop, options); usable(box, options))
       truths.push_back({box, label.class_id});
   for (size_t i = truths.size(); i > 1; --i) std::swap(truths[i - 1], truths[size_t(random.below(int(i)))]);
@@ -89,7 +91,7 @@ struct Quarter {
   int from_x, from_y;
 };
 
-Quarter quarter_of(int i, int cut_x, int cut_y, const Crop& crop, const Image& image,
+Quarter quarter_of(int i, int cut_x, int cut_y, const Crop& crop, const Labelled& image,
                    const AugmentOptions& o) {
   const int left = crop.flip ? crop.right : crop.left, right = crop.flip ? crop.left : crop.right;
   const auto beyond = [](int margin, int to, int from) {
@@ -167,9 +169,9 @@ Crop draw_crop(const AugmentOptions& options, int image_width, int image_height,
   const float zoom_left = random.uniform(), zoom_right = random.uniform();
   Crop crop;
   crop.flip = random.chance(.5f) && options.flip;
-  crop.hue = random.uniform(-options.hue, options.hue);
-  crop.saturation = random.scale(options.saturation);
-  crop.exposure = random.scale(options.exposure);
+  crop.colour.hue = random.uniform(-options.hue, options.hue);
+  crop.colour.saturation = random.scale(options.saturation);
+  crop.colour.exposure = random.scale(options.exposure);
 
   const int dw = int(float(image_width) * options.jitter), dh = int(float(image_height) * options.jitter);
   const float down = std::min(options.resize, 1 / options.resize), up = 1 / down;
@@ -188,47 +190,109 @@ Crop draw_crop(const AugmentOptions& options, int image_width, int image_height,
   return crop;
 }
 
-std::vector<Truth> augment(const Image& image, std::span<const Label> labels, const AugmentOptions& options,
-                           Random& random, float* pixels) {
+Described describe(const Labelled& image, const AugmentOptions& options, Random& random) {
   const Crop crop = draw_crop(options, image.width, image.height, random);
-  cut(image, crop, options, pixels);
-  distort_colours(pixels, size_t(options.width) * size_t(options.height) * size_t(image.channels),
-                  image.channels, crop.hue, crop.saturation, crop.exposure);
-  return truths_of(labels, image, crop, options, random);
+  Described sample;
+  sample.plan.parts = 1;
+  sample.plan.part[0] = part_of(image, crop, options);
+  sample.truths = truths_of(image, crop, options, random);
+  return sample;
 }
 
-std::vector<Truth> mosaic(const std::array<Source, 4>& sources, const AugmentOptions& options, Random& random,
-                          float* pixels) {
-  const int channels = sources[0].image->channels;
+Described describe_mosaic(const std::array<Labelled, 4>& images, const AugmentOptions& options,
+                          Random& random) {
   const int least_x = int(float(options.width) * .2f), least_y = int(float(options.height) * .2f);
   const int cut_x = least_x + random.below(options.width - 2 * least_x + 1);
   const int cut_y = least_y + random.below(options.height - 2 * least_y + 1);
-  const size_t stride = size_t(options.width) * size_t(channels);
-  std::vector<float> whole(stride * size_t(options.height));
-  std::vector<Truth> truths;
+  Described sample;
+  sample.plan.parts = 4;
   for (int i = 0; i < 4; ++i) {
-    const Image& image = *sources[size_t(i)].image;
+    const Labelled& image = images[size_t(i)];
     Crop crop = draw_crop(options, image.width, image.height, random);
     if (random.chance(.5f)) move_to_corner(crop, i);
-    cut(image, crop, options, whole.data());
     const Quarter q = quarter_of(i, cut_x, cut_y, crop, image, options);
-    const size_t count = size_t(q.x1 - q.x0) * size_t(channels);
-    for (int y = q.y0; y < q.y1; ++y) {
-      float* to = pixels + size_t(y) * stride + size_t(q.x0 * channels);
-      std::copy_n(whole.data() + size_t(y - q.y0 + q.from_y) * stride + size_t(q.from_x * channels), count,
-                  to);
-      distort_colours(to, count, channels, crop.hue, crop.saturation, crop.exposure);
-    }
-    for (Truth truth : truths_of(sources[size_t(i)].labels, image, crop, options, random)) {
+    SamplePart& part = sample.plan.part[i];
+    part = part_of(image, crop, options);
+    part.shown = {q.x0, q.y0, q.x1 - q.x0, q.y1 - q.y0};
+    part.from_x = q.from_x;
+    part.from_y = q.from_y;
+    for (Truth truth : truths_of(image, crop, options, random)) {
       truth.box.x += float(q.x0 - q.from_x) / float(options.width);
       truth.box.y += float(q.y0 - q.from_y) / float(options.height);
       truth.box =
           options.mosaic_bound ? cut_to_quarter(truth.box, q, options) : cut_to_picture(truth.box, options);
-      if (inside_picture(truth.box, options) && truths.size() < size_t(options.max_boxes))
-        truths.push_back(truth);
+      if (inside_picture(truth.box, options) && sample.truths.size() < size_t(options.max_boxes))
+        sample.truths.push_back(truth);
     }
   }
-  return truths;
+  return sample;
+}
+
+void render(const SamplePlan& plan, std::span<const Image> images, int width, int height, float* pixels) {
+  const size_t channels = size_t(images[0].channels), stride = size_t(width) * channels;
+  std::vector<float> piece;
+  for (int k = 0; k < plan.parts; ++k) {
+    const SamplePart& part = plan.part[k];
+    const ImageWindow &shown = part.shown, &place = part.place;
+    const bool whole = shown.width == width && shown.height == height;
+    if (!whole) piece.resize(stride * size_t(height));
+    float* canvas = whole ? pixels : piece.data();
+    if (place.width < width || place.height < height) std::fill_n(canvas, stride * size_t(height), .5f);
+    resize_window(images[size_t(k)], part.window, part.mirror,
+                  canvas + size_t(place.top) * stride + size_t(place.left) * channels, place.width,
+                  place.height, stride);
+    const size_t count = size_t(shown.width) * channels;
+    for (int y = 0; y < shown.height; ++y) {
+      float* to = pixels + size_t(shown.top + y) * stride + size_t(shown.left) * channels;
+      if (!whole)
+        std::copy_n(canvas + size_t(part.from_y + y) * stride + size_t(part.from_x) * channels, count, to);
+      recolour(to, count, int(channels), part.colour);
+    }
+  }
+}
+
+namespace {
+
+struct Range {
+  int first, last;  // both included
+};
+
+// What an axis of an image is read at for the canvas' pixels from `from` on, `count` of them: the canvas
+// shows `inputs` pixels from `start` on, on `outputs` from `place` on. Pixels beyond the image's edge are the
+// edge.
+template <class TapAt>
+Range read_range(int from, int count, int place, int outputs, bool mirror, int start, int inputs, int size,
+                 TapAt tap_at) {
+  int first = std::clamp(from - place, 0, outputs - 1);
+  int last = std::clamp(from + count - 1 - place, 0, outputs - 1);
+  if (mirror) std::tie(first, last) = std::pair(outputs - 1 - last, outputs - 1 - first);
+  last = std::max(first, last);
+  const float scale = tap_scale(outputs, inputs);
+  const auto second = [&](int i) { return tap_at(std::max(i, first), outputs, inputs, scale).second; };
+  // The last row alone may reach less far than the one above it.
+  return {clamped(start + tap_at(first, outputs, inputs, scale).first, size),
+          clamped(start + std::max(second(last), second(last - 1)), size)};
+}
+
+}  // namespace
+
+void pack(SamplePart& part, const ByteImage& image, std::vector<uint8_t>& bytes) {
+  const ImageWindow &shown = part.shown, &place = part.place;
+  const Range x = read_range(part.from_x, shown.width, place.left, place.width, part.mirror, part.window.left,
+                             part.window.width, image.width, column_tap);
+  const Range y = read_range(part.from_y, shown.height, place.top, place.height, false, part.window.top,
+                             part.window.height, image.height, row_tap);
+  const size_t channels = size_t(image.channels);
+  part.offset = int64_t(bytes.size());
+  part.image_width = x.last - x.first + 1;
+  part.image_height = y.last - y.first + 1;
+  part.window.left -= x.first;
+  part.window.top -= y.first;
+  for (int row = y.first; row <= y.last; ++row) {
+    const auto begin =
+        image.pixels.begin() + ptrdiff_t((size_t(row) * size_t(image.width) + size_t(x.first)) * channels);
+    bytes.insert(bytes.end(), begin, begin + ptrdiff_t(size_t(part.image_width) * channels));
+  }
 }
 
 }  // namespace osprey

@@ -39,22 +39,34 @@ void check(const AugmentOptions& options);
 struct Crop {
   int left = 0, right = 0, top = 0, bottom = 0;
   bool flip = false;
-  float hue = 0, saturation = 1, exposure = 1;
+  Recolour colour;
 };
 Crop draw_crop(const AugmentOptions& options, int image_width, int image_height, Random& random);
 
-// One sample. Writes [height,width,channels] to `pixels`; returns at most max_boxes truths in random order.
+// A sample as it was drawn: how its pixels come from its images, and at most max_boxes truths in random
+// order.
+struct Described {
+  SamplePlan plan;  // each image begins its own buffer
+  std::vector<Truth> truths;
+};
+struct Labelled {  // an image, of which only the size matters here
+  int width = 0, height = 0;
+  std::span<const Label> labels;
+};
+
 // Boxes are cut at the crop's edge and dropped when a side is below one pixel of the network input.
-std::vector<Truth> augment(const Image& image, std::span<const Label> labels, const AugmentOptions& options,
-                           Random& random, float* pixels);
+Described describe(const Labelled& image, const AugmentOptions& options, Random& random);
 
 // Four samples around a random point: top left, top right, bottom left, bottom right. As in Darknet, a box is
 // kept where it stays inside the picture; with mosaic_bound it is first cut to its quarter in whole pixels.
-struct Source {
-  const Image* image;
-  std::span<const Label> labels;
-};
-std::vector<Truth> mosaic(const std::array<Source, 4>& sources, const AugmentOptions& options, Random& random,
-                          float* pixels);
+Described describe_mosaic(const std::array<Labelled, 4>& images, const AugmentOptions& options,
+                          Random& random);
+
+// The pixels on the CPU: writes [height,width,channels] to `pixels`, from one image for each part.
+void render(const SamplePlan& plan, std::span<const Image> images, int width, int height, float* pixels);
+
+// The bytes that a part of a plan reads of its image are appended to `bytes`, and the part says that they are
+// its image, wherever it read pixels of the whole.
+void pack(SamplePart& part, const ByteImage& image, std::vector<uint8_t>& bytes);
 
 }  // namespace osprey

@@ -1,53 +1,45 @@
 #include "data/image.h"
 
 #include <algorithm>
-#include <cmath>
+#include <array>
 
 #include "core/error.h"
 
 namespace osprey {
 namespace {
 
-// Where an output value comes from: two input values and the second one's share.
+// Where the values of an output row come from.
 struct Taps {
   std::vector<int> first, second;
-  std::vector<float> share;
+  std::vector<float> first_share, second_share;
 };
 
-// The taps of every value of an output row. The last pixel is a copy of the window's last: share 0 of itself.
 Taps column_taps(const Image& image, ImageWindow window, bool mirror, int width) {
   const int channels = image.channels;
-  Taps taps;
-  taps.first.resize(size_t(width) * channels);
-  taps.second.resize(taps.first.size());
-  taps.share.resize(taps.first.size());
-  const float scale = float(window.width - 1) / float(width - 1);
+  const size_t count = size_t(width) * size_t(channels);
+  Taps taps{std::vector<int>(count), std::vector<int>(count), std::vector<float>(count),
+            std::vector<float>(count)};
+  const float scale = tap_scale(width, window.width);
   for (int column = 0; column < width; ++column) {
-    int from = window.width - 1, to = from;
-    float share = 0;
-    if (column != width - 1 && window.width != 1) {
-      const float x = float(column) * scale;
-      from = int(x);
-      to = from + 1;
-      share = x - float(from);
-    }
-    from = std::clamp(window.left + from, 0, image.width - 1);
-    to = std::clamp(window.left + to, 0, image.width - 1);
+    const Tap tap = column_tap(column, width, window.width, scale);
+    const int from = clamped(window.left + tap.first, image.width);
+    const int to = clamped(window.left + tap.second, image.width);
     const int place = (mirror ? width - 1 - column : column) * channels;
     for (int c = 0; c < channels; ++c) {
       taps.first[size_t(place + c)] = from * channels + c;
       taps.second[size_t(place + c)] = to * channels + c;
-      taps.share[size_t(place + c)] = share;
+      taps.first_share[size_t(place + c)] = tap.first_share;
+      taps.second_share[size_t(place + c)] = tap.second_share;
     }
   }
   return taps;
 }
 
 void blend_columns(const float* in, const Taps& taps, float* out) {
-  const size_t count = taps.share.size();
+  const size_t count = taps.first.size();
   const int *first = taps.first.data(), *second = taps.second.data();
-  const float* share = taps.share.data();
-  for (size_t i = 0; i < count; ++i) out[i] = (1 - share[i]) * in[first[i]] + share[i] * in[second[i]];
+  const float *first_share = taps.first_share.data(), *second_share = taps.second_share.data();
+  for (size_t i = 0; i < count; ++i) out[i] = first_share[i] * in[first[i]] + second_share[i] * in[second[i]];
 }
 
 }  // namespace
@@ -58,38 +50,41 @@ Image::Image(int width, int height, int channels, float value)
       channels(channels),
       pixels(size_t(width) * size_t(height) * size_t(channels), value) {}
 
+Image unit_image(const ByteImage& image) {
+  std::array<float, 256> units;
+  for (int byte = 0; byte < 256; ++byte) units[size_t(byte)] = unit_value(uint8_t(byte));
+  Image result(image.width, image.height, image.channels);
+  std::transform(image.pixels.begin(), image.pixels.end(), result.pixels.begin(),
+                 [&](uint8_t byte) { return units[byte]; });
+  return result;
+}
+
 void resize_window(const Image& image, ImageWindow window, bool mirror, float* out, int width, int height,
                    size_t stride) {
   if (image.pixels.empty() || window.width < 1 || window.height < 1)
     fail("an image of {}x{} cannot be resized", window.width, window.height);
   if (width < 1 || height < 1) fail("an image cannot be resized to {}x{}", width, height);
   const Taps taps = column_taps(image, window, mirror, width);
-  const size_t count = taps.share.size();
+  const size_t count = taps.first.size();
   // Rows already blended along their columns, by their number in the window: output rows share them.
   std::vector<float> blended[2] = {std::vector<float>(count), std::vector<float>(count)};
   int held[2] = {-1, -1};
   const auto blended_row = [&](int row) {
     const int slot = row % 2;
     if (held[slot] != row) {
-      const int y = std::clamp(window.top + row, 0, image.height - 1);
+      const int y = clamped(window.top + row, image.height);
       blend_columns(image.pixels.data() + image.index(y, 0, 0), taps, blended[slot].data());
       held[slot] = row;
     }
     return blended[slot].data();
   };
-  const float scale = height > 1 ? float(window.height - 1) / float(height - 1) : 0;
+  const float scale = tap_scale(height, window.height);
   for (int row = 0; row < height; ++row) {
-    const float y = float(row) * scale;
-    const int from = std::min(int(y), window.height - 1);
-    const float share = y - float(from);
-    const float* upper = blended_row(from);
+    const Tap tap = row_tap(row, height, window.height, scale);
+    const float *upper = blended_row(tap.first), *lower = blended_row(tap.second);
+    const float upper_share = tap.first_share, lower_share = tap.second_share;
     float* to = out + size_t(row) * stride;
-    if (row == height - 1 || window.height == 1) {
-      for (size_t i = 0; i < count; ++i) to[i] = (1 - share) * upper[i];
-    } else {
-      const float* lower = blended_row(from + 1);
-      for (size_t i = 0; i < count; ++i) to[i] = (1 - share) * upper[i] + share * lower[i];
-    }
+    for (size_t i = 0; i < count; ++i) to[i] = upper_share * upper[i] + lower_share * lower[i];
   }
 }
 
@@ -139,55 +134,30 @@ Image fit(const Image& image, int width, int height, Fit fit) {
   return fit == Fit::letterbox ? letterbox(image, width, height) : resize(image, width, height);
 }
 
-Hsv rgb_to_hsv(Rgb c) {
-  const float most = std::max(c.r, std::max(c.g, c.b)), least = std::min(c.r, std::min(c.g, c.b));
-  const float range = most - least;
-  if (range <= 0) return {0, 0, most};
-  float h = c.r == most   ? (c.g - c.b) / range
-            : c.g == most ? 2 + (c.b - c.r) / range
-                          : 4 + (c.r - c.g) / range;
-  if (h < 0) h += 6;
-  return {h / 6, range / most, most};
+SamplePlan fit_plan(Fit fit, int image_width, int image_height, int width, int height) {
+  const Letterbox place = fitted(fit, image_width, image_height, width, height);
+  SamplePlan plan;
+  plan.parts = 1;
+  SamplePart& part = plan.part[0];
+  part.shown = {0, 0, width, height};
+  part.place = {place.left(), place.top(), place.new_width, place.new_height};
+  part.window = {0, 0, image_width, image_height};
+  part.image_width = image_width;
+  part.image_height = image_height;
+  return plan;
 }
 
-Rgb hsv_to_rgb(Hsv c) {
-  const float h = 6 * c.h;
-  const int sector = int(h);
-  const float f = h - float(sector);
-  const float p = c.v * (1 - c.s), q = c.v * (1 - c.s * f), t = c.v * (1 - c.s * (1 - f));
-  switch (sector) {
-    case 0:
-      return {c.v, t, p};
-    case 1:
-      return {q, c.v, p};
-    case 2:
-      return {p, c.v, t};
-    case 3:
-      return {p, q, c.v};
-    case 4:
-      return {t, p, c.v};
-    default:
-      return {c.v, p, q};
-  }
-}
-
-void distort_colours(float* pixels, size_t size, int channels, float hue, float saturation, float exposure) {
-  if (hue == 0 && saturation == 1 && exposure == 1) return;
+void recolour(float* pixels, size_t size, int channels, const Recolour& colour) {
+  if (!colour.changes()) return;
   if (channels != 3) {
-    for (size_t i = 0; i < size; ++i) pixels[i] = std::clamp(pixels[i] * exposure, 0.f, 1.f);
+    for (size_t i = 0; i < size; ++i) pixels[i] = colour(pixels[i]);
     return;
   }
   for (size_t i = 0; i + 2 < size; i += 3) {
-    Hsv c = rgb_to_hsv({pixels[i], pixels[i + 1], pixels[i + 2]});
-    c.h += hue;
-    if (c.h > 1) c.h -= 1;
-    if (c.h < 0) c.h += 1;
-    c.s *= saturation;
-    c.v *= exposure;
-    const Rgb rgb = hsv_to_rgb(c);
-    pixels[i] = std::clamp(rgb.r, 0.f, 1.f);
-    pixels[i + 1] = std::clamp(rgb.g, 0.f, 1.f);
-    pixels[i + 2] = std::clamp(rgb.b, 0.f, 1.f);
+    const Rgb rgb = colour(Rgb{pixels[i], pixels[i + 1], pixels[i + 2]});
+    pixels[i] = rgb.r;
+    pixels[i + 1] = rgb.g;
+    pixels[i + 2] = rgb.b;
   }
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/box.h"
+#include "core/sample.h"
 
 namespace osprey {
 
@@ -29,6 +30,14 @@ struct Image {
 // same. Error: no such file, not an image, cut short.
 Image load_image(const std::string& path, int channels = 3);
 
+// The same as the file has it, in bytes.
+struct ByteImage {
+  int height = 0, width = 0, channels = 0;
+  std::vector<uint8_t> pixels;  // [height,width,channels]
+};
+ByteImage load_bytes(const std::string& path, int channels = 3);
+Image unit_image(const ByteImage& image);  // each value byte / 255
+
 // Width and height from the file's header alone. Error as above.
 std::pair<int, int> image_size(const std::string& path);
 
@@ -38,11 +47,6 @@ bool is_image_name(const std::string& path);
 // Writes .png or .jpg/.jpeg (quality 95), values rounded to bytes; the file appears under its name only when
 // complete. Error: another extension, a failed write.
 void save_image(const std::string& path, const Image& image);
-
-// A rectangle of an image in whole pixels; it may hang over the edge.
-struct ImageWindow {
-  int left = 0, top = 0, width = 0, height = 0;
-};
 
 // Darknet's resize (its resize_image): bilinear with the corner pixels of both grids aligned, first along
 // rows, then along columns, without a filter for shrinking. Its last output row takes no part from the row
@@ -77,17 +81,10 @@ Image letterbox(const Image& image, int width, int height);
 
 Image fit(const Image& image, int width, int height, Fit fit);
 
-struct Hsv {
-  float h, s, v;  // hue 0..1, saturation 0..1, value 0..1
-};
-struct Rgb {
-  float r, g, b;
-};
-Hsv rgb_to_hsv(Rgb colour);
-Rgb hsv_to_rgb(Hsv colour);
+// What fit() does, for an image of this size in bytes: its result is fit()'s to the last bit.
+SamplePlan fit_plan(Fit fit, int image_width, int image_height, int width, int height);
 
-// Turns hues by `hue` (in turns), multiplies saturation and value, clamps to 0..1: Darknet's distort_image.
-// `size` floats, three to a pixel; with fewer channels only the exposure counts.
-void distort_colours(float* pixels, size_t size, int channels, float hue, float saturation, float exposure);
+// Re-colours `size` floats, three to a pixel; with another number of channels only the exposure counts.
+void recolour(float* pixels, size_t size, int channels, const Recolour& colour);
 
 }  // namespace osprey

@@ -66,13 +66,6 @@ const stbi_io_callbacks kCallbacks = {
       return int(next == EOF);
     }};
 
-// value / 255 in double, rounded once: Darknet's very numbers.
-const std::array<float, 256> kUnit = [] {
-  std::array<float, 256> table{};
-  for (int byte = 0; byte < 256; ++byte) table[size_t(byte)] = float(byte / 255.);
-  return table;
-}();
-
 std::string extension(const std::string& path) {
   std::string end = std::filesystem::path(path).extension().string();
   std::transform(end.begin(), end.end(), end.begin(), [](unsigned char c) { return char(std::tolower(c)); });
@@ -81,23 +74,20 @@ std::string extension(const std::string& path) {
 
 }  // namespace
 
-Image load_image(const std::string& path, int channels) {
-  if (channels < 1 || channels > 4) fail("{}: an image is read with 1 to 4 channels, not {}", path, channels);
+ByteImage load_bytes(const std::string& path, int channels) {
+  if (channels < 1 || channels > kMaxChannels)
+    fail("{}: an image is read with 1 to {} channels, not {}", path, kMaxChannels, channels);
   Source source(path);
   int width = 0, height = 0, stored = 0;
   std::unique_ptr<stbi_uc, void (*)(void*)> bytes(
       stbi_load_from_callbacks(&kCallbacks, &source, &width, &height, &stored, channels), stbi_image_free);
   if (!bytes) fail("{}: not a readable image: {}", path, stbi_failure_reason());
   if (source.overran) fail("{}: the image is cut short", path);
-  Image image;
-  image.height = height;
-  image.width = width;
-  image.channels = channels;
   const size_t count = size_t(width) * size_t(height) * size_t(channels);
-  image.pixels.resize(count);
-  for (size_t i = 0; i < count; ++i) image.pixels[i] = kUnit[bytes.get()[i]];
-  return image;
+  return {height, width, channels, std::vector<uint8_t>(bytes.get(), bytes.get() + count)};
 }
+
+Image load_image(const std::string& path, int channels) { return unit_image(load_bytes(path, channels)); }
 
 std::pair<int, int> image_size(const std::string& path) {
   Source source(path);

@@ -1,6 +1,7 @@
 #include "data/loader.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 #include "core/error.h"
@@ -38,7 +39,7 @@ const Batch& Loader::next() {
   ++current_;
   work_to_do_.notify_all();
   Slot& slot = slots_[size_t(current_) % slots_.size()];
-  batch_ready_.wait(lock, [&] { return slot.step == current_ && slot.remaining == 0; });
+  batch_ready_.wait(lock, [&] { return slot.step == current_ && slot.ready; });
   if (slot.error) std::rethrow_exception(slot.error);
   return slot.batch;
 }
@@ -69,7 +70,12 @@ void Loader::work(std::stop_token stop) {
       slot.error = error;
       slot.failed = i;
     }
-    if (--slot.remaining == 0) batch_ready_.notify_all();
+    if (--slot.remaining > 0) continue;
+    lock.unlock();
+    gather(slot);
+    lock.lock();
+    slot.ready = true;
+    batch_ready_.notify_all();
   }
 }
 
@@ -78,6 +84,7 @@ void Loader::open(Slot& slot, int64_t step) {
   Batch& batch = slot.batch;
   slot.step = batch.step = step;
   slot.remaining = options_.batch;
+  slot.ready = false;
   slot.error = nullptr;
   batch.width = batch.height = 0;
   try {
@@ -86,7 +93,12 @@ void Loader::open(Slot& slot, int64_t step) {
     if (batch.width < 1 || batch.height < 1)
       fail("step {} asks for images of {}x{}", step, batch.width, batch.height);
     const size_t count = size_t(options_.batch);
-    batch.images.resize(count * size_t(batch.width) * size_t(batch.height) * size_t(options_.channels));
+    if (options_.described) {
+      batch.plans.resize(count);
+      slot.bytes.resize(count);
+    } else {
+      batch.images.resize(count * size_t(batch.width) * size_t(batch.height) * size_t(options_.channels));
+    }
     batch.truths.resize(count * size_t(options_.max_boxes) * 5);
     batch.counts.resize(count);
     batch.paths.resize(count);
@@ -105,28 +117,7 @@ void Loader::make(Slot& slot, int i) {
   AugmentOptions augmentation = options_.augment;
   augmentation.width = batch.width;
   augmentation.height = batch.height;
-  Random random(options_.seed, Purpose::augment, uint64_t(batch.step), uint64_t(i));
-  const bool of_four = random.chance(.5f) && augmentation.mosaic;
-  std::array<Image, 4> images;
-  std::array<std::vector<Label>, 4> labels;
-  const int first = sample_at(batch.step * options_.batch + i);
-  for (int k = 0; k < (of_four ? 4 : 1); ++k) {
-    const Sample& sample =
-        read(k == 0 ? first : random.below(int(dataset_.samples.size())), images[size_t(k)]);
-    labels[size_t(k)] = usable_labels(sample);
-    if (k == 0) batch.paths[size_t(i)] = sample.image;
-  }
-  float* pixels = batch.images.data() + batch.images.size() / size_t(options_.batch) * size_t(i);
-  std::vector<Truth> truths;
-  if (of_four)
-    truths = mosaic({{{&images[0], labels[0]},
-                      {&images[1], labels[1]},
-                      {&images[2], labels[2]},
-                      {&images[3], labels[3]}}},
-                    augmentation, random, pixels);
-  else
-    truths = augment(images[0], labels[0], augmentation, random, pixels);
-
+  const std::vector<Truth> truths = make_pixels(slot, i, augmentation).truths;
   float* rows = batch.truths.data() + size_t(i) * size_t(options_.max_boxes) * 5;
   std::fill_n(rows, options_.max_boxes * 5, 0.f);
   for (const auto& [box, class_id] : truths) {
@@ -134,6 +125,47 @@ void Loader::make(Slot& slot, int i) {
     rows = std::copy_n(row, 5, rows);
   }
   batch.counts[size_t(i)] = int(truths.size());
+}
+
+Described Loader::make_pixels(Slot& slot, int i, const AugmentOptions& augmentation) {
+  Batch& batch = slot.batch;
+  Random random(options_.seed, Purpose::augment, uint64_t(batch.step), uint64_t(i));
+  const bool of_four = random.chance(.5f) && augmentation.mosaic;
+  std::array<ByteImage, 4> images;
+  std::array<std::vector<Label>, 4> labels;
+  std::array<Labelled, 4> labelled;
+  const int first = sample_at(batch.step * options_.batch + i);
+  for (size_t k = 0; k < (of_four ? 4 : 1); ++k) {
+    const Sample& sample = read(k == 0 ? first : random.below(int(dataset_.samples.size())), images[k]);
+    labels[k] = usable_labels(sample);
+    labelled[k] = {images[k].width, images[k].height, labels[k]};
+    if (k == 0) batch.paths[size_t(i)] = sample.image;
+  }
+  Described sample =
+      of_four ? describe_mosaic(labelled, augmentation, random) : describe(labelled[0], augmentation, random);
+  if (options_.described) {
+    std::vector<uint8_t>& bytes = slot.bytes[size_t(i)];
+    bytes.clear();
+    for (int k = 0; k < sample.plan.parts; ++k) pack(sample.plan.part[k], images[size_t(k)], bytes);
+    batch.plans[size_t(i)] = sample.plan;
+  } else {
+    std::array<Image, 4> units;
+    for (int k = 0; k < sample.plan.parts; ++k) units[size_t(k)] = unit_image(images[size_t(k)]);
+    render(sample.plan, units, batch.width, batch.height,
+           batch.images.data() + batch.images.size() / size_t(options_.batch) * size_t(i));
+  }
+  return sample;
+}
+
+// The bytes of all samples in their order, whatever order the threads made them in.
+void Loader::gather(Slot& slot) {
+  if (!options_.described) return;
+  Batch& batch = slot.batch;
+  batch.bytes.clear();
+  for (size_t i = 0; i < slot.bytes.size(); ++i) {
+    for (SamplePart& part : batch.plans[i].part) part.offset += int64_t(batch.bytes.size());
+    batch.bytes.insert(batch.bytes.end(), slot.bytes[i].begin(), slot.bytes[i].end());
+  }
 }
 
 int Loader::sample_at(int64_t position) {
@@ -158,12 +190,12 @@ std::shared_ptr<const Loader::Order> Loader::order_of(int64_t epoch) {
 }
 
 // Reads an image; one that is broken is told, and the next sample takes its place.
-const Sample& Loader::read(int index, Image& image) {
+const Sample& Loader::read(int index, ByteImage& image) {
   const size_t count = dataset_.samples.size();
   for (size_t attempt = 0; attempt < count; ++attempt) {
     const Sample& sample = dataset_.samples[(size_t(index) + attempt) % count];
     try {
-      image = load_image(sample.image, options_.channels);
+      image = load_bytes(sample.image, options_.channels);
       return sample;
     } catch (const Error& e) {
       if (options_.strict) throw;

@@ -38,13 +38,18 @@ struct LoaderOptions {
   int64_t first_step = 0;
   bool shuffle = true;     // false: the samples in their order, over and over
   bool difficult = false;  // train on boxes marked difficult, too
+  bool described = false;  // the batch describes its images instead of holding them
   bool strict = false;     // an image that cannot be read is an error, instead of being replaced by the next
 };
 
+// The pixels are made, or described for a device that makes them: then it holds the bytes that are read of
+// the images, in one buffer, which keeps the largest size it had.
 struct Batch {
   int64_t step = 0;
   int width = 0, height = 0;
-  std::vector<float> images;       // [batch,height,width,channels]
+  std::vector<float> images;      // [batch,height,width,channels]; empty if they are described
+  std::vector<SamplePlan> plans;  // [batch] if they are described; offsets are into `bytes`
+  std::vector<uint8_t> bytes;
   std::vector<float> truths;       // [batch,max_boxes,5]: x, y, w, h in units of the input, class; rest 0
   std::vector<int> counts;         // [batch]: truths of each image
   std::vector<std::string> paths;  // [batch]: of each image (of a mosaic's first)
@@ -65,7 +70,9 @@ class Loader {
     Batch batch;
     int64_t step = -1;
     int remaining = 0;  // samples still to be made
-    int failed = 0;     // the first sample that failed, if `error`
+    bool ready = false;
+    std::vector<std::vector<uint8_t>> bytes;  // of each sample, until the last one is made
+    int failed = 0;                           // the first sample that failed, if `error`
     std::exception_ptr error;
   };
   using Order = std::vector<int>;
@@ -73,9 +80,11 @@ class Loader {
   void work(std::stop_token stop);
   void open(Slot& slot, int64_t step);
   void make(Slot& slot, int i);
+  Described make_pixels(Slot& slot, int i, const AugmentOptions& augmentation);
+  void gather(Slot& slot);
   int sample_at(int64_t position);
   std::shared_ptr<const Order> order_of(int64_t epoch);
-  const Sample& read(int index, Image& image);
+  const Sample& read(int index, ByteImage& image);
   std::vector<Label> usable_labels(const Sample& sample) const;
 
   const Dataset& dataset_;

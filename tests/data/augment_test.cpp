@@ -36,6 +36,23 @@ Scene scene(int width, int height, int x1, int y1, int x2, int y2) {
   return s;
 }
 
+// A sample and its pixels.
+std::vector<Truth> augment(const Image& image, std::span<const Label> labels, const AugmentOptions& o,
+                           Random& random, float* pixels) {
+  const Described sample = describe({image.width, image.height, labels}, o, random);
+  render(sample.plan, std::span(&image, 1), o.width, o.height, pixels);
+  return sample.truths;
+}
+
+std::vector<Truth> mosaic(const std::array<Image, 4>& images, const std::array<std::vector<Label>, 4>& labels,
+                          const AugmentOptions& o, Random& random, float* pixels) {
+  std::array<Labelled, 4> labelled;
+  for (size_t i = 0; i < 4; ++i) labelled[i] = {images[i].width, images[i].height, labels[i]};
+  const Described sample = describe_mosaic(labelled, o, random);
+  render(sample.plan, images, o.width, o.height, pixels);
+  return sample.truths;
+}
+
 Image blank(const AugmentOptions& o) { return Image(o.width, o.height, 3, -1); }
 
 // Bounds of the pixels whose strongest channel is at least half of the strongest one's.
@@ -142,9 +159,9 @@ TEST(Augment, DrawsStayInTheirBounds) {
     const Crop c = draw_crop(o, 100, 50, random);
     EXPECT_LE(std::abs(c.left), 30);
     EXPECT_LE(std::abs(c.bottom), 15);
-    EXPECT_LE(std::abs(c.hue), .1f);
-    EXPECT_GE(c.exposure, 1 / 1.5f - 1e-6f);
-    EXPECT_LE(c.exposure, 1.5f);
+    EXPECT_LE(std::abs(c.colour.hue), .1f);
+    EXPECT_GE(c.colour.exposure, 1 / 1.5f - 1e-6f);
+    EXPECT_LE(c.colour.exposure, 1.5f);
   }
   o.jitter = 0;
   o.resize = .5f;  // zooms out only: half of the image's size on each side at most
@@ -207,11 +224,7 @@ TEST(Mosaic, QuartersShowTheirImages) {
     for (uint64_t n = 0; n < 50; ++n) {
       Random random(3, Purpose::augment, n);
       Image out = blank(o);
-      const std::vector<Truth> truths = mosaic({{{&images[0], labels[0]},
-                                                 {&images[1], labels[1]},
-                                                 {&images[2], labels[2]},
-                                                 {&images[3], labels[3]}}},
-                                               o, random, out.pixels.data());
+      const std::vector<Truth> truths = mosaic(images, labels, o, random, out.pixels.data());
       int cut_x = 0, cut_y = 0;
       while (out.at(0, cut_x, 0) == .2f) ++cut_x;
       while (out.at(cut_y, 0, 0) == .2f) ++cut_y;
@@ -239,21 +252,72 @@ TEST(Mosaic, BoxesFollowThePixelsUnderJitter) {
   int seen = 0;
   for (uint64_t n = 0; n < 200; ++n) {
     const int which = int(n % 4);
-    std::array<Source, 4> sources;
-    for (int i = 0; i < 4; ++i) {
-      if (i == which)
-        sources[size_t(i)] = {&bright.image, bright.labels};
-      else
-        sources[size_t(i)] = {&dark.image, {}};
-    }
+    std::array<Image, 4> images;
+    std::array<std::vector<Label>, 4> labels;
+    images.fill(dark.image);
+    images[size_t(which)] = bright.image;
+    labels[size_t(which)] = bright.labels;
     Random random(4, Purpose::augment, n);
     Image out = blank(o);
-    const std::vector<Truth> truths = mosaic(sources, o, random, out.pixels.data());
+    const std::vector<Truth> truths = mosaic(images, labels, o, random, out.pixels.data());
     if (truths.empty()) continue;
     ++seen;
     expect_close(truths[0].box, bright_bounds(out), o, 3);  // two of resizing, one of whole pixels
   }
   EXPECT_GT(seen, 150);
+}
+
+// Darknet divides in double and rounds once.
+TEST(Sample, BytesAreDarknetsNumbers) {
+  for (int byte = 0; byte < 256; ++byte) EXPECT_EQ(unit_value(uint8_t(byte)), float(byte / 255.)) << byte;
+}
+
+ByteImage random_bytes(int width, int height, int channels, uint64_t seed) {
+  ByteImage image{height, width, channels, {}};
+  Random random(seed, Purpose::test);
+  for (int i = 0; i < width * height * channels; ++i) image.pixels.push_back(uint8_t(random.bits()));
+  return image;
+}
+
+// What pack() keeps of the images makes the same pixels as the whole images: nothing that is read is left
+// out.
+TEST(Sample, PackedPartsMakeTheSamePixels) {
+  const std::pair<int, int> sizes[] = {{1, 1}, {2, 3}, {37, 29}, {100, 7}, {8, 64}};
+  size_t packed = 0, whole = 0;
+  for (uint64_t n = 0; n < 300; ++n) {
+    AugmentOptions o = strong(n % 3 ? 24 : 33, n % 5 ? 16 : 1);
+    o.jitter = n % 4 ? .3f : 1.5f;  // crops that leave the image
+    o.letter_box = n % 7 == 0;
+    Random random(8, Purpose::augment, n);
+    std::array<ByteImage, 4> bytes;
+    std::array<Image, 4> units;
+    std::array<Labelled, 4> labelled;
+    for (size_t i = 0; i < 4; ++i) {
+      const auto [width, height] = sizes[(n + i) % 5];
+      bytes[i] = random_bytes(width, height, 3, n * 4 + i);
+      units[i] = unit_image(bytes[i]);
+      labelled[i] = {width, height, {}};
+    }
+    Described sample =
+        n % 2 && !o.letter_box ? describe_mosaic(labelled, o, random) : describe(labelled[0], o, random);
+    Image want = blank(o), got = blank(o);
+    render(sample.plan, units, o.width, o.height, want.pixels.data());
+    std::vector<uint8_t> buffer;
+    for (int k = 0; k < sample.plan.parts; ++k) {
+      SamplePart& part = sample.plan.part[k];
+      pack(part, bytes[size_t(k)], buffer);
+      const size_t count = size_t(part.image_width) * size_t(part.image_height) * 3;
+      ASSERT_EQ(buffer.size(), size_t(part.offset) + count);
+      const auto begin = buffer.begin() + ptrdiff_t(part.offset);
+      units[size_t(k)] = unit_image(
+          {part.image_height, part.image_width, 3, std::vector<uint8_t>(begin, begin + ptrdiff_t(count))});
+      whole += bytes[size_t(k)].pixels.size();
+    }
+    packed += buffer.size();
+    render(sample.plan, units, o.width, o.height, got.pixels.data());
+    ASSERT_EQ(got.pixels, want.pixels) << n;
+  }
+  EXPECT_LT(packed, whole * 2 / 3);  // quarters of a mosaic need about a quarter
 }
 
 }  // namespace

@@ -206,13 +206,13 @@ TEST(Image, HsvOfKnownColours) {
 
 TEST(Image, ColoursAreDistortedAndClamped) {
   std::vector<float> red = {1, .5f, .5f, .4f, .4f, .4f};
-  distort_colours(red.data(), red.size(), 3, 1.f / 3, 2, 1.5f);
+  recolour(red.data(), red.size(), 3, {1.f / 3, 2, 1.5f});
   EXPECT_NEAR(red[0], 0, 1e-6);  // saturation 1: red has become pure green, 1.5 is cut to 1
   EXPECT_EQ(red[1], 1);
   EXPECT_NEAR(red[3], .6f, 1e-6);  // grey stays grey
   EXPECT_EQ(red[3], red[5]);
   std::vector<float> grey = {.2f, .9f};
-  distort_colours(grey.data(), grey.size(), 1, .3f, 2, 2);
+  recolour(grey.data(), grey.size(), 1, {.3f, 2, 2});
   EXPECT_EQ(grey, (std::vector<float>{.4f, 1}));
 }
 

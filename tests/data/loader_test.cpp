@@ -86,6 +86,39 @@ TEST(Loader, SameBatchesForAnyNumberOfThreads) {
   EXPECT_NE(one[0].images, one[1].images);
 }
 
+// Bytes and plans make the pixels that the loader makes otherwise, for any number of threads.
+TEST(Loader, DescribedBatchesHoldTheSameImages) {
+  Temporary folder;
+  const Dataset set = small_set(folder);
+  LoaderOptions o = options(1);
+  const std::vector<Batch> made = take(set, o, 6);
+  o.described = true;
+  const std::vector<Batch> one = take(set, o, 6);
+  o.threads = 4;
+  const std::vector<Batch> four = take(set, o, 6);
+  for (size_t b = 0; b < 6; ++b) {
+    EXPECT_TRUE(one[b].images.empty());
+    EXPECT_EQ(one[b].bytes, four[b].bytes);
+    EXPECT_EQ(one[b].truths, made[b].truths);
+    EXPECT_EQ(one[b].paths, made[b].paths);
+    std::vector<float> pixels(made[b].images.size());
+    for (size_t i = 0; i < 3; ++i) {
+      const SamplePlan& plan = one[b].plans[i];
+      std::vector<Image> images;
+      for (int k = 0; k < plan.parts; ++k) {
+        const SamplePart& part = plan.part[k];
+        const auto begin = one[b].bytes.begin() + ptrdiff_t(part.offset);
+        images.push_back(unit_image({part.image_height,
+                                     part.image_width,
+                                     3,
+                                     {begin, begin + part.image_height * part.image_width * 3}}));
+      }
+      render(plan, images, one[b].width, one[b].height, pixels.data() + i * pixels.size() / 3);
+    }
+    EXPECT_EQ(pixels, made[b].images);
+  }
+}
+
 TEST(Loader, ResumesInTheMiddle) {
   Temporary folder;
   const Dataset set = small_set(folder);

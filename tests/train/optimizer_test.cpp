@@ -47,7 +47,7 @@ class Buffers {
     step_ = static_cast<Step*>(take(sizeof(Step)));
   }
   ~Buffers() {
-    for (void* memory : memory_) cuda::release(memory);
+    for (void* memory : taken_) memory_of(stream_.device).release(memory);
   }
   Buffers(const Buffers&) = delete;
 
@@ -95,8 +95,8 @@ class Buffers {
   Step* step_ = nullptr;
 
  private:
-  void* take(size_t bytes) { return memory_.emplace_back(cuda::allocate(bytes)); }
-  std::vector<void*> memory_;
+  void* take(size_t bytes) { return taken_.emplace_back(memory_of(stream_.device).allocate(bytes)); }
+  std::vector<void*> taken_;
 };
 
 NetSection net_of(int batch, float momentum, float decay) {

@@ -1,0 +1,91 @@
+// Inputs of a network by the kernel and on the CPU, for detection and for training: equal to the last bit.
+#include "data/augment.h"
+
+#include <algorithm>
+
+#include "cuda/preprocess.h"
+#include "tests/cuda/kernel_test.h"
+
+namespace osprey::test {
+namespace {
+
+const std::pair<int, int> kSizes[] = {{1, 1}, {2, 3}, {17, 9}, {40, 5}, {6, 31}};
+
+ByteImage random_image(std::pair<int, int> size, int channels, uint64_t seed) {
+  ByteImage image{size.second, size.first, channels, {}};
+  Random random(seed, Purpose::test);
+  for (int i = 0; i < size.first * size.second * channels; ++i)
+    image.pixels.push_back(uint8_t(random.bits()));
+  return image;
+}
+
+// A mini-batch of the plans, whose bytes lie one after the other.
+void expect_batch(const std::vector<SamplePlan>& plans, const std::vector<uint8_t>& bytes, const Values& want,
+                  Shape shape) {
+  Stream s;
+  Values y(shape.size(), NAN);
+  std::vector<bf16> rounded(shape.size());
+  cuda::preprocess(s, bytes.data(), plans.data(), view(y, shape));
+  cuda::preprocess(s, bytes.data(), plans.data(), view(rounded, shape));
+  ASSERT_EQ(y, want);
+  for (int i = 0; i < shape.size(); ++i) ASSERT_EQ(float(rounded[i]), float(bf16(want[i]))) << i;
+}
+
+TEST(PreprocessParity, ForDetectionIsFit) {
+  for (const Fit fit_kind : {Fit::stretch, Fit::letterbox})
+    for (const auto& [width, height] : {std::pair{1, 1}, {16, 16}, {13, 22}, {17, 9}})
+      for (const int channels : {1, 3}) {
+        std::vector<SamplePlan> plans;
+        std::vector<uint8_t> bytes;
+        Values want;
+        for (const auto& size : kSizes) {
+          const ByteImage image = random_image(size, channels, plans.size());
+          plans.push_back(fit_plan(fit_kind, image.width, image.height, width, height));
+          pack(plans.back().part[0], image, bytes);
+          const Image fitted = fit(unit_image(image), width, height, fit_kind);
+          want.insert(want.end(), fitted.pixels.begin(), fitted.pixels.end());
+        }
+        in_all_orders([&] { expect_batch(plans, bytes, want, {5, height, width, channels}); });
+      }
+}
+
+TEST(PreprocessParity, ForTrainingIsRender) {
+  AugmentOptions o;
+  o.jitter = .4f;
+  o.resize = 1.5f;
+  o.hue = .1f;
+  o.saturation = o.exposure = 1.5f;
+  o.flip = true;
+  for (int form = 0; form < 3; ++form) {  // cropped, letterboxed, mosaic
+    o.letter_box = form == 1;
+    for (const auto& [width, height] : {std::pair{1, 1}, {12, 10}, {7, 16}}) {
+      o.width = width;
+      o.height = height;
+      std::vector<SamplePlan> plans;
+      std::vector<uint8_t> bytes;
+      Values want;
+      for (uint64_t n = 0; n < 12; ++n) {
+        Random random(3, Purpose::augment, uint64_t(form), n);
+        std::array<ByteImage, 4> images;
+        std::array<Image, 4> units;
+        std::array<Labelled, 4> labelled;
+        for (size_t i = 0; i < 4; ++i) {
+          images[i] = random_image(kSizes[(n + i) % 5], 3, 4 * n + i);
+          units[i] = unit_image(images[i]);
+          labelled[i] = {images[i].width, images[i].height, {}};
+        }
+        SamplePlan plan =
+            (form == 2 ? describe_mosaic(labelled, o, random) : describe(labelled[0], o, random)).plan;
+        Image made(width, height, 3, NAN);
+        render(plan, units, width, height, made.pixels.data());
+        want.insert(want.end(), made.pixels.begin(), made.pixels.end());
+        for (int k = 0; k < plan.parts; ++k) pack(plan.part[k], images[size_t(k)], bytes);
+        plans.push_back(plan);
+      }
+      in_all_orders([&] { expect_batch(plans, bytes, want, {12, height, width, 3}); });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace osprey::test
