@@ -1,0 +1,130 @@
+// The kernels of [yolo] and [region] against their CPU loops, in the emulation's three orders of threads.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/random.h"
+#include "cuda/emulation.h"
+#include "tests/layers/harness.h"
+
+namespace osprey {
+namespace {
+
+struct Case {
+  std::string cfg;
+  Shape shape;
+};
+
+constexpr int kTruths = 8;
+
+// One class, several, and more than a warp has lanes; one cell and several; rows of 6, 8 and 85 numbers.
+const std::string kYolo = "[yolo]\nmax=8\nnum=3\nanchors=4,4, 16,8, 12,20\n";
+const std::string kRegion = "[region]\nmax=8\nnum=2\nanchors=1,2, 2,1\n";
+const Case kCases[] = {
+    {kYolo + "classes=1", {1, 1, 1, 18}},
+    {kYolo + "classes=3\nmask=2,0\nscale_x_y=1.5", {2, 3, 2, 16}},
+    {kYolo + "classes=80\nmask=2", {2, 2, 2, 85}},
+    {kYolo + "classes=3\niou_loss=ciou\niou_thresh=.2\nignore_thresh=.3\nmax_delta=.5", {2, 3, 3, 24}},
+    {kYolo + "classes=3\niou_loss=giou\niou_thresh=.1\niou_thresh_kind=diou\ndelta_normalizer=.3",
+     {2, 3, 3, 24}},
+    {kYolo + "classes=3\niou_loss=diou\ntruth_thresh=.2\nfocal_loss=1", {2, 3, 3, 24}},
+    {kYolo + "classes=3\niou_thresh=.2\ntruth_thresh=.3\nobjectness_smooth=1\nignore_thresh=.1\n"
+             "label_smooth_eps=.1",
+     {2, 3, 3, 24}},
+    {kYolo + "classes=3\ncounters_per_class=9,3,1\nmax_delta=5\ncls_normalizer=.7\niou_thresh=.2\n"
+             "obj_normalizer=.4\niou_loss=iou\niou_normalizer=.2",
+     {3, 2, 3, 24}},
+    {kYolo + "classes=3\nnew_coords=1\niou_loss=ciou\niou_thresh=.2", {2, 3, 3, 24}},
+    {kRegion + "classes=1\nsoftmax=1", {1, 1, 1, 12}},
+    {kRegion + "classes=3\nsoftmax=1\nrescore=1\nbias_match=1\ncoord_scale=2\nobject_scale=5", {2, 3, 2, 16}},
+    {kRegion + "classes=80\nsoftmax=1\nclass_scale=.5\nnoobject_scale=.5", {2, 2, 2, 170}},
+    {kRegion + "classes=3\nclassfix=-1\nsoftmax=1\nfocal_loss=1", {2, 3, 2, 16}},
+    {kRegion + "classes=3\nclassfix=1\nthresh=.2", {2, 3, 2, 16}},
+    {kRegion + "classes=3\nclassfix=2\nthresh=.1\nsoftmax=1\nfocal_loss=1", {2, 3, 2, 16}},
+};
+
+// Image 0 has as many as there is room for, the next one less each, the last none. Several share a cell, some
+// are equal in all, or in all but the class; the last places hold corners of the image, and some that cannot
+// be learnt. Sizes are coarse, so that overlaps tie.
+void fill_truths(SingleLayer& layer, int classes, uint64_t seed) {
+  const int images = layer.output().n;
+  ASSERT_EQ(layer.truth_capacity(), kTruths);
+  for (int n = 0; n < images; ++n) {
+    layer.truth_counts[n] = n == 0 ? kTruths : n == images - 1 ? 0 : kTruths - n;
+    for (int t = 0; t < kTruths; ++t) {
+      Random random(seed, Purpose::test, n, t / 2);
+      float* truth = &layer.truths[(size_t(n) * kTruths + t) * 5];
+      for (int e = 0; e < 4; ++e) truth[e] = float(1 + random.below(6)) / 8;
+      if (t == kTruths - 1) truth[0] = truth[1] = 1;
+      if (t == kTruths - 2) truth[0] = truth[1] = 0;
+      if (t == kTruths - 3) truth[2] = 0;
+      truth[4] = float(t == 1 ? random.below(classes) : t == kTruths - 4 ? classes : t % classes);
+    }
+  }
+}
+
+struct Told {
+  Values y, delta, added;
+  LossReport report;
+};
+
+Told run(const Case& test, Device device, int64_t seen, uint64_t seed) {
+  SingleLayer layer(test.cfg, {test.shape}, device);
+  layer.step.seen = seen;
+  const size_t classes_at = test.cfg.find("classes=") + 8;
+  fill_truths(layer, std::stoi(test.cfg.substr(classes_at)), seed);
+  Values x = random_values(test.shape, seed);
+  const bool activated = test.cfg.find("new_coords") != std::string::npos;
+  for (float& v : x) v = activated ? std::round(v * 8) / 32 + .5f : std::round(v * 8) / 4;
+  Told result;
+  result.y = layer.forward(x);
+  result.report = layer.report;
+  const Values dy(x.size(), 0);
+  result.added = layer.backward(dy, {random_values(test.shape, 5)})[0];
+  result.delta = layer.backward_overwriting(dy)[0];
+  return result;
+}
+
+// The same formulas, but a compiler may fuse other multiplications and additions: a few roundings of values
+// up to 4, and for the sums over a softmax another order. The report adds in double, in another order.
+constexpr Tolerance kRounding = {4e-6f, 2e-6f};
+
+void expect_close(double got, double want) { EXPECT_NEAR(got, want, 1e-5 * std::fabs(want) + 1e-9); }
+
+TEST(HeadKernels, LearnWhatTheLoopsLearn) {
+  for (const Case& test : kCases) {
+    for (const int64_t seen : {0, 20000}) {
+      SCOPED_TRACE(test.cfg + "\non " + test.shape.text());
+      const Told want = run(test, Device::cpu, seen, 3);
+      EXPECT_GT(want.report.matched, 0);
+      for (auto order : {emulation::Order::forward, emulation::Order::reverse, emulation::Order::shuffled}) {
+        emulation::set_order(order);
+        const Told got = run(test, Device::cuda, seen, 3);
+        expect_equal(got.y, want.y, kRounding);
+        expect_equal(got.delta, want.delta, kRounding);
+        expect_equal(got.added, want.added, kRounding);
+        EXPECT_EQ(got.report.matched, want.report.matched);
+        expect_close(got.report.loss, want.report.loss);
+        expect_close(got.report.iou, want.report.iou);
+        expect_close(got.report.box_loss, want.report.box_loss);
+        expect_close(got.report.class_loss, want.report.class_loss);
+        expect_close(got.report.objectness_loss, want.report.objectness_loss);
+      }
+      emulation::set_order(emulation::Order::forward);
+    }
+  }
+}
+
+// More slopes than one block sums, and a last part that is not full.
+TEST(HeadKernels, ReportIsSummedOverAllParts) {
+  const Case test = {kYolo + "classes=80", {2, 9, 7, 255}};
+  const Told want = run(test, Device::cpu, 0, 4), got = run(test, Device::cuda, 0, 4);
+  EXPECT_EQ(got.report.matched, want.report.matched);
+  expect_close(got.report.loss, want.report.loss);
+  expect_close(got.report.class_loss, want.report.class_loss);
+  expect_close(got.report.iou, want.report.iou);
+  expect_equal(got.delta, want.delta, kRounding);
+}
+
+}  // namespace
+}  // namespace osprey
