@@ -3,6 +3,7 @@
 #include "cuda/region.h"
 
 #include "cuda/block.cuh"
+#include "cuda/detections.cuh"
 #include "cuda/runtime.h"
 
 namespace osprey::cuda {
@@ -52,7 +53,7 @@ __global__ void background_kernel(RegionGrid grid, RegionLoss loss, View<const f
   const int count = truths.counts[image];
   float best = 0;
   int best_class = -1;
-  Truth truth;
+  TrueBox truth;
   for (int t = 0; t < count; ++t) {
     if (!read_truth(truths, image, t, grid.classes, truth)) continue;
     const float overlap = iou(predicted, corners(truth.box));
@@ -75,7 +76,7 @@ __global__ void match_kernel(RegionGrid grid, RegionLoss loss, View<const float>
   if (i >= rows.size()) return;
   const int capacity = rows.shape.w, image = i / capacity, t = i % capacity;
   rows[i] = -1;
-  Truth truth;
+  TrueBox truth;
   if (t >= truths.counts[image] || !read_truth(truths, image, t, grid.classes, truth)) return;
   const Box shape = corners({0, 0, truth.box.w, truth.box.h});
   const int first = grid.first_row(truth.box);
@@ -99,7 +100,7 @@ __global__ void teach_kernel(RegionGrid grid, RegionLoss loss, View<const float>
   const float* p = &y[first];
   float* d = &delta[first];
   const RowPlace at = grid.place(row);
-  Truth truth;
+  TrueBox truth;
   read_truth(truths, image, t, grid.classes, truth);
   const float overlap = iou(corners(grid.box(p, at)), corners(truth.box));
   if (lane == 0) overlaps[2 * slot] = overlap;
@@ -115,6 +116,21 @@ __global__ void teach_kernel(RegionGrid grid, RegionLoss loss, View<const float>
   const float factor = class_factor(loss, loss.class_scale, p[kClasses + truth.class_id]);
   for (int c = lane; c < grid.classes; c += 32)
     d[kClasses + c] = factor * (float(c == truth.class_id) - p[kClasses + c]);
+}
+
+// One block per image: its threads stride through the rows.
+__global__ void candidates_kernel(RegionGrid grid, RegionLoss loss, View<const float> y, float threshold,
+                                  DetectionLists lists) {
+  const int rows = grid.rows_of_image(), first = int(blockIdx.x) * rows;
+  const auto values = [&](int row) { return &y[(first + row) * grid.row_length()]; };
+  const auto listed = [&](int row, Candidate& candidate) {
+    candidate.objectness = listed_objectness(loss, values(row)[kObjectness]);
+    candidate.classes = values(row) + kClasses;
+    for (int c = 0; c < grid.classes; ++c)
+      if (candidate.score(c, threshold) > 0) return true;
+    return false;
+  };
+  list_candidates(lists, rows, listed, [&](int row) { return grid.box(values(row), grid.place(row)); });
 }
 
 Grid one_warp_each(int n) { return one_thread_each(32 * n); }
@@ -136,6 +152,11 @@ void region_loss(Stream& s, const RegionGrid& grid, const RegionLoss& loss, View
   launch<match_kernel>(s, one_thread_each(rows.size()), grid, loss, y, truths, work.rows);
   launch<teach_kernel>(s, one_warp_each(rows.size()), grid, loss, y, truths, rows, work.overlaps, delta);
   add_to_report(s, delta, grid.row_length(), 1, work, {}, report);
+}
+
+void region_candidates(Stream& s, const RegionGrid& grid, const RegionLoss& loss, View<const float> y,
+                       float threshold, const DetectionLists& lists) {
+  launch<candidates_kernel>(s, {dim3(unsigned(y.shape.n)), dim3(256)}, grid, loss, y, threshold, lists);
 }
 
 }  // namespace osprey::cuda

@@ -6,6 +6,7 @@
 
 #include "core/activations.h"
 #include "core/class_loss.h"
+#include "cuda/detections.h"
 #include "cuda/head.h"
 
 namespace osprey {
@@ -97,6 +98,11 @@ HOST_DEVICE inline float shape_overlap(const RegionGrid& grid, const RegionLoss&
   return iou(corners({0, 0, own.w, own.h}), shape);
 }
 
+// With classfix=-1 rows that are likelier empty than not are not listed.
+HOST_DEVICE inline float listed_objectness(const RegionLoss& loss, float objectness) {
+  return loss.classfix == -1 && objectness < 0.5f ? 0 : objectness;
+}
+
 }  // namespace region_rules
 
 namespace cpu {
@@ -113,6 +119,9 @@ namespace cuda {
 void region_forward(Stream&, View<const float> x, View<float> y, int row_length, bool softmax_classes);
 void region_loss(Stream&, const RegionGrid&, const RegionLoss&, View<const float> y, const Truths&,
                  const Step*, View<float> delta, const LossWork&, LossReport* report);
+// Appends the rows of y [N,H,W,anchors * row_length] of which a class is above the threshold.
+void region_candidates(Stream&, const RegionGrid&, const RegionLoss&, View<const float> y, float threshold,
+                       const DetectionLists&);
 }  // namespace cuda
 
 }  // namespace osprey

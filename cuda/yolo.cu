@@ -4,6 +4,7 @@
 
 #include "core/activations.h"
 #include "cuda/block.cuh"
+#include "cuda/detections.cuh"
 #include "cuda/runtime.h"
 
 namespace osprey::cuda {
@@ -31,7 +32,7 @@ __device__ void add_box_slopes(float* d, CentreBox slopes) {
 }
 
 // A box that overlaps a truth by more than truth_thresh learns it too. Darknet does not count it as matched.
-__device__ void teach_overlap(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth, float best,
+__device__ void teach_overlap(const YoloGrid& grid, const YoloLoss& loss, const TrueBox& truth, float best,
                               RowPlace at, const float* p, float* d) {
   const float target = target_of_overlap(loss, best);
   d[kObjectness] = loss.obj_normalizer * (target - p[kObjectness]);
@@ -55,7 +56,7 @@ __global__ void background_kernel(YoloGrid grid, YoloLoss loss, View<const float
   const Box predicted = corners(grid.box(p, at));
   const int count = truths.counts[image];
   float best = 0;
-  Truth truth, best_truth;
+  TrueBox truth, best_truth;
   for (int t = 0; t < count; ++t) {
     if (!read_truth(truths, image, t, grid.classes, truth)) continue;
     const float overlap = iou(predicted, corners(truth.box));
@@ -75,7 +76,7 @@ __global__ void match_kernel(YoloGrid grid, YoloLoss loss, Truths truths, View<i
   if (i >= rows.shape.rows()) return;
   const int capacity = rows.shape.w, image = i / capacity, t = i % capacity, slots = rows.shape.c;
   for (int k = 0; k < slots; ++k) rows[i * slots + k] = -1;
-  Truth truth;
+  TrueBox truth;
   if (t >= truths.counts[image] || !read_truth(truths, image, t, grid.classes, truth)) return;
   const Box shape = corners({0, 0, truth.box.w, truth.box.h});
   float best = 0;
@@ -95,7 +96,7 @@ __global__ void match_kernel(YoloGrid grid, YoloLoss loss, Truths truths, View<i
 }
 
 // The lanes of a warp teach a truth to a row: four the box, one the objectness, all the classes.
-__device__ void teach(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth, RowPlace at,
+__device__ void teach(const YoloGrid& grid, const YoloLoss& loss, const TrueBox& truth, RowPlace at,
                       const float* p, float* d, int lane) {
   const CentreBox box = box_slopes(grid, loss, truth, p, at);
   const int class_id = truth.class_id;
@@ -126,7 +127,7 @@ __global__ void teach_kernel(YoloGrid grid, YoloLoss loss, View<const float> y, 
   const int first = (image * grid.rows_of_image() + row) * grid.row_length();
   const float* p = &y[first];
   const RowPlace at = grid.place(row);
-  Truth truth;
+  TrueBox truth;
   if (lane == 0) {
     read_truth(truths, image, t, grid.classes, truth);
     const Fit match = fit(grid, loss, truth, p, at);
@@ -156,6 +157,18 @@ __global__ void average_boxes_kernel(View<float> delta, int row_length) {
   if (pulls > 0 && lane < kObjectness) d[lane] /= float(pulls);
 }
 
+// One block per image: its threads stride through the rows.
+__global__ void candidates_kernel(YoloGrid grid, View<const float> y, float threshold, DetectionLists lists) {
+  const int rows = grid.rows_of_image(), first = int(blockIdx.x) * rows;
+  const auto values = [&](int row) { return &y[(first + row) * grid.row_length()]; };
+  const auto listed = [&](int row, Candidate& candidate) {
+    candidate.objectness = values(row)[kObjectness];
+    candidate.classes = values(row) + kClasses;
+    return candidate.objectness > threshold;
+  };
+  list_candidates(lists, rows, listed, [&](int row) { return grid.box(values(row), grid.place(row)); });
+}
+
 Grid one_warp_each(int n) { return one_thread_each(32 * n); }
 
 }  // namespace
@@ -178,6 +191,11 @@ void yolo_loss(Stream& s, const YoloGrid& grid, const YoloLoss& loss, View<const
     launch<average_boxes_kernel>(s, one_warp_each(delta.size() / grid.row_length()), delta,
                                  grid.row_length());
   add_to_report(s, delta, grid.row_length(), loss.delta_normalizer, work, loss.report_rule(), report);
+}
+
+void yolo_candidates(Stream& s, const YoloGrid& grid, View<const float> y, float threshold,
+                     const DetectionLists& lists) {
+  launch<candidates_kernel>(s, {dim3(unsigned(y.shape.n)), dim3(256)}, grid, y, threshold, lists);
 }
 
 }  // namespace osprey::cuda

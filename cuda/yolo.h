@@ -7,6 +7,7 @@
 
 #include "core/class_loss.h"
 #include "core/iou_loss.h"
+#include "cuda/detections.h"
 #include "cuda/head.h"
 
 namespace osprey {
@@ -107,7 +108,7 @@ HOST_DEVICE inline float target_of_overlap(const YoloLoss& loss, float best) {
   return loss.objectness_smooth ? best * best : 1;
 }
 
-HOST_DEVICE inline float matched_objectness_slope(const YoloLoss& loss, const Truth& truth,
+HOST_DEVICE inline float matched_objectness_slope(const YoloLoss& loss, const TrueBox& truth,
                                                   float objectness) {
   return loss.multiplier(truth.class_id) * loss.obj_normalizer * (1 - objectness);
 }
@@ -159,7 +160,7 @@ HOST_DEVICE inline float bounded(float v, float bound) {
 }
 
 // To be added to the slopes of the box, because several truths may share the row.
-HOST_DEVICE inline CentreBox box_slopes(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth,
+HOST_DEVICE inline CentreBox box_slopes(const YoloGrid& grid, const YoloLoss& loss, const TrueBox& truth,
                                         const float* p, RowPlace at) {
   const float scale = loss.iou_normalizer * loss.multiplier(truth.class_id);
   if (loss.box_loss == BoxLoss::mse) {
@@ -174,7 +175,7 @@ HOST_DEVICE inline CentreBox box_slopes(const YoloGrid& grid, const YoloLoss& lo
 struct Fit {
   float overlap, misfit;  // IoU, and what the report counts: 1 - IoU or 1 - GIoU
 };
-HOST_DEVICE inline Fit fit(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth, const float* p,
+HOST_DEVICE inline Fit fit(const YoloGrid& grid, const YoloLoss& loss, const TrueBox& truth, const float* p,
                            RowPlace at) {
   const Box predicted = corners(grid.box(p, at)), wanted = corners(truth.box);
   const float overlap = iou(predicted, wanted);
@@ -199,6 +200,8 @@ void yolo_forward(Stream&, View<const float> x, View<float> y, int row_length, b
                   float scale_x_y);
 void yolo_loss(Stream&, const YoloGrid&, const YoloLoss&, View<const float> y, const Truths&,
                View<float> delta, const LossWork&, LossReport* report);
+// Appends the rows of y [N,H,W,anchors * row_length] whose objectness is above the threshold.
+void yolo_candidates(Stream&, const YoloGrid&, View<const float> y, float threshold, const DetectionLists&);
 }  // namespace cuda
 
 }  // namespace osprey

@@ -13,19 +13,23 @@ struct Detection {
   Box box;  // pixels of the original image; may reach beyond its edges
 };
 
-// Where the image lies in the network input: its left top corner and its size, in units of the network input.
-// An image that was stretched to the whole input lies at 0,0 with size 1,1.
-struct Placement {
-  float x = 0, y = 0, w = 1, h = 1;
+// What a head has made of a mini-batch, in the host's memory.
+struct HeadOutput {
+  const Head* head;
+  View<const float> output;
 };
 
 // All heads' candidates of one image of the mini-batch, in the order of the heads. Error: heads that differ
 // in their number of classes.
-Candidates candidates(const std::vector<Head*>& heads, int image, float threshold);
+Candidates candidates(const std::vector<HeadOutput>& heads, int image, float threshold);
 
-// The same after non-maximum suppression, as the last head wants it done (0: none), by falling score; equal
-// scores in the order of the heads' lists. Scores are above `threshold`. Boxes that are not finite, as an
-// untrained network may predict, are left out.
+// The same after non-maximum suppression, as the last head wants it done (threshold 0: none), by falling
+// score; equal scores in the order of the heads' lists. Scores are above `threshold`. Boxes that are not
+// finite, as an untrained network may predict, are left out.
+std::vector<Detection> detections(const std::vector<HeadOutput>& heads, int image, float threshold,
+                                  float nms_threshold, const ImagePlace& place);
+
+// For heads on the CPU, whose outputs lie in the host's memory anyway.
 std::vector<Detection> detections(const std::vector<Head*>& heads, int image, float threshold,
                                   float nms_threshold, Placement placement, int image_width,
                                   int image_height);

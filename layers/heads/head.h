@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "core/box.h"
+#include "cuda/detections.h"
 #include "cuda/head.h"
+#include "cuda/nms.h"
 #include "layers/layer.h"
 
 namespace osprey {
@@ -22,8 +24,6 @@ struct Candidates {
   const float* of(int candidate) const { return probabilities.data() + size_t(candidate) * classes; }
 };
 
-enum class NmsKind { standard, greedy, diou };  // Darknet's default, greedynms, diounms
-
 class Head : public Layer {
  public:
   Head* head() override { return this; }
@@ -31,6 +31,8 @@ class Head : public Layer {
   // Appends the candidates of one image of the mini-batch whose score is above the threshold. `output` is
   // what forward has made, readable by the host: y itself on the CPU, else a copy of it.
   virtual void decode(View<const float> output, int image, float threshold, Candidates& out) const = 0;
+  // The same on Device::cuda for all images, from y to the candidates of `lists`. Threshold: at least 0.
+  virtual void list(Stream& s, float threshold, const DetectionLists& lists) const = 0;
   virtual NmsKind nms_kind() const { return NmsKind::standard; }
   virtual float beta_nms() const { return 0.6f; }
   // The negative of the gradient that the loss sends into the head's input, as Darknet calls its delta;

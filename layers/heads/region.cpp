@@ -124,7 +124,7 @@ class Region final : public Head {
     out.classes = grid.classes;
     for (int r = 0; r < grid.rows_of_image(); ++r) {
       const float* row = &output[(image * grid.rows_of_image() + r) * grid.row_length()];
-      const float objectness = loss_.classfix == -1 && row[kObjectness] < 0.5f ? 0 : row[kObjectness];
+      const float objectness = region_rules::listed_objectness(loss_, row[kObjectness]);
       const auto above = [&](float p) { return objectness * p > threshold; };
       if (std::none_of(row + kClasses, row + grid.row_length(), above)) continue;
       out.boxes.push_back(grid.box(row, grid.place(r)));
@@ -132,6 +132,10 @@ class Region final : public Head {
       for (int c = kClasses; c < grid.row_length(); ++c)
         out.probabilities.push_back(above(row[c]) ? objectness * row[c] : 0);
     }
+  }
+
+  void list(Stream& s, float threshold, const DetectionLists& lists) const override {
+    cuda::region_candidates(s, grid_, loss_, y, threshold, lists);
   }
 
  private:

@@ -144,6 +144,10 @@ class Yolo final : public Head {
     }
   }
 
+  void list(Stream& s, float threshold, const DetectionLists& lists) const override {
+    cuda::yolo_candidates(s, grid_, y, threshold, lists);
+  }
+
  private:
   void matching_keys(Keys& k) {
     k.real("ignore_thresh", loss_.ignore_thresh, 0.5f)

@@ -12,8 +12,6 @@
 namespace osprey {
 namespace {
 
-constexpr float kGreedyPower = 0.6f;  // fixed in Darknet: greedynms does not read beta_nms
-
 // The indexes of scores, highest first; equal ones keep their order.
 std::vector<int> by_falling_score(const std::vector<float>& scores) {
   std::vector<int> order(scores.size());
@@ -25,23 +23,18 @@ std::vector<int> by_falling_score(const std::vector<float>& scores) {
   return order;
 }
 
-// For boxes by falling score, whether each stays. `kind` and `beta` as in nms_overlap.
-std::vector<char> survivors(const std::vector<Box>& sorted, float threshold, NmsKind kind, float beta) {
+// For boxes by falling score, whether each stays.
+std::vector<char> survivors(const std::vector<Box>& sorted, NmsRule rule) {
   std::vector<char> stays(sorted.size(), 1);
   for (size_t i = 0; i < sorted.size(); ++i) {
     if (!stays[i]) continue;
-    const Box a = sorted[i];
-    for (size_t j = i + 1; j < sorted.size(); ++j) {
-      const Box b = sorted[j];
-      // Boxes apart have no overlap of any kind above 0: most pairs end here.
-      if (b.x1 >= a.x2 || b.x2 <= a.x1 || b.y1 >= a.y2 || b.y2 <= a.y1) continue;
-      if (stays[j] && nms_overlap(a, b, kind, beta) > threshold) stays[j] = 0;
-    }
+    for (size_t j = i + 1; j < sorted.size(); ++j)
+      if (stays[j] && rule.suppresses(sorted[i], sorted[j])) stays[j] = 0;
   }
   return stays;
 }
 
-void nms_of_class(Candidates& candidates, int class_id, float threshold, NmsKind kind, float beta) {
+void nms_of_class(Candidates& candidates, int class_id, NmsRule rule) {
   std::vector<int> present;
   std::vector<float> scores;
   for (int i = 0; i < candidates.count(); ++i)
@@ -49,7 +42,7 @@ void nms_of_class(Candidates& candidates, int class_id, float threshold, NmsKind
   const std::vector<int> order = by_falling_score(scores);
   std::vector<Box> sorted;
   for (int at : order) sorted.push_back(corners(candidates.boxes[present[at]]));
-  const std::vector<char> stays = survivors(sorted, threshold, kind, beta);
+  const std::vector<char> stays = survivors(sorted, rule);
   for (size_t i = 0; i < order.size(); ++i)
     if (!stays[i]) candidates.of(present[order[i]])[class_id] = 0;
 }
@@ -70,19 +63,12 @@ void drop_without_objectness(Candidates& c) {
 
 }  // namespace
 
-float nms_overlap(Box a, Box b, NmsKind kind, float beta) {
-  const float overlap = iou(a, b);
-  if (kind == NmsKind::standard || overlap == 0) return overlap;
-  const float power = kind == NmsKind::greedy ? kGreedyPower : beta;
-  return overlap - std::pow(centre_distance(a, b), power);
-}
-
 void nms(Candidates& candidates, float threshold, NmsKind kind, float beta) {
   assert(threshold >= 0);
   drop_without_objectness(candidates);
   // Classes touch different probabilities, so they can run side by side.
   parallel_for(candidates.classes, 1, [&](int64_t first, int64_t last) {
-    for (int64_t c = first; c < last; ++c) nms_of_class(candidates, int(c), threshold, kind, beta);
+    for (int64_t c = first; c < last; ++c) nms_of_class(candidates, int(c), {threshold, kind, beta});
   });
 }
 
@@ -92,7 +78,7 @@ std::vector<int> nms(const std::vector<Box>& boxes, const std::vector<float>& sc
   const std::vector<int> order = by_falling_score(scores);
   std::vector<Box> sorted;
   for (int i : order) sorted.push_back(boxes[i]);
-  const std::vector<char> stays = survivors(sorted, threshold, kind, beta);
+  const std::vector<char> stays = survivors(sorted, {threshold, kind, beta});
   std::vector<int> kept;
   for (size_t i = 0; i < order.size(); ++i)
     if (stays[i]) kept.push_back(order[i]);

@@ -7,11 +7,6 @@
 
 namespace osprey {
 
-// What Darknet compares with the threshold: plain IoU ("standard"), or IoU less (d^2/c^2)^power, where d is
-// the distance of the centres and c the diagonal of the enclosing box: power 0.6 for greedynms, `beta` for
-// diounms.
-float nms_overlap(Box a, Box b, NmsKind kind, float beta);
-
 // Hard NMS, for each class by itself: candidates in falling order of probability (equal ones in the order of
 // the list), and each that is left zeroes the probability of the later ones that overlap it by more than
 // `threshold` (0..1). Candidates with objectness 0 are dropped; all others stay, perhaps with nothing but

@@ -31,6 +31,8 @@ class Prepared final : public Head {
     for (float p : probabilities_) out.probabilities.push_back(p > threshold ? p : 0);
   }
 
+  void list(Stream&, float, const DetectionLists&) const override {}
+
  private:
   int classes_;
   std::vector<CentreBox> boxes_;

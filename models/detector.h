@@ -1,0 +1,56 @@
+// Detection on any device: after a network's forward pass, all heads' boxes of a mini-batch, without
+// duplicates.
+#pragma once
+
+#include <vector>
+
+#include "models/detections.h"
+#include "models/device_buffer.h"
+#include "models/network.h"
+
+namespace osprey {
+
+struct DetectorSettings {
+  float threshold = 0.25f, nms_threshold = 0.45f;  // 0..1; an nms_threshold of 0: duplicates stay
+};
+
+//   network.upload(); detector.upload(); network.enqueue_forward(); detector.enqueue(); detector.read()
+//
+// On Device::cuda the lists of a mini-batch have fixed capacities: 4096 candidates and 8192 detections of an
+// image. An image with more, as an untrained network makes, is detected by the host from a copy of the heads'
+// outputs instead: slower, with the same result.
+class Detector {
+ public:
+  // For the mini-batch that the network is planned for now: Network::plan() makes a new Detector necessary.
+  // Error: no head, or heads that differ in their number of classes.
+  Detector(Network& network, DetectorSettings settings);
+
+  // Where the images of the mini-batch lie, in the host's memory; to be filled before upload().
+  View<ImagePlace> places() const;
+  void upload();
+  // Only work of the device, in the order of the network's stream, which may be captured. Nothing on the CPU.
+  void enqueue();
+  // Waits for the device. For each image by falling score, as detections() in models/detections.h.
+  std::vector<std::vector<Detection>> read() const;
+
+  size_t device_bytes() const { return places_.bytes() + counts_.bytes() + lists_memory_.bytes(); }
+
+ private:
+  struct Listed {
+    bool complete = false;  // the lists had room for all
+    std::vector<ListedDetection> detections;
+  };
+
+  void plan_lists();
+  std::vector<Listed> download() const;  // one for each image
+  std::vector<HeadOutput> outputs(std::vector<std::vector<float>>& memory) const;
+
+  Network& network_;
+  DetectorSettings settings_;
+  int batch_, classes_;
+  DetectionLists lists_;
+  DeviceBuffer places_{"where the images of a mini-batch lie"}, counts_{"how much was detected"},
+      lists_memory_{"the lists of detections"};
+};
+
+}  // namespace osprey
