@@ -5,7 +5,7 @@ namespace {
 
 __device__ ListedDetection detection(const DetectionLists& lists, int image, int class_id, int candidate,
                                      float score_threshold) {
-  const Candidate& from = lists.candidates(image, 0, 0, candidate);
+  const CandidateBox& from = lists.candidates(image, 0, 0, candidate);
   const ImagePlace& place = lists.places[image];
   return {candidate, class_id, from.score(class_id, score_threshold),
           scaled(from.box, place.width, place.height)};

@@ -40,7 +40,7 @@ __device__ void list_candidates(const DetectionLists& lists, int rows, Listed li
   int count = lists.counts[image];
   for (int first = 0; first < rows; first += int(blockDim.x)) {
     const int row = first + int(threadIdx.x);
-    Candidate candidate;
+    CandidateBox candidate;
     const bool appends = row < rows && listed(row, candidate);
     const Append at = block_append(appends);
     if (appends && count + at.place < lists.capacity()) {

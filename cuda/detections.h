@@ -30,7 +30,7 @@ HOST_DEVICE inline bool finite(Box b) {  // infinity less itself is not a number
 }
 
 // A row of a head's output that may be an object.
-struct Candidate {
+struct CandidateBox {
   Box box;  // in units of the image
   float objectness = 0;
   const float* classes = nullptr;  // what the head's output says of each class
@@ -51,7 +51,7 @@ struct ListedDetection {
 // `capacity` candidates of an image; `classes`; as many detections as `found` has columns.
 struct DetectionLists {
   View<const ImagePlace> places;  // [N,1,1,1]
-  View<Candidate> candidates;     // [N,1,1,capacity], in the order of the heads and of their rows
+  View<CandidateBox> candidates;  // [N,1,1,capacity], in the order of the heads and of their rows
   View<int> counts;               // [N,1,1,1]: of candidates; more than the capacity if they did not fit
   View<unsigned> kept;            // [N,1,classes,(capacity + 31) / 32]: a bit for each candidate
   View<ListedDetection> found;    // [N,1,1,most], by class and then by candidate

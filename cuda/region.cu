@@ -53,7 +53,7 @@ __global__ void background_kernel(RegionGrid grid, RegionLoss loss, View<const f
   const int count = truths.counts[image];
   float best = 0;
   int best_class = -1;
-  TrueBox truth;
+  Truth truth;
   for (int t = 0; t < count; ++t) {
     if (!read_truth(truths, image, t, grid.classes, truth)) continue;
     const float overlap = iou(predicted, corners(truth.box));
@@ -76,7 +76,7 @@ __global__ void match_kernel(RegionGrid grid, RegionLoss loss, View<const float>
   if (i >= rows.size()) return;
   const int capacity = rows.shape.w, image = i / capacity, t = i % capacity;
   rows[i] = -1;
-  TrueBox truth;
+  Truth truth;
   if (t >= truths.counts[image] || !read_truth(truths, image, t, grid.classes, truth)) return;
   const Box shape = corners({0, 0, truth.box.w, truth.box.h});
   const int first = grid.first_row(truth.box);
@@ -100,7 +100,7 @@ __global__ void teach_kernel(RegionGrid grid, RegionLoss loss, View<const float>
   const float* p = &y[first];
   float* d = &delta[first];
   const RowPlace at = grid.place(row);
-  TrueBox truth;
+  Truth truth;
   read_truth(truths, image, t, grid.classes, truth);
   const float overlap = iou(corners(grid.box(p, at)), corners(truth.box));
   if (lane == 0) overlaps[2 * slot] = overlap;
@@ -123,7 +123,7 @@ __global__ void candidates_kernel(RegionGrid grid, RegionLoss loss, View<const f
                                   DetectionLists lists) {
   const int rows = grid.rows_of_image(), first = int(blockIdx.x) * rows;
   const auto values = [&](int row) { return &y[(first + row) * grid.row_length()]; };
-  const auto listed = [&](int row, Candidate& candidate) {
+  const auto listed = [&](int row, CandidateBox& candidate) {
     candidate.objectness = listed_objectness(loss, values(row)[kObjectness]);
     candidate.classes = values(row) + kClasses;
     for (int c = 0; c < grid.classes; ++c)

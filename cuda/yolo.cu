@@ -32,7 +32,7 @@ __device__ void add_box_slopes(float* d, CentreBox slopes) {
 }
 
 // A box that overlaps a truth by more than truth_thresh learns it too. Darknet does not count it as matched.
-__device__ void teach_overlap(const YoloGrid& grid, const YoloLoss& loss, const TrueBox& truth, float best,
+__device__ void teach_overlap(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth, float best,
                               RowPlace at, const float* p, float* d) {
   const float target = target_of_overlap(loss, best);
   d[kObjectness] = loss.obj_normalizer * (target - p[kObjectness]);
@@ -56,7 +56,7 @@ __global__ void background_kernel(YoloGrid grid, YoloLoss loss, View<const float
   const Box predicted = corners(grid.box(p, at));
   const int count = truths.counts[image];
   float best = 0;
-  TrueBox truth, best_truth;
+  Truth truth, best_truth;
   for (int t = 0; t < count; ++t) {
     if (!read_truth(truths, image, t, grid.classes, truth)) continue;
     const float overlap = iou(predicted, corners(truth.box));
@@ -76,7 +76,7 @@ __global__ void match_kernel(YoloGrid grid, YoloLoss loss, Truths truths, View<i
   if (i >= rows.shape.rows()) return;
   const int capacity = rows.shape.w, image = i / capacity, t = i % capacity, slots = rows.shape.c;
   for (int k = 0; k < slots; ++k) rows[i * slots + k] = -1;
-  TrueBox truth;
+  Truth truth;
   if (t >= truths.counts[image] || !read_truth(truths, image, t, grid.classes, truth)) return;
   const Box shape = corners({0, 0, truth.box.w, truth.box.h});
   float best = 0;
@@ -96,7 +96,7 @@ __global__ void match_kernel(YoloGrid grid, YoloLoss loss, Truths truths, View<i
 }
 
 // The lanes of a warp teach a truth to a row: four the box, one the objectness, all the classes.
-__device__ void teach(const YoloGrid& grid, const YoloLoss& loss, const TrueBox& truth, RowPlace at,
+__device__ void teach(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth, RowPlace at,
                       const float* p, float* d, int lane) {
   const CentreBox box = box_slopes(grid, loss, truth, p, at);
   const int class_id = truth.class_id;
@@ -127,7 +127,7 @@ __global__ void teach_kernel(YoloGrid grid, YoloLoss loss, View<const float> y, 
   const int first = (image * grid.rows_of_image() + row) * grid.row_length();
   const float* p = &y[first];
   const RowPlace at = grid.place(row);
-  TrueBox truth;
+  Truth truth;
   if (lane == 0) {
     read_truth(truths, image, t, grid.classes, truth);
     const Fit match = fit(grid, loss, truth, p, at);
@@ -161,7 +161,7 @@ __global__ void average_boxes_kernel(View<float> delta, int row_length) {
 __global__ void candidates_kernel(YoloGrid grid, View<const float> y, float threshold, DetectionLists lists) {
   const int rows = grid.rows_of_image(), first = int(blockIdx.x) * rows;
   const auto values = [&](int row) { return &y[(first + row) * grid.row_length()]; };
-  const auto listed = [&](int row, Candidate& candidate) {
+  const auto listed = [&](int row, CandidateBox& candidate) {
     candidate.objectness = values(row)[kObjectness];
     candidate.classes = values(row) + kClasses;
     return candidate.objectness > threshold;

@@ -108,7 +108,7 @@ HOST_DEVICE inline float target_of_overlap(const YoloLoss& loss, float best) {
   return loss.objectness_smooth ? best * best : 1;
 }
 
-HOST_DEVICE inline float matched_objectness_slope(const YoloLoss& loss, const TrueBox& truth,
+HOST_DEVICE inline float matched_objectness_slope(const YoloLoss& loss, const Truth& truth,
                                                   float objectness) {
   return loss.multiplier(truth.class_id) * loss.obj_normalizer * (1 - objectness);
 }
@@ -160,7 +160,7 @@ HOST_DEVICE inline float bounded(float v, float bound) {
 }
 
 // To be added to the slopes of the box, because several truths may share the row.
-HOST_DEVICE inline CentreBox box_slopes(const YoloGrid& grid, const YoloLoss& loss, const TrueBox& truth,
+HOST_DEVICE inline CentreBox box_slopes(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth,
                                         const float* p, RowPlace at) {
   const float scale = loss.iou_normalizer * loss.multiplier(truth.class_id);
   if (loss.box_loss == BoxLoss::mse) {
@@ -175,7 +175,7 @@ HOST_DEVICE inline CentreBox box_slopes(const YoloGrid& grid, const YoloLoss& lo
 struct Fit {
   float overlap, misfit;  // IoU, and what the report counts: 1 - IoU or 1 - GIoU
 };
-HOST_DEVICE inline Fit fit(const YoloGrid& grid, const YoloLoss& loss, const TrueBox& truth, const float* p,
+HOST_DEVICE inline Fit fit(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth, const float* p,
                            RowPlace at) {
   const Box predicted = corners(grid.box(p, at)), wanted = corners(truth.box);
   const float overlap = iou(predicted, wanted);

@@ -25,7 +25,7 @@ class RegionImage {
   LossReport run() {
     const int count = truths_.counts[image_];
     for (int row = 0; row < grid_.rows_of_image(); ++row) background(row, count);
-    TrueBox truth;
+    Truth truth;
     for (int t = 0; t < count; ++t) {
       if (read_truth(truths_, image_, t, grid_.classes, truth))
         match(truth);
@@ -55,7 +55,7 @@ class RegionImage {
     const Box predicted = corners(grid_.box(p, at));
     float best = 0;
     int best_class = -1;
-    TrueBox truth;
+    Truth truth;
     for (int t = 0; t < count; ++t) {
       if (!read_truth(truths_, image_, t, grid_.classes, truth)) continue;
       const float overlap = iou(predicted, corners(truth.box));
@@ -67,7 +67,7 @@ class RegionImage {
     if (warm_up_) teach_box(grid_.own_box(at), row, kWarmUpScale);
   }
 
-  void match(const TrueBox& truth) {
+  void match(const Truth& truth) {
     const int first = grid_.first_row(truth.box);
     const Box shape = corners({0, 0, truth.box.w, truth.box.h});
     float best = 0;

@@ -27,7 +27,7 @@ class YoloImage {
   LossReport run() {
     const int count = truths_.counts[image_];
     for (int row = 0; row < grid_.rows_of_image(); ++row) background(row, count);
-    TrueBox truth;
+    Truth truth;
     for (int t = 0; t < count; ++t) {
       if (read_truth(truths_, image_, t, grid_.classes, truth))
         match(truth);
@@ -56,7 +56,7 @@ class YoloImage {
     std::fill(d, d + grid_.row_length(), 0.0f);
     const Box predicted = corners(grid_.box(p, grid_.place(row)));
     float best = 0;
-    TrueBox truth, best_truth;
+    Truth truth, best_truth;
     for (int t = 0; t < count; ++t) {
       if (!read_truth(truths_, image_, t, grid_.classes, truth)) continue;
       const float overlap = iou(predicted, corners(truth.box));
@@ -70,7 +70,7 @@ class YoloImage {
 
   // A box that overlaps a truth by more than truth_thresh learns it too. Darknet does not count it as
   // matched.
-  void teach_overlap(const TrueBox& truth, float best, int row) {
+  void teach_overlap(const Truth& truth, float best, int row) {
     const float* p = prediction(row);
     float* d = slopes(row);
     const int true_class = kClasses + truth.class_id;
@@ -81,7 +81,7 @@ class YoloImage {
     teach_box(truth, row);
   }
 
-  void match(const TrueBox& truth) {
+  void match(const Truth& truth) {
     const int first = grid_.first_row(truth.box);
     const Box shape = corners({0, 0, truth.box.w, truth.box.h});
     float best = 0;
@@ -100,7 +100,7 @@ class YoloImage {
     }
   }
 
-  void positive(const TrueBox& truth, int row) {
+  void positive(const Truth& truth, int row) {
     const float* p = prediction(row);
     float* d = slopes(row);
     const Fit found = fit(grid_, loss_, truth, p, grid_.place(row));
@@ -113,7 +113,7 @@ class YoloImage {
     teach_class(p, d, truth.class_id);
   }
 
-  void teach_box(const TrueBox& truth, int row) {
+  void teach_box(const Truth& truth, int row) {
     const CentreBox slope = box_slopes(grid_, loss_, truth, prediction(row), grid_.place(row));
     float* d = slopes(row);
     d[kX] += slope.x;

@@ -1,0 +1,168 @@
+// Detection by the kernels, emulated, against detection by the host.
+#include "models/detector.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/random.h"
+#include "cuda/emulation.h"
+#include "models/network.h"
+
+namespace osprey {
+namespace {
+
+// The input of the network is that of its heads: of the first as it is, of the second twice as large.
+std::string two_heads(int channels, const std::string& head, const std::string& last = "") {
+  return "[net]\nbatch=1\nwidth=5\nheight=4\nchannels=" + std::to_string(channels) +
+         "\n[maxpool]\nsize=1\nstride=1\n" + head + "\n[route]\nlayers=0\n[upsample]\nstride=2\n" + head +
+         "\n" + last;
+}
+std::string one_head(int width, int height, int channels, const std::string& head) {
+  return "[net]\nbatch=1\nwidth=" + std::to_string(width) + "\nheight=" + std::to_string(height) +
+         "\nchannels=" + std::to_string(channels) + "\n[maxpool]\nsize=1\nstride=1\n" + head;
+}
+
+using Found = std::vector<std::vector<Detection>>;
+
+struct Results {
+  Found detector, host;  // the second from the same outputs of the heads
+};
+
+// Input values are multiples of 1/2, so that scores tie. Of several images the last has nothing; the others
+// lie differently in the input, and have sizes of their own.
+Results detected(const std::string& cfg, Device device, int batch, DetectorSettings settings, float highest) {
+  NetworkOptions options;
+  options.build.training = false;
+  options.build.device = device;
+  Network network(parse_cfg(cfg, "t.cfg"), options);
+  network.plan(batch, network.net().width, network.net().height);
+  network.prepare();
+  Detector detector(network, settings);
+  const View<float> input = network.input();
+  for (int i = 0; i < input.size(); ++i) {
+    const float value = std::floor(Random(9, Purpose::test, 0, i).uniform(-2, highest) * 2) / 2;
+    input[i] = batch > 1 && input.shape.pixel(i).n == batch - 1 ? -9 : value;
+  }
+  for (int n = 0; n < batch; ++n)
+    detector.places()[n] = {{0, .125f * float(n), 1, 1 - .25f * float(n)}, float(100 + n), 60};
+  network.upload();
+  detector.upload();
+  network.enqueue_forward();
+  detector.enqueue();
+  Results results = {detector.read(), {}};
+  std::vector<std::vector<float>> memory;
+  std::vector<HeadOutput> heads;
+  for (size_t i = 0; i < network.nodes().size(); ++i)
+    if (const Head* head = network.nodes()[i].layer->head()) {
+      memory.push_back(network.read(int(i)));
+      heads.push_back({head, {memory.back().data(), head->y.shape}});
+    }
+  for (int n = 0; n < batch; ++n)
+    results.host.push_back(
+        detections(heads, n, settings.threshold, settings.nms_threshold, detector.places()[n]));
+  return results;
+}
+
+// The same formulas in the same order of candidates, but a compiler may fuse other multiplications and
+// additions: scores and boxes may be off by some units in the last place.
+void expect_same(const Found& got, const Found& want) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t n = 0; n < want.size(); ++n) {
+    SCOPED_TRACE("image " + std::to_string(n));
+    ASSERT_EQ(got[n].size(), want[n].size());
+    for (size_t i = 0; i < want[n].size(); ++i) {
+      const Detection &g = got[n][i], &w = want[n][i];
+      ASSERT_EQ(g.class_id, w.class_id) << "detection " << i;
+      ASSERT_NEAR(g.score, w.score, 1e-6f) << "detection " << i;
+      const float sizes[] = {g.box.x1 - w.box.x1, g.box.y1 - w.box.y1, g.box.x2 - w.box.x2,
+                             g.box.y2 - w.box.y2};
+      for (float off : sizes)
+        ASSERT_LT(std::fabs(off), 2e-6f * (100 + std::fabs(w.box.x2))) << "detection " << i;
+    }
+  }
+}
+
+void expect_parity(const std::string& cfg, int batch, DetectorSettings settings, float highest = 2) {
+  SCOPED_TRACE(cfg);
+  for (auto order : {emulation::Order::forward, emulation::Order::reverse, emulation::Order::shuffled}) {
+    emulation::set_order(order);
+    const Results results = detected(cfg, Device::cuda, batch, settings, highest);
+    EXPECT_FALSE(results.host[0].empty());
+    if (batch > 1) {
+      EXPECT_TRUE(results.host.back().empty());
+    }
+    expect_same(results.detector, results.host);
+  }
+  emulation::set_order(emulation::Order::forward);
+}
+
+const std::string kYolo = "[yolo]\nnum=3\nanchors=1,1, 2,1, 2,3\n";
+const std::string kRegion = "[region]\nnum=2\nanchors=1,2, 2,1\n";
+
+TEST(Detector, FindsWhatTheHostFinds) {
+  const std::string yolo = kYolo + "classes=3\n";
+  expect_parity(two_heads(24, yolo), 3, {.25f, .45f});
+  expect_parity(two_heads(24, yolo + "nms_kind=greedynms\n"), 3, {.1f, .3f});
+  expect_parity(two_heads(24, yolo + "nms_kind=diounms\nbeta_nms=0.8\n"), 3, {.25f, .3f});
+  expect_parity(two_heads(24, yolo), 2, {.25f, 0});
+  expect_parity(two_heads(6, kYolo + "classes=1\nmask=1\n"), 3, {.25f, .45f});
+  expect_parity(two_heads(85, kYolo + "classes=80\nmask=2\n"), 2, {.5f, .45f});
+  expect_parity(one_head(1, 1, 18, kYolo + "classes=1\n"), 1, {0, .45f});
+  expect_parity(two_heads(16, kRegion + "classes=3\nsoftmax=1\n"), 3, {.2f, .45f});
+  expect_parity(two_heads(16, kRegion + "classes=3\nsoftmax=1\nclassfix=-1\n"), 2, {.1f, .45f});
+}
+
+// e^w of inputs up to 200 is infinite.
+TEST(Detector, LeavesOutBoxesThatAreNotFinite) {
+  const std::string cfg = one_head(4, 4, 24, kYolo + "classes=3\n");
+  expect_parity(cfg, 2, {.25f, .45f}, 200);
+  const Results results = detected(cfg, Device::cuda, 1, {.25f, .45f}, 200);
+  for (const Detection& d : results.detector[0]) EXPECT_TRUE(std::isfinite(d.box.x2));
+}
+
+// 4800 rows, of which nearly all are listed: more than the kernels' lists have room for. And 8649 detections
+// of 2883 rows, of which only 8192 have.
+TEST(Detector, MoreThanTheListsHoldIsFoundToo) {
+  for (const auto& [side, classes, nms] : {std::tuple(40, 1, .45f), std::tuple(31, 3, 0.f)}) {
+    const std::string cfg =
+        one_head(side, side, 3 * (5 + classes), kYolo + "classes=" + std::to_string(classes) + "\n");
+    const Results results = detected(cfg, Device::cuda, 1, {.001f, nms}, 2);
+    EXPECT_GT(results.host[0].size(), classes == 1 ? 100u : 8192u);
+    expect_same(results.detector, results.host);
+  }
+}
+
+TEST(Detector, WorksOnTheCpu) {
+  const Results results = detected(two_heads(24, kYolo + "classes=3\n"), Device::cpu, 2, {.25f, .45f}, 2);
+  EXPECT_FALSE(results.host[0].empty());
+  expect_same(results.detector, results.host);
+}
+
+TEST(Detector, NeedsHeadsThatFitTogether) {
+  const auto error = [](const std::string& cfg) -> std::string {
+    try {
+      detected(cfg, Device::cuda, 1, {}, 2);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "no error";
+  };
+  EXPECT_NE(error(one_head(4, 4, 3, "")).find("the network has no head that detects"), std::string::npos);
+  EXPECT_NE(error(two_heads(24, kYolo + "classes=3\n", "[route]\nlayers=0\n" + kRegion + "classes=7\n"))
+                .find("the heads of the network have 3 and 7 classes"),
+            std::string::npos);
+}
+
+// Of 80 classes at 416x416 and a mini-batch of 64: what detection adds to the memory of the network.
+TEST(Detector, TakesLittleMemory) {
+  NetworkOptions options;
+  options.build.training = false;
+  options.build.device = Device::cuda;
+  Network network(parse_cfg(one_head(26, 26, 255, kYolo + "classes=80\n"), "t.cfg"), options);
+  network.plan(64, 26, 26);
+  EXPECT_LT(Detector(network, {}).device_bytes(), size_t(32) << 20);
+}
+
+}  // namespace
+}  // namespace osprey
