@@ -91,7 +91,7 @@ void print_found(const std::string& path, const std::vector<Detection>& found,
                names[size_t(d.class_id)], 100 * d.score, d.box.x1, d.box.y1, d.box.width(), d.box.height());
 }
 
-nlohmann::ordered_json as_json(const std::string& path, const Image& image,
+nlohmann::ordered_json as_json(const std::string& path, const ByteImage& image,
                                const std::vector<Detection>& found, const std::vector<std::string>& names) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const Detection& d : found)
@@ -111,15 +111,16 @@ void run_detect(Arguments a) {
   const std::vector<std::string> names = class_names(a.names, heads.back()->classes());
   a.detection.fit = a.letterbox ? Fit::letterbox : a.stretch ? Fit::stretch : fit_of(network->net());
   if (!a.out.empty()) make_folder(a.out);
+  ImageDetector detector(*network, a.detection);
 
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
   std::set<std::string> taken;
   int broken = 0;
   for (size_t start = 0; start < paths.size(); start += size_t(a.load.batch)) {
-    std::vector<Image> images;
+    std::vector<ByteImage> images;
     std::vector<std::string> read;
     for (size_t i = start; i < std::min(start + size_t(a.load.batch), paths.size()); ++i) try {
-        images.push_back(load_image(paths[i], network->net().channels));
+        images.push_back(load_bytes(paths[i], network->net().channels));
         read.push_back(paths[i]);
       } catch (const Error& e) {
         if (paths.size() == 1 || a.strict) throw;
@@ -127,15 +128,16 @@ void run_detect(Arguments a) {
         ++broken;
       }
     if (images.empty()) continue;
-    std::vector<const Image*> pointers;
-    for (const Image& image : images) pointers.push_back(&image);
-    const auto found = detect(*network, pointers, a.detection);
+    std::vector<const ByteImage*> pointers;
+    for (const ByteImage& image : images) pointers.push_back(&image);
+    const auto found = detector.detect(pointers);
     for (size_t i = 0; i < images.size(); ++i) {
       print_found(read[i], found[i], names);
       all.push_back(as_json(read[i], images[i], found[i], names));
       if (a.out.empty()) continue;
-      draw(images[i], found[i], names);
-      save_image(output_name(a.out, read[i], taken), images[i]);
+      Image picture = unit_image(images[i]);
+      draw(picture, found[i], names);
+      save_image(output_name(a.out, read[i], taken), picture);
     }
   }
   if (!a.json.empty())

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/arena.h"
+#include "core/sample.h"
 #include "cuda/graph.h"
 #include "layers/heads/head.h"
 #include "layers/layer.h"
@@ -94,6 +95,11 @@ class Network {
   // In the host's memory, to be filled before forward(): the images [N,H,W,C], RGB, 0..1; and in training
   // what the losses read.
   Tensor input() const { return fed_input_; }
+  // On a device the images may be given as bytes instead, with what to make of them (core/sample.h): the next
+  // upload() brings them, and the device makes the input.
+  void set_samples(const std::vector<uint8_t>& bytes, const std::vector<SamplePlan>& plans);
+  // The input of the last upload, in the host's memory; waits for the device.
+  std::vector<float> read_input() const;
   const Truths& truths() const { return truths_; }
   int truth_capacity() const { return truth_capacity_; }
   View<float> targets() const { return targets_; }  // of a classifier; empty if there is no such layer
@@ -144,7 +150,9 @@ class Network {
   MemoryPlan memory_;
   std::unique_ptr<Arena> arena_;
   DeviceBuffer lasting_{"the network's lasting memory"}, feed_{"what a step reads"},
-      reports_{"what the losses tell"}, images_{"the images of a step"};
+      reports_{"what the losses tell"}, images_{"the images of a step"}, bytes_{"the images as bytes"},
+      sample_plans_{"the plans of the images"};
+  size_t sample_bytes_ = 0;  // given with set_samples() for the next upload; 0: input() was written
   Tensor input_;      // as layers read it
   Tensor fed_input_;  // as the host writes it: the same, or the host's side of images_
   Truths truths_;

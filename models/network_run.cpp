@@ -1,9 +1,11 @@
 // The network at work: forward, backward, and what the host puts in and reads out.
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <cstring>
 
 #include "cuda/convert.h"
+#include "cuda/preprocess.h"
 #include "cuda/runtime.h"
 #include "models/network.h"
 
@@ -25,9 +27,33 @@ void Network::prepare() {
     if (nodes_[i].absorbed_by < 0) on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_); });
 }
 
+void Network::set_samples(const std::vector<uint8_t>& bytes, const std::vector<SamplePlan>& plans) {
+  assert(stream_.device != Device::cpu && !bytes.empty() && int(plans.size()) == input_.shape.n);
+  if (bytes.size() > bytes_.bytes()) bytes_.allocate(stream_, bytes.size() + bytes.size() / 2);
+  if (plans.size() * sizeof(SamplePlan) > sample_plans_.bytes())
+    sample_plans_.allocate(stream_, plans.size() * sizeof(SamplePlan));
+  std::memcpy(bytes_.host(), bytes.data(), bytes.size());
+  std::memcpy(sample_plans_.host(), plans.data(), plans.size() * sizeof(SamplePlan));
+  sample_bytes_ = bytes.size();
+}
+
 void Network::upload() {
   feed_.upload();
-  images_.upload();
+  if (!sample_bytes_) return images_.upload();
+  bytes_.upload(0, sample_bytes_);
+  sample_plans_.upload();
+  cuda::preprocess(stream_, reinterpret_cast<const uint8_t*>(bytes_.device()),
+                   reinterpret_cast<const SamplePlan*>(sample_plans_.device()),
+                   Tensor(images_.device(), input_.shape));
+  sample_bytes_ = 0;
+}
+
+std::vector<float> Network::read_input() const {
+  const size_t count = size_t(input_.shape.elements());
+  if (stream_.device != Device::cpu) images_.download();
+  const float* first = stream_.device == Device::cpu ? static_cast<const float*>(input_.data)
+                                                     : reinterpret_cast<const float*>(images_.host());
+  return {first, first + count};
 }
 
 void Network::forward() {

@@ -9,28 +9,61 @@ namespace osprey {
 
 Fit fit_of(const NetSection& net) { return net.letter_box ? Fit::letterbox : Fit::stretch; }
 
-std::vector<std::vector<Detection>> detect(Network& network, const std::vector<const Image*>& images,
-                                           const DetectionOptions& options) {
-  const std::vector<Head*> heads = network.heads();
-  if (heads.empty()) fail("the network has no layer that detects ([yolo], [region])");
-  const View<float> input = network.input();
-  const Shape size = input.shape;
-  parallel_for(int64_t(images.size()), 1, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      const Image fitted = fit(*images[size_t(i)], size.w, size.h, options.fit);
-      std::copy(fitted.pixels.begin(), fitted.pixels.end(), input.data + size.index(int(i), 0, 0, 0));
-    }
-  });
-  network.forward();
-  std::vector<std::vector<Detection>> found;
-  for (size_t i = 0; i < images.size(); ++i) {
-    const Letterbox box = fitted(options.fit, images[i]->width, images[i]->height, size.w, size.h);
-    // Darknet halves the padding without rounding; see Letterbox.
-    const float w = float(box.new_width) / float(size.w), h = float(box.new_height) / float(size.h);
-    const Placement placement{(1 - w) / 2, (1 - h) / 2, w, h};
-    found.push_back(detections(heads, int(i), options.threshold, options.nms_threshold, placement,
-                               images[i]->width, images[i]->height));
+namespace {
+
+// Darknet halves the padding without rounding; see Letterbox.
+ImagePlace place_of(Fit fit, const ByteImage& image, Shape input) {
+  const Letterbox box = fitted(fit, image.width, image.height, input.w, input.h);
+  const float w = float(box.new_width) / float(input.w), h = float(box.new_height) / float(input.h);
+  return {{(1 - w) / 2, (1 - h) / 2, w, h}, float(image.width), float(image.height)};
+}
+
+}  // namespace
+
+ImageDetector::ImageDetector(Network& network, const DetectionOptions& options)
+    : network_(network), options_(options), detector_(network, {options.threshold, options.nms_threshold}) {}
+
+void ImageDetector::give(const std::vector<const ByteImage*>& images) {
+  const Shape size = network_.input().shape;
+  if (network_.device() == Device::cpu) {
+    const View<float> input = network_.input();
+    parallel_for(int64_t(images.size()), 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const Image fitted = fit(unit_image(*images[size_t(i)]), size.w, size.h, options_.fit);
+        std::copy(fitted.pixels.begin(), fitted.pixels.end(), input.data + size.index(int(i), 0, 0, 0));
+      }
+    });
+    return;
   }
+  bytes_.clear();
+  plans_.clear();
+  for (const ByteImage* image : images) {
+    plans_.push_back(fit_plan(options_.fit, image->width, image->height, size.w, size.h));
+    plans_.back().part[0].offset = int64_t(bytes_.size());
+    bytes_.insert(bytes_.end(), image->pixels.begin(), image->pixels.end());
+  }
+  plans_.resize(size_t(size.n), plans_[0]);  // the rest of the mini-batch is not looked at
+  network_.set_samples(bytes_, plans_);
+}
+
+std::vector<std::vector<Detection>> ImageDetector::detect(const std::vector<const ByteImage*>& images) {
+  give(images);
+  for (size_t i = 0; i < images.size(); ++i)
+    detector_.places()[int(i)] = place_of(options_.fit, *images[i], network_.input().shape);
+  network_.upload();
+  detector_.upload();
+  const auto work = [&] {
+    network_.enqueue_forward();
+    detector_.enqueue();
+  };
+  if (network_.device() == Device::cpu) {
+    work();
+  } else {
+    if (!graph_.captured()) graph_.capture(network_.stream(), work);
+    graph_.replay(network_.stream());
+  }
+  std::vector<std::vector<Detection>> found = detector_.read();
+  found.resize(images.size());
   return found;
 }
 
@@ -49,25 +82,26 @@ void add_truths(Evaluated& result, const Sample& sample, int index, int width, i
 Evaluated detect_all(Network& network, const Dataset& dataset, const DetectionOptions& options,
                      const std::function<void(int)>& progress) {
   Evaluated result;
+  ImageDetector detector(network, options);
   const int batch = network.input().shape.n, channels = network.input().shape.c;
   const int count = int(dataset.samples.size());
   for (int start = 0; start < count; start += batch) {
     const int n = std::min(batch, count - start);
-    std::vector<Image> images;
+    std::vector<ByteImage> images;
     std::vector<std::string> problems;
     images.resize(size_t(n));
     problems.resize(size_t(n));
     parallel_for(n, 1, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) try {
-          images[size_t(i)] = load_image(dataset.samples[size_t(start + i)].image, channels);
+          images[size_t(i)] = load_bytes(dataset.samples[size_t(start + i)].image, channels);
         } catch (const Error& e) {
           problems[size_t(i)] = e.what();
-          images[size_t(i)] = Image(1, 1, channels);
+          images[size_t(i)] = {1, 1, channels, std::vector<uint8_t>(size_t(channels))};
         }
     });
-    std::vector<const Image*> pointers;
-    for (const Image& image : images) pointers.push_back(&image);
-    const auto found = detect(network, pointers, options);
+    std::vector<const ByteImage*> pointers;
+    for (const ByteImage& image : images) pointers.push_back(&image);
+    const auto found = detector.detect(pointers);
     for (int i = 0; i < n; ++i) {
       const Sample& sample = dataset.samples[size_t(start + i)];
       const bool broken = !problems[size_t(i)].empty();

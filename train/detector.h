@@ -7,7 +7,7 @@
 
 #include "data/dataset.h"
 #include "data/image.h"
-#include "models/detections.h"
+#include "models/detector.h"
 #include "models/network.h"
 #include "train/metrics/boxes.h"
 
@@ -20,9 +20,24 @@ struct DetectionOptions {
 
 Fit fit_of(const NetSection& net);  // as the .cfg's letter_box says
 
-// Detections of each image, at most as many images as the network's batch. Error: a network without a head.
-std::vector<std::vector<Detection>> detect(Network& network, const std::vector<const Image*>& images,
-                                           const DetectionOptions& options);
+class ImageDetector {
+ public:
+  // For the mini-batch that the network is planned for now. Error: a network without a head.
+  ImageDetector(Network& network, const DetectionOptions& options);
+
+  // Detections of each image, at most as many images as the network's batch, with the network's channels.
+  std::vector<std::vector<Detection>> detect(const std::vector<const ByteImage*>& images);
+
+ private:
+  void give(const std::vector<const ByteImage*>& images);
+
+  Network& network_;
+  DetectionOptions options_;
+  Detector detector_;
+  cuda::Graph graph_;  // forward, candidates, suppression: on a device, once captured
+  std::vector<uint8_t> bytes_;
+  std::vector<SamplePlan> plans_;
+};
 
 // What an evaluation compares, of a whole data set. Images that cannot be read are told, counted and left out
 // (their truths count as missed).

@@ -161,11 +161,12 @@ void Trainer::make_loader() {
   o.threads = options_.loader_threads;
   o.first_step = state_.iteration * mini_batches;
   o.strict = options_.strict;
+  o.described = options_.device != Device::cpu;
   loader_ = std::make_unique<Loader>(train_set_, o);
 }
 
 // The first images as the network sees them, with their boxes: most mistakes in labels show here.
-void Trainer::write_sample_sheet(const Batch& batch) {
+void Trainer::write_sample_sheet(const Batch& batch, const std::vector<float>& images) {
   const int shown = std::min<int>(int(batch.counts.size()), 16);
   const int columns = std::min(shown, 4), rows = (shown + columns - 1) / columns;
   const int channels = network_->net().channels, capacity = network_->truth_capacity();
@@ -173,7 +174,7 @@ void Trainer::write_sample_sheet(const Batch& batch) {
   Image sheet(columns * batch.width, rows * batch.height, channels);
   for (int n = 0; n < shown; ++n) {
     Image image(batch.width, batch.height, channels);
-    std::copy_n(batch.images.begin() + int64_t(n) * int64_t(image.pixels.size()), image.pixels.size(),
+    std::copy_n(images.begin() + int64_t(n) * int64_t(image.pixels.size()), image.pixels.size(),
                 image.pixels.begin());
     for (int t = 0; t < batch.counts[size_t(n)]; ++t) {
       const float* v = batch.truths.data() + (size_t(n) * capacity + t) * 5;
@@ -197,9 +198,19 @@ void Trainer::iterate(int64_t iteration) {
   const IterationResult result = training_step_->run(
       iteration, state_.seed, [&](Network& network) -> const std::vector<std::string>& {
         const Batch& batch = loader_->next();
-        if (batch.step == 0) write_sample_sheet(batch);
         const Truths& truths = network.truths();
-        std::copy(batch.images.begin(), batch.images.end(), network.input().view<float>().begin());
+        const auto give_images = [&] {
+          if (network.device() == Device::cpu)
+            std::copy(batch.images.begin(), batch.images.end(), network.input().view<float>().begin());
+          else
+            network.set_samples(batch.bytes, batch.plans);
+        };
+        give_images();
+        if (batch.step == 0) {
+          network.upload();
+          write_sample_sheet(batch, network.read_input());
+          give_images();
+        }
         std::copy(batch.truths.begin(), batch.truths.end(), truths.boxes.begin());
         std::copy(batch.counts.begin(), batch.counts.end(), truths.counts.begin());
         return batch.paths;

@@ -49,7 +49,7 @@ class Trainer {
  private:
   void start_from_weights();
   void make_loader();
-  void write_sample_sheet(const Batch& batch);
+  void write_sample_sheet(const Batch& batch, const std::vector<float>& images);
   void iterate(int64_t iteration);
   bool map_is_due(int64_t iteration) const;
   float measure_map();

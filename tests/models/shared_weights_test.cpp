@@ -6,7 +6,7 @@
 #include "core/file.h"
 #include "core/npy.h"
 #include "data/image.h"
-#include "models/detections.h"
+#include "models/detector.h"
 #include "models/weights.h"
 #include "tests/data/temporary.h"
 #include "tests/models/recorded.h"
@@ -143,7 +143,10 @@ TEST_P(SharedWeights, BoxesOnTheSamePixelsEqualAlexeyABs) {
     if (blob(name).empty()) continue;
     SCOPED_TRACE(name);
     run_on_blob(*network, name);
-    expect_same(detections(network->heads(), 0, 0.25f, 0.45f, {}, 1, 1),
+    Detector detector(*network, {0.25f, 0.45f});
+    detector.upload();
+    detector.enqueue();
+    expect_same(detector.read()[0],
                 found_by(image["engines"]["alexeyab_same_blob"]), 1, 1);
     ++compared;
   }
@@ -154,13 +157,13 @@ TEST_P(SharedWeights, BoxesOnTheSamePixelsEqualAlexeyABs) {
 TEST_P(SharedWeights, BoxesFromTheImageFileEqualAlexeyABs) {
   const auto network = recorded_network(cfg_, weights_, false, 1e-5f, device_);
   for (const auto& [name, recorded] : golden_["images"].items()) {
-    const Image image = load_image(shared(recorded["file"]));
+    const ByteImage image = load_bytes(shared(recorded["file"]));
     EXPECT_EQ(image.width, recorded["width"].get<int>());
     EXPECT_EQ(image.height, recorded["height"].get<int>());
     for (const auto& [fit, engine] : {std::pair(Fit::stretch, "alexeyab_native_stretch"),
                                       std::pair(Fit::letterbox, "alexeyab_native_letterbox")}) {
       SCOPED_TRACE(name + std::string(" ") + engine);
-      const auto ours = detect(*network, {&image}, {0.25f, 0.45f, fit});
+      const auto ours = ImageDetector(*network, {0.25f, 0.45f, fit}).detect({&image});
       expect_same(ours[0], found_by(recorded["engines"][engine]), float(image.width), float(image.height));
     }
   }
