@@ -1,8 +1,6 @@
 // Where work runs. A Stream is passed to every operation; it carries the device and the order of work.
 #pragma once
 
-#include "core/error.h"
-
 namespace osprey {
 
 enum class Device { cpu, cuda };
@@ -19,13 +17,6 @@ auto on(const Stream& stream, Cpu* cpu, Cuda* cuda) {
   return [device = stream.device, cpu, cuda](auto&&... arguments) {
     return device == Device::cpu ? cpu(arguments...) : cuda(arguments...);
   };
-}
-
-// For an operation that has no kernel yet: it runs on the CPU or says so, and never moves data silently.
-template <class F>
-F* on(const Stream& stream, F* cpu) {
-  if (stream.device != Device::cpu) fail("this operation has no CUDA kernel yet: use --device cpu");
-  return cpu;
 }
 
 }  // namespace osprey

@@ -133,4 +133,19 @@ void synchronize(const Stream& stream) {
   check(cudaStreamSynchronize(handle(stream)), "waiting for the GPU");
 }
 
+Event::~Event() {
+  if (handle_) check_or_print(cudaEventDestroy(static_cast<cudaEvent_t>(handle_)), "releasing an event");
+}
+
+void Event::record(Stream& stream) {
+  cudaEvent_t event = static_cast<cudaEvent_t>(handle_);
+  if (!event) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+  handle_ = event;
+  check(cudaEventRecord(event, handle(stream)), "recording an event");
+}
+
+void Event::wait() const {
+  if (handle_) check(cudaEventSynchronize(static_cast<cudaEvent_t>(handle_)), "waiting for an event");
+}
+
 }  // namespace osprey::cuda

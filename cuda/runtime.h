@@ -31,4 +31,18 @@ void copy(Stream&, void* to, const void* from, size_t bytes);
 void fill_zero(Stream&, void* to, size_t bytes);
 void synchronize(const Stream&);  // waits for all that was started; an Error if any of it failed
 
+// A place in the order of a stream, which the host can wait for while later work goes on.
+class Event {
+ public:
+  Event() = default;
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  void record(Stream&);
+  void wait() const;  // for what was started before record(); does not wait if nothing was recorded
+
+ private:
+  void* handle_ = nullptr;  // the cudaEvent_t
+};
+
 }  // namespace osprey::cuda

@@ -10,6 +10,7 @@
 #include "core/arena.h"
 #include "core/sample.h"
 #include "cuda/graph.h"
+#include "cuda/runtime.h"
 #include "layers/heads/head.h"
 #include "layers/layer.h"
 #include "models/memory_plan.h"
@@ -76,8 +77,8 @@ class Network {
   void upload();
   void enqueue_forward();
   Stream& stream() { return stream_; }
-  void wait() const;             // until the device has done all of it
-  void wait_for_upload() const;  // until what the host wrote has been read, and may be written anew
+  void wait() const;                                  // until the device has done all of it
+  void wait_for_upload() const { uploaded_.wait(); }  // until what the host wrote may be written anew
 
   // What the layers that have a loss told of the forward passes since the last clear_losses(), by layer.
   void clear_losses();
@@ -89,7 +90,8 @@ class Network {
   // only those of heads, losses and the last layer are still there, or with keep_all every one.
   std::vector<float> read(int layer) const;
 
-  // Runs forward once more and returns the first layer whose output holds a NaN or an infinity, or -1.
+  // Runs forward once more on the images of the last upload and returns the first layer whose output holds a
+  // NaN or an infinity, or -1.
   int first_not_finite();
 
   // In the host's memory, to be filled before forward(): the images [N,H,W,C], RGB, 0..1; and in training
@@ -100,6 +102,8 @@ class Network {
   void set_samples(const std::vector<uint8_t>& bytes, const std::vector<SamplePlan>& plans);
   // The input of the last upload, in the host's memory; waits for the device.
   std::vector<float> read_input() const;
+  // The next upload() leaves the images on the device as they are.
+  void keep_images() { keep_images_ = true; }
   const Truths& truths() const { return truths_; }
   int truth_capacity() const { return truth_capacity_; }
   View<float> targets() const { return targets_; }  // of a classifier; empty if there is no such layer
@@ -143,8 +147,8 @@ class Network {
   NetSection net_;
   Stream stream_;
   int64_t plan_number_ = 0;
-  cuda::Graph forward_graph_;    // of a network that never trains, on a GPU,
-  int64_t captured_plan_ = -1;   // with the addresses of this plan
+  cuda::Graph forward_graph_;   // of a network that never trains, on a GPU,
+  int64_t captured_plan_ = -1;  // with the addresses of this plan
   std::vector<Node> nodes_;
   Parameters parameters_;
   MemoryPlan memory_;
@@ -152,9 +156,11 @@ class Network {
   DeviceBuffer lasting_{"the network's lasting memory"}, feed_{"what a step reads"},
       reports_{"what the losses tell"}, images_{"the images of a step"}, bytes_{"the images as bytes"},
       sample_plans_{"the plans of the images"};
+  cuda::Event uploaded_;
+  bool keep_images_ = false;
   size_t sample_bytes_ = 0;  // given with set_samples() for the next upload; 0: input() was written
-  Tensor input_;      // as layers read it
-  Tensor fed_input_;  // as the host writes it: the same, or the host's side of images_
+  Tensor input_;             // as layers read it
+  Tensor fed_input_;         // as the host writes it: the same, or the host's side of images_
   Truths truths_;
   int truth_capacity_ = 0;
   View<float> targets_;

@@ -38,14 +38,20 @@ void Network::set_samples(const std::vector<uint8_t>& bytes, const std::vector<S
 }
 
 void Network::upload() {
+  if (stream_.device == Device::cpu) return;
   feed_.upload();
-  if (!sample_bytes_) return images_.upload();
-  bytes_.upload(0, sample_bytes_);
-  sample_plans_.upload();
-  cuda::preprocess(stream_, reinterpret_cast<const uint8_t*>(bytes_.device()),
-                   reinterpret_cast<const SamplePlan*>(sample_plans_.device()),
-                   Tensor(images_.device(), input_.shape));
+  if (sample_bytes_) {
+    bytes_.upload(0, sample_bytes_);
+    sample_plans_.upload();
+    cuda::preprocess(stream_, reinterpret_cast<const uint8_t*>(bytes_.device()),
+                     reinterpret_cast<const SamplePlan*>(sample_plans_.device()),
+                     Tensor(images_.device(), input_.shape));
+  } else if (!keep_images_) {
+    images_.upload();
+  }
   sample_bytes_ = 0;
+  keep_images_ = false;
+  uploaded_.record(stream_);
 }
 
 std::vector<float> Network::read_input() const {
@@ -69,8 +75,6 @@ void Network::forward() {
 void Network::wait() const {
   if (stream_.device != Device::cpu) cuda::synchronize(stream_);
 }
-
-void Network::wait_for_upload() const { wait(); }
 
 void Network::enqueue_forward() {
   if (stream_.device != Device::cpu) cuda::convert(stream_, Tensor(images_.device(), input_.shape), input_);
@@ -98,7 +102,6 @@ std::vector<float> Network::read(int layer) const {
 }
 
 int Network::first_not_finite() {
-  upload();
   for (size_t i = 0; i < nodes_.size(); ++i) {
     if (nodes_[i].absorbed_by >= 0) continue;
     if (i == 0 && stream_.device != Device::cpu)

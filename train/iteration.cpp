@@ -47,32 +47,44 @@ void TrainingStep::prepare_graphs() {
   if (!whole) update_.capture(network_.stream(), [&] { update(); });
 }
 
-IterationResult TrainingStep::run(int64_t iteration, uint64_t seed, const FillMiniBatch& fill) {
+void TrainingStep::take(int m, const FillMiniBatch& fill) {
+  network_.wait_for_upload();  // of the mini-batch before, whose memory is filled anew
+  if (!ahead_) next_images_ = fill(network_);
+  ahead_ = false;
+  images_.push_back(next_images_);
+  Step& step = network_.step();
+  step.pass = (step.iteration - 1) * network_.net().subdivisions + m;
+  step.seen = (step.pass + 1) * network_.net().mini_batch();
+  network_.upload();
+}
+
+IterationResult TrainingStep::run(int64_t iteration, uint64_t seed, const FillMiniBatch& fill,
+                                  bool another_follows) {
   const NetSection& net = network_.net();
-  const int mini_batch = network_.input().shape.n, mini_batches = net.batch / mini_batch;
+  prepare_graphs();
+  network_.wait_for_upload();
   Step& step = network_.step();
   step.iteration = iteration;
   step.seed = seed;
   step.learning_rate = learning_rate(net, iteration, seed);
-  prepare_graphs();
   network_.clear_losses();
   optimizer_.clear_faults();
   images_.clear();
-  for (int m = 0; m < mini_batches; ++m) {
-    network_.wait_for_upload();  // of the mini-batch before, whose memory is filled anew
-    step.pass = (iteration - 1) * mini_batches + m;
-    step.seen = (step.pass + 1) * mini_batch;
-    images_.push_back(fill(network_));
-    network_.upload();
+  for (int m = 0; m < net.subdivisions; ++m) {
+    take(m, fill);
     eager_ ? pass() : pass_.replay(network_.stream());
     if (network_.device() == Device::cpu)  // where looking costs nothing, and the mini-batch is still there
       if (const Faults faults = optimizer_.faults(); faults.any()) blame(faults, iteration);
   }
   if (eager_)
     update();
-  else if (mini_batches > 1)
+  else if (net.subdivisions > 1)
     update_.replay(network_.stream());
-
+  if (another_follows && network_.device() != Device::cpu) {  // while the device is at work
+    network_.wait_for_upload();
+    next_images_ = fill(network_);
+    ahead_ = true;
+  }
   if (const Faults faults = optimizer_.faults(); faults.any()) blame(faults, iteration);
   return result(step.learning_rate);
 }
@@ -102,7 +114,7 @@ void TrainingStep::blame(const Faults& faults, int64_t iteration) {
         "burn_in",
         iteration, network_.where(span.layer), span.info.name, named(images_.back()));
   }
-  const View<const float> input = network_.input();
+  const std::vector<float> input = network_.read_input();
   if (!std::all_of(input.begin(), input.end(), [](float v) { return std::isfinite(v); }))
     fail("iteration {}: the input is not finite, in {}", iteration, named(images_.back()));
   const int layer = network_.first_not_finite();

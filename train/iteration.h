@@ -31,12 +31,16 @@ class TrainingStep {
 
   // Iterations count from 1. A loss or gradient that is not finite is an Error that names the layer and the
   // images of the mini-batch; the parameters are then those of the iteration before.
-  IterationResult run(int64_t iteration, uint64_t seed, const FillMiniBatch& fill);
+  // `another_follows`: the next call is for the next iteration, with the same plan of the network. A device
+  // is then given its first mini-batch while it is still at work on this one.
+  IterationResult run(int64_t iteration, uint64_t seed, const FillMiniBatch& fill,
+                      bool another_follows = false);
 
  private:
   void pass();    // of one mini-batch: work of the device alone
   void update();  // likewise
   void prepare_graphs();
+  void take(int m, const FillMiniBatch& fill);  // brings the m-th mini-batch to the device
   IterationResult result(float rate) const;
   [[noreturn]] void blame(const Faults& faults, int64_t iteration);
 
@@ -46,6 +50,8 @@ class TrainingStep {
   int64_t plan_ = -1;  // the network's plan that the graphs were captured for
   cuda::Graph pass_, update_;
   std::vector<std::vector<std::string>> images_;  // of each mini-batch of this iteration
+  bool ahead_ = false;                            // the next mini-batch is in the host's memory already,
+  std::vector<std::string> next_images_;          // made of these
 };
 
 }  // namespace osprey

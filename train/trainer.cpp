@@ -214,7 +214,8 @@ void Trainer::iterate(int64_t iteration) {
         std::copy(batch.truths.begin(), batch.truths.end(), truths.boxes.begin());
         std::copy(batch.counts.begin(), batch.counts.end(), truths.counts.begin());
         return batch.paths;
-      });
+      },
+      iteration < max_batches_ && scale_->size(iteration) == scale_->size(iteration - 1));
   state_.iteration = iteration;
   state_.average_loss = state_.average_loss < 0 ? result.loss : 0.9 * state_.average_loss + 0.1 * result.loss;
   state_.history.push_back({iteration, float(result.loss), float(state_.average_loss), result.rate, -1});

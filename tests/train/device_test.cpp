@@ -44,6 +44,7 @@ struct Setting {
   bool eager = false;
   int subdivisions = 1;
   float poison = 0;       // added to the first input of the last mini-batch
+  bool ahead = false;     // the next mini-batch is brought while the device is at work
   int broken_layer = -1;  // its first parameter is not a number
 };
 
@@ -87,11 +88,14 @@ class DeviceTraining : public testing::Test {
     TrainingStep step(network, optimizer, setting.eager);
     const std::vector<std::string> names = {"a.png", "b.png"};
     Trained result;
+    int64_t pass = 0;
     for (int i = 1; i <= iterations; ++i) {
-      const IterationResult r = step.run(i, 7, [&](Network& n) -> const std::vector<std::string>& {
-        fill_images(n, n.step().pass, i == iterations ? setting.poison : 0);
+      const auto fill = [&](Network& n) -> const std::vector<std::string>& {
+        const bool last = ++pass == int64_t(iterations) * setting.subdivisions;
+        fill_images(n, pass, last ? setting.poison : 0);
         return names;
-      });
+      };
+      const IterationResult r = step.run(i, 7, fill, setting.ahead && i < iterations);
       result.losses.push_back(float(r.loss));
     }
     p.download();
@@ -114,6 +118,8 @@ TEST_F(DeviceTraining, TenReplaysOfTheGraphEqualTenStepsWithoutOne) {
       SCOPED_TRACE(fmt::format("subdivisions={} precision={}", subdivisions, int(precision)));
       const Trained replayed = train({Device::cuda, precision, false, subdivisions}, 10);
       const Trained eager = train({Device::cuda, precision, true, subdivisions}, 10);
+      const Trained ahead = train({Device::cuda, precision, false, subdivisions, 0, true}, 10);
+      EXPECT_EQ(ahead.values, eager.values);
       EXPECT_EQ(replayed.values, eager.values);
       EXPECT_EQ(replayed.losses, eager.losses);
     }
@@ -143,11 +149,13 @@ TEST_F(DeviceTraining, Bf16FollowsFp32) {
 TEST_F(DeviceTraining, ALossThatIsNotFiniteNamesTheLayerAndTheImages) {
   for (Device device : {Device::cpu, Device::cuda})
     for (float poison : {float(NAN), float(INFINITY)}) {
-      const std::string message = error_of([&] { train({device, Precision::fp32, false, 1, poison}, 3); });
+      const std::string message = error_of([&] {
+        train({device, Precision::fp32, false, 1, poison, true}, 3);
+      });
       expect_in("iteration 3: the input is not finite, in a.png, b.png", message);
     }
   for (Device device : {Device::cpu, Device::cuda}) {
-    const std::string message = error_of([&] { train({device, Precision::fp32, false, 1, 0, 5}, 3); });
+    const std::string message = error_of([&] { train({device, Precision::fp32, false, 1, 0, false, 5}, 3); });
     expect_in("iteration 1: layer 5 [convolutional], test.cfg:", message);
     expect_in("is the first whose output is not finite", message);
     expect_in("a.png, b.png", message);
