@@ -66,7 +66,7 @@ __global__ void fused_kernel(Global<const float> x, Parameters parameters, Globa
 }
 
 // 4. One thread per pack of channels, for about eight rows: threadIdx.x lies over the channels, threadIdx.y
-// over the rows. No division finds the channel, and 4 of 6 loads are gone.
+// over the rows. No division finds the channel, and four of five loads are gone.
 constexpr int kThreads = 256, kRows = 8, kMostLanes = 32;
 
 template <int N>

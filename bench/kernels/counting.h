@@ -36,7 +36,7 @@ enum class Access { read, write, atomic, shared_read, shared_write };
 
 namespace counting {
 inline bool on = false;
-inline thread_local int64_t flops = 0;
+inline int64_t flops = 0;  // while counting is on
 }  // namespace counting
 
 // One access of the emulated thread that runs; null if a lane takes part in a request and asks for nothing.
