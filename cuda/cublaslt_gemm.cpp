@@ -9,6 +9,7 @@
 
 #include <map>
 
+#include "core/error.h"
 #include "cuda/convolution_ways.h"
 #include "cuda/epilogue.h"
 #include "cuda/library_functions.h"

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "core/error.h"
 #include "cuda/convolution_ways.h"
 #include "cuda/cudnn_plans.h"
 #include "cuda/epilogue.h"

@@ -1,4 +1,5 @@
 #include "cuda/cudnn_graphs.h"
+#include "core/error.h"
 
 namespace osprey::cuda {
 namespace {

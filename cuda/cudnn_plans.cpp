@@ -1,4 +1,5 @@
 #include "cuda/cudnn_plans.h"
+#include "core/error.h"
 
 #include <algorithm>
 

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "cuda/fast_convolution.h"
+#include "core/error.h"
 
 namespace osprey::cuda {
 

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <utility>
 
+#include "core/error.h"
 #include "core/log.h"
 #include "cuda/autotune.h"
 #include "cuda/convolution_ways.h"
