@@ -35,7 +35,7 @@ void activation_forward(Stream& s, Tensor x, Tensor y, Activation a) {
     using Y = decltype(out);
     with_pack<X>({y.size()}, {x, y}, [&](auto length) {
       constexpr int N = decltype(length)::value;
-      with_activation(a, [&](auto act) {
+      with_activation_of_packs<N>(a, [&](auto act) {
         launch<activation_forward_kernel<X, Y, N, decltype(act)>>(s, one_thread_each(y.size() / N),
                                                                   x.view<const X>(), y.view<Y>(), act);
       });
@@ -50,7 +50,7 @@ void activation_backward(Stream& s, Tensor x, Tensor dy, Tensor dx, Activation a
     using Y = decltype(out);
     with_pack<X>({dx.size()}, {x, dy, dx}, [&](auto length) {
       constexpr int N = decltype(length)::value;
-      with_activation(a, [&](auto act) {
+      with_activation_of_packs<N>(a, [&](auto act) {
         launch<activation_backward_kernel<X, Y, N, decltype(act)>>(
             s, one_thread_each(dx.size() / N), x.view<const X>(), dy.view<const Y>(), dx.view<Y>(), add, act);
       });

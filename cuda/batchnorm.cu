@@ -204,7 +204,7 @@ void forward(Stream& s, Tensor x, Tensor y, const BatchNorm& p, bool rolling) {
     using Y = decltype(out);
     with_pack<X>({x.shape.c}, {x, y}, [&](auto length) {
       constexpr int N = decltype(length)::value;
-      with_activation(p.activation, [&](auto act) {
+      with_activation_of_packs<N>(p.activation, [&](auto act) {
         launch<batchnorm_forward_kernel<X, Y, N, decltype(act)>>(
             s, channel_tiles_passed<N>(x.shape.rows(), x.shape.c), x.view<const X>(), y.view<Y>(), p, rolling,
             act);
@@ -247,7 +247,7 @@ void batchnorm_backward(Stream& s, Tensor x, Tensor dy, Tensor dx, BatchNorm p) 
       const auto gradients = dy.view<const Y>();
       Grid sums = channel_tiles<N>(x.shape.c, p.partial.shape.h - 1);
       sums.shared_bytes = sizeof(Two) * kTileThreads * N;
-      with_activation(p.activation, [&](auto act) {
+      with_activation_of_packs<N>(p.activation, [&](auto act) {
         launch<batchnorm_sums_kernel<X, Y, N, decltype(act)>>(s, sums, from, gradients, p, act);
         launch<batchnorm_combine_sums_kernel>(s, one_block_per_channel_tile(x.shape.c), p, x.shape.rows());
         launch<batchnorm_backward_kernel<X, Y, N, decltype(act)>>(

@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <type_traits>
 
+#include "core/activations.h"
 #include "core/tensor.h"
 #include "cuda/launch.h"
 
@@ -91,6 +92,16 @@ void with_types(Type in, Type out, Body&& body) {
     body(bf16(), float());
   else
     body(bf16(), bf16());
+}
+
+// As with_activation() for kernels of packs of N. Where nothing comes in packs, which is rare, the kernel
+// takes the switch for each value, and there is one kernel less for each function to compile.
+template <int N, class Body>
+void with_activation_of_packs(Activation a, Body&& body) {
+  if constexpr (N == 1)
+    body(a);
+  else
+    with_activation(a, body);
 }
 
 }  // namespace osprey::cuda
