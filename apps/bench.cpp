@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "core/random.h"
+#include "cuda/runtime.h"
 #include "models/weights.h"
 #include "train/iteration.h"
 
@@ -47,6 +48,20 @@ double peak_mib() {
   return 0;
 }
 
+// What is taken of a GPU's memory; 0 elsewhere. It includes what the libraries load, not the driver's
+// context.
+class DeviceMemory {
+ public:
+  explicit DeviceMemory(Device device) : counts_(device == Device::cuda && !cuda::emulated()) {
+    if (counts_) free_ = cuda::free_memory();
+  }
+  double mib() const { return counts_ ? (double(free_) - double(cuda::free_memory())) / (1 << 20) : 0; }
+
+ private:
+  bool counts_;
+  size_t free_ = 0;
+};
+
 // Random numbers, never zeros: neither caches nor arithmetic may get off lightly.
 std::vector<float> random_values(size_t count) {
   std::vector<float> values(count);
@@ -64,15 +79,16 @@ void set_variances_to_one(Parameters& parameters) {
   parameters.upload();
 }
 
-void print_json(const Arguments& a, const std::vector<double>& times) {
+void print_json(const Arguments& a, const std::vector<double>& times, const DeviceMemory& memory) {
   const double per_image = median(times) / a.load.batch;
-  const nlohmann::ordered_json json = {{"mode", a.training ? "training" : "inference"},
-                                       {"batch", a.load.batch},
-                                       {"threads", threads()},
-                                       {"milliseconds", times},
-                                       {"milliseconds_per_image", per_image},
-                                       {"images_per_second", 1000 / per_image},
-                                       {"peak_mib", peak_mib()}};
+  nlohmann::ordered_json json = {{"mode", a.training ? "training" : "inference"},
+                                 {"batch", a.load.batch},
+                                 {"threads", threads()},
+                                 {"milliseconds", times},
+                                 {"milliseconds_per_image", per_image},
+                                 {"images_per_second", 1000 / per_image},
+                                 {"peak_mib", peak_mib()}};
+  if (memory.mib() > 0) json["device_mib"] = memory.mib();
   fmt::print("{}\n", json.dump());
 }
 
@@ -118,6 +134,7 @@ void print_layers(Network& network, const Arguments& a, const std::vector<float>
 }
 
 void measure_inference(const Arguments& a) {
+  const DeviceMemory memory(a.load.device.device());
   const auto network = load_network(a.load);
   if (a.load.weights.empty()) {
     set_variances_to_one(network->parameters());
@@ -133,7 +150,7 @@ void measure_inference(const Arguments& a) {
     });
     if (i >= a.warmup) times.push_back(t);
   }
-  print_json(a, times);
+  print_json(a, times, memory);
   if (a.layers) print_layers(*network, a, images);
 }
 
@@ -165,14 +182,22 @@ void fill_truths(const Network& network, int classes) {
   }
 }
 
+// Of a classifier: a class for every image.
+void fill_targets(View<float> targets) {
+  Random random(2, Purpose::test);
+  std::fill(targets.begin(), targets.end(), 0.0f);
+  const int values = targets.size() / targets.shape.n;
+  for (int n = 0; n < targets.shape.n; ++n) targets[n * values + int(random.below(values))] = 1;
+}
+
 void measure_training(const Arguments& a) {
+  const DeviceMemory memory(a.load.device.device());
   NetworkOptions options;
   options.lenient = a.load.lenient;
   options.build.device = a.load.device.device();
   options.precision = a.load.device.precision();
   Network network(sections_with_batch(a.load), options);
   const std::vector<Head*> heads = network.heads();
-  if (heads.empty()) fail("{}: no layer that detects ([yolo], [region]): nothing to train for", a.load.cfg);
   network.plan(a.load.batch, network.net().width, network.net().height);
   network.parameters().initialise(0);
   set_variances_to_one(network.parameters());
@@ -184,7 +209,8 @@ void measure_training(const Arguments& a) {
   const FillMiniBatch fill = [&](Network& n) -> const std::vector<std::string>& {
     give(n, images, first);
     first = false;
-    fill_truths(n, heads.back()->classes());
+    if (!heads.empty()) fill_truths(n, heads.back()->classes());
+    if (n.targets()) fill_targets(n.targets());
     return names;
   };
   Optimizer optimizer(network.net(), network.parameters(), network.stream());
@@ -194,7 +220,7 @@ void measure_training(const Arguments& a) {
     const double t = milliseconds([&] { step.run(i + 1, 0, fill); });
     if (i >= a.warmup) times.push_back(t);
   }
-  print_json(a, times);
+  print_json(a, times, memory);
 }
 
 void run_bench(const Arguments& a) {

@@ -1,6 +1,7 @@
 """The arithmetic, the reports and the refusals of bench/gpu-*. OSPREY_BUILD is the folder of the programs."""
 import importlib.machinery
 import importlib.util
+import json
 import math
 import os
 import shutil
@@ -171,6 +172,41 @@ class Roofline(Folder):
 def rounds_of(ours, eager, memory=(60, 100)):
     return [{"osprey": {"time": x, "memory": memory[0]}, "eager": {"time": y, "memory": memory[1]}}
             for x, y in zip(ours, eager)]
+
+
+CLASSIFIER = """[net]
+width=8
+height=8
+channels=3
+[convolutional]
+filters=4
+size=3
+pad=1
+activation=relu
+[avgpool]
+[connected]
+output=5
+activation=linear
+[softmax]
+"""
+
+
+class OspreyBench(Folder):
+    def test_a_classifier_trains_on_every_device(self):
+        cfg = self.written("c.cfg", CLASSIFIER)
+        for device in ("cpu", "emulated"):
+            said = subprocess.run([os.path.join(BUILD, "osprey"), "bench", cfg, "--training", "--batch", "2", "--device",
+                                   device, "--iterations", "3"], capture_output=True, text=True)
+            self.assertEqual(said.returncode, 0, said.stderr)
+            answer = json.loads(said.stdout)
+            self.assertEqual((answer["mode"], len(answer["milliseconds"])), ("training", 3))
+            self.assertNotIn("device_mib", answer)  # there is no GPU whose memory could be told
+
+    def test_what_has_no_loss_does_not_train(self):
+        cfg = self.written("c.cfg", CLASSIFIER.replace("[softmax]\n", ""))
+        said = subprocess.run([os.path.join(BUILD, "osprey"), "bench", cfg, "--training"], capture_output=True, text=True)
+        self.assertEqual(said.returncode, 1)
+        self.assertIn("nothing to train for", said.stderr)
 
 
 class Report(Folder):
