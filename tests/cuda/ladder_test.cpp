@@ -9,6 +9,7 @@
 #include "bench/kernels/ceilings.h"
 #include "bench/kernels/counting.h"
 #include "bench/kernels/report.h"
+#include "core/error.h"
 #include "tests/cuda/kernel_test.h"
 
 namespace osprey::test {
