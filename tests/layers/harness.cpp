@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <optional>
 
 #include "core/bf16.h"
 #include "core/random.h"
@@ -231,6 +232,8 @@ struct Run {
   std::vector<Values> dx, overwritten;
   std::map<std::string, Values> parameters, gradients;
   double loss = 0;
+
+  bool operator==(const Run&) const = default;
 };
 
 Run run(const std::string& cfg, const std::vector<Shape>& inputs, Device device, Type precision) {
@@ -263,9 +266,12 @@ Run run(const std::string& cfg, const std::vector<Shape>& inputs, Device device,
 void expect_parity(const std::string& cfg, const std::vector<Shape>& inputs, Tolerance t, Type precision) {
   SCOPED_TRACE(cfg + "\non " + inputs[0].text());
   const Run want = run(cfg, inputs, Device::cpu, Type::f32);
+  std::optional<Run> first;
   for (auto order : {emulation::Order::forward, emulation::Order::reverse, emulation::Order::shuffled}) {
     emulation::set_order(order);
     const Run got = run(cfg, inputs, Device::cuda, precision);
+    if (!first) first = got;
+    EXPECT_TRUE(got == *first) << "the order of threads changes bits of the result";
     expect_equal(got.y, want.y, t);
     EXPECT_NEAR(got.loss, want.loss, 1e-6 * std::fabs(want.loss));
     for (size_t k = 0; k < inputs.size(); ++k) {
