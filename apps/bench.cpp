@@ -106,7 +106,9 @@ void give(Network& network, const std::vector<float>& images, bool first) {
 void print_layers(Network& network, const Arguments& a, const std::vector<float>& images) {
   std::vector<std::vector<double>> times(network.nodes().size());
   for (int i = 0; i < a.warmup + a.iterations; ++i) {
-    std::copy(images.begin(), images.end(), network.input().view<float>().begin());
+    give(network, images, i == 0);
+    network.upload();
+    network.enqueue_input();
     for (size_t k = 0; k < times.size(); ++k) {
       if (network.nodes()[k].absorbed_by >= 0) continue;
       const double t = milliseconds([&] {

@@ -75,6 +75,7 @@ class Network {
   // What forward() is made of: the host's copies into the device's memory, then only work of the device, in
   // the order of stream(), which may be captured.
   void upload();
+  void enqueue_input();  // the first part of enqueue_forward(): the input as the layers read it
   void enqueue_forward();
   Stream& stream() { return stream_; }
   void wait() const;                                  // until the device has done all of it

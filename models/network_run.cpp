@@ -76,8 +76,12 @@ void Network::wait() const {
   if (stream_.device != Device::cpu) cuda::synchronize(stream_);
 }
 
-void Network::enqueue_forward() {
+void Network::enqueue_input() {
   if (stream_.device != Device::cpu) cuda::convert(stream_, Tensor(images_.device(), input_.shape), input_);
+}
+
+void Network::enqueue_forward() {
+  enqueue_input();
   for (size_t i = 0; i < nodes_.size(); ++i)
     if (nodes_[i].absorbed_by < 0) on_layer(int(i), [&](Layer& layer) { layer.forward(stream_); });
 }
@@ -102,10 +106,9 @@ std::vector<float> Network::read(int layer) const {
 }
 
 int Network::first_not_finite() {
+  enqueue_input();
   for (size_t i = 0; i < nodes_.size(); ++i) {
     if (nodes_[i].absorbed_by >= 0) continue;
-    if (i == 0 && stream_.device != Device::cpu)
-      cuda::convert(stream_, Tensor(images_.device(), input_.shape), input_);
     on_layer(int(i), [&](Layer& layer) { layer.forward(stream_); });
     const std::vector<float> y = read(int(i));
     if (!std::all_of(y.begin(), y.end(), [](float v) { return std::isfinite(v); })) return int(i);
