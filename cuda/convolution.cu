@@ -1,6 +1,7 @@
 #include "cuda/convolution.h"
 
 #include "cuda/block.cuh"
+#include "cuda/channel_tiles.cuh"
 #include "cuda/convolution.cuh"
 #include "cuda/depthwise.h"
 #include "cuda/gemm.cuh"
@@ -229,13 +230,28 @@ __global__ void add_parts_kernel(View<const float> parts, int count, View<float>
   total[i] += sum;
 }
 
-// One block per tile of channels, a thread for every sixteenth pixel of one channel.
-template <class T>
-__global__ void bias_backward_kernel(View<const T> dy, View<float> dbias) {
-  const int c = tile_channel(), channels = dy.shape.c;
-  const int mine = c < channels ? dy.shape.rows() : 0;  // the rest only keep the barriers company
+// One block per tile of channels and chunk of rows: the chunk's sums.
+template <class T, int N>
+__global__ void bias_sums_kernel(View<const T> dy, View<float> partial) {
+  const int c = tile_pack<N>(), channels = dy.shape.c;
+  const Rows rows = rows_of_block(dy.shape.rows());
+  double sums[N] = {};
+  if (c < channels)
+    for (int row = rows.first + int(threadIdx.y); row < rows.last; row += blockDim.y) {
+      const Floats<N> values = load<N>(dy, row * channels + c);
+      for (int k = 0; k < N; ++k) sums[k] += values[k];
+    }
+  reduce_columns(sums, dynamic_shared<double>());
+  if (threadIdx.y != 0 || c >= channels) return;
+  for (int k = 0; k < N; ++k) partial(0, int(blockIdx.y), 0, c + k) = float(sums[k]);
+}
+
+// One block per tile of channels, a thread for every sixteenth chunk of one channel.
+__global__ void bias_combine_kernel(View<const float> partial, View<float> dbias) {
+  const int c = tile_channel(), channels = partial.shape.c;
+  const int mine = c < channels ? partial.shape.h : 0;  // the rest only keep the barriers company
   double sum = 0;
-  for (int row = threadIdx.y; row < mine; row += kTileRows) sum += float(dy[row * channels + c]);
+  for (int k = threadIdx.y; k < mine; k += kTileRows) sum += partial(0, k, 0, c);
   sum = tile_sum(sum);
   if (threadIdx.y == 0 && c < channels) dbias[c] += float(sum);
 }
@@ -302,11 +318,15 @@ void convolution_backward_weights(Stream& s, Tensor x, Tensor dy, View<float> dw
                              dweights);
 }
 
-void bias_backward(Stream& s, Tensor dy, View<float> dbias) {
-  with_type(dy.type, [&](auto t) {
-    launch<bias_backward_kernel<decltype(t)>>(s, one_block_per_channel_tile(dy.shape.c),
-                                              dy.view<const decltype(t)>(), dbias);
+void bias_backward(Stream& s, Tensor dy, View<float> dbias, View<float> partial) {
+  with_packs({dy.shape.c}, {dy}, [&](auto value, auto length) {
+    using T = decltype(value);
+    constexpr int N = length.value;
+    Grid grid = channel_tiles<N>(dy.shape.c, partial.shape.h);
+    grid.shared_bytes = kTileThreads * N * sizeof(double);
+    launch<bias_sums_kernel<T, N>>(s, grid, dy.view<const T>(), partial);
   });
+  launch<bias_combine_kernel>(s, one_block_per_channel_tile(dy.shape.c), View<const float>(partial), dbias);
 }
 
 }  // namespace osprey::cuda

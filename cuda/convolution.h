@@ -12,6 +12,7 @@
 #include "core/stream.h"
 #include "core/tensor.h"
 #include "core/window.h"
+#include "cuda/row_chunks.h"
 
 namespace osprey {
 
@@ -41,9 +42,12 @@ void convolution_backward_data(Stream&, View<const float> dy, View<const float> 
 // Adds to dweights.
 void convolution_backward_weights(Stream&, View<const float> x, View<const float> dy, View<float> dweights,
                                   View<float> patches, Convolution);
-// dbias[c] += sum of dy over all pixels.
-void bias_backward(Stream&, View<const float> dy, View<float> dbias);
+// dbias[c] += sum of dy over all pixels. `partial`: for the kernels.
+void bias_backward(Stream&, View<const float> dy, View<float> dbias, View<float> partial = {});
 }  // namespace cpu
+
+// Scratch of cuda::bias_backward: the sum of each channel over each chunk of rows.
+inline Shape bias_partial(Shape dy) { return {1, row_chunks(dy.rows(), dy.c), 1, dy.c}; }
 
 // All images and groups are one launch, and nothing is gathered in memory first. x, weights and dx are of one
 // type, f32 or bf16; y may be f32 beside bf16. Sums are made in float.
@@ -64,7 +68,7 @@ void convolution_backward_data(Stream&, Tensor dy, Tensor weights, Tensor dx, bo
 void convolution_backward_weights(Stream&, Tensor x, Tensor dy, View<float> dweights, View<float> scratch,
                                   Convolution);
 int convolution_scratch(Shape x, int filters, const Convolution&);
-void bias_backward(Stream&, Tensor dy, View<float> dbias);
+void bias_backward(Stream&, Tensor dy, View<float> dbias, View<float> partial);
 
 }  // namespace cuda
 

@@ -12,7 +12,6 @@
 #include "core/parallel.h"
 #include "cuda/batchnorm.h"
 #include "cuda/convolution.h"
-#include "layers/channel_sums.h"
 #include "layers/convolution_device.h"
 #include "layers/layer.h"
 #include "layers/output_activation.h"
@@ -46,16 +45,6 @@ void connected_backward_input(Stream&, View<const float> dz, View<const float> w
               ins, write == Write::add ? 1 : 0, dx.data, ins);
 }
 
-void connected_backward_biases(Stream&, View<const float> dz, View<float> dbiases) {
-  const int c = dz.shape.c;
-  channel_sums(
-      dz.shape.n, c,
-      [=](int row, int k) {
-        return Terms{dz[row * c + k], 0};
-      },
-      [=](int k, Terms sum) { dbiases[k] += float(sum.first); });
-}
-
 }  // namespace
 }  // namespace cpu
 
@@ -86,6 +75,7 @@ class Connected final : public Layer {
     p.backward_reads_input();
     p.obeys_writes();
     if (p.on_gpu()) plan_device(p);
+    if (p.on_gpu() && training_ && !batch_normalize_) p.scratch(norm_.partial, bias_partial(out));
   }
 
   void forward(Stream& s) override {
@@ -109,7 +99,7 @@ class Connected final : public Layer {
     else
       activation_.backward(s, y, dz);
     if (!batch_normalize_)
-      on(s, cpu::connected_backward_biases, cuda::bias_backward)(s, dz, norm_.bias_gradient);
+      on(s, cpu::bias_backward, cuda::bias_backward)(s, dz, norm_.bias_gradient, norm_.partial);
     if (device_)
       return device_->backward(s, one_pixel(x()), weights(), dz, weight_gradients_, one_pixel(dx()),
                                dx() ? writes() : Write::add);

@@ -111,7 +111,7 @@ void convolution_backward_weights(Stream&, View<const float> x, View<const float
     }
 }
 
-void bias_backward(Stream&, View<const float> dy, View<float> dbias) {
+void bias_backward(Stream&, View<const float> dy, View<float> dbias, View<float>) {
   const int channels = dy.shape.c;
   parallel_for(channels, 16, [&](int64_t first, int64_t last) {
     constexpr int kWide = 64;  // sums of so many channels stay in registers and cache, in double

@@ -104,8 +104,9 @@ class Convolutional final : public Layer {
     if (batch_normalize_) {
       p.keep(norm_.mean, channels);
       p.keep(norm_.inverse_deviation, channels);
-      if (training_ && p.on_gpu()) p.scratch(norm_.partial, batchnorm_partial(out));
     }
+    if (training_ && p.on_gpu())
+      p.scratch(norm_.partial, batch_normalize_ ? batchnorm_partial(out) : bias_partial(out));
     if (training_) {
       p.backward_reads_input();
       p.obeys_writes();
@@ -149,7 +150,7 @@ class Convolutional final : public Layer {
       on(s, cpu::batchnorm_backward, cuda::batchnorm_backward)(s, z_, dz, dz, norm_);
     } else {
       if (z_) on(s, cpu::activation_backward, cuda::activation_backward)(s, z_, dz, dz, activation_);
-      on(s, cpu::bias_backward, cuda::bias_backward)(s, dz, norm_.bias_gradient);
+      on(s, cpu::bias_backward, cuda::bias_backward)(s, dz, norm_.bias_gradient, norm_.partial);
     }
     if (device_)
       return device_->backward(s, x(), weights_in_precision(), dz, weight_gradients_, dx(),

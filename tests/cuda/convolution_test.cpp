@@ -231,18 +231,19 @@ TEST(ConvolutionKernel, RepeatsItself) {
 
 TEST(ConvolutionKernel, AddsUpTheGradientOfTheBias) {
   Stream s;
-  for (Shape shape : {Shape{1, 1, 1, 1}, Shape{2, 5, 3, 7}, Shape{1, 3, 1, 33}}) {
+  for (Shape shape : {Shape{1, 1, 1, 1}, Shape{2, 5, 3, 7}, Shape{1, 3, 1, 33}, Shape{1, 100, 41, 8}}) {
     const Values dy = coarse_values(shape.size(), 1), before = coarse_values(shape.c, 2);
     Array<bf16> rounded(shape, dy);
     Sums want(shape.c);
     for (int c = 0; c < shape.c; ++c) want[c].add(before[c]);
     for (int i = 0; i < shape.size(); ++i) want[i % shape.c].add(dy[i]);
     in_all_orders([&] {
-      Values dbias = before;
-      cuda::bias_backward(s, constant(dy, shape), channels(dbias));
+      Values dbias = before, sums(size_t(bias_partial(shape).elements()));
+      const View<float> partial = view(sums, bias_partial(shape));
+      cuda::bias_backward(s, constant(dy, shape), channels(dbias), partial);
       expect_sums(dbias, want);
       dbias = before;
-      cuda::bias_backward(s, rounded, channels(dbias));
+      cuda::bias_backward(s, rounded, channels(dbias), partial);
       expect_sums(dbias, want);
     });
   }

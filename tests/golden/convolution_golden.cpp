@@ -92,7 +92,8 @@ Results by_kernels(Problem p) {
   cuda::convolution_forward(s, x, w, {bias_of(p)}, view(r.y, p.y_shape), k);
   cuda::convolution_backward_data(s, dy, w, view(r.dx, p.x_shape), false, k);
   cuda::convolution_backward_weights(s, x, dy, view(r.dw, p.w_shape), view(scratch, {1, 1, 1, sums}), k);
-  cuda::bias_backward(s, dy, view(r.db, {1, 1, 1, p.y_shape.c}));
+  Values partial(size_t(bias_partial(p.y_shape).elements()));
+  cuda::bias_backward(s, dy, view(r.db, {1, 1, 1, p.y_shape.c}), view(partial, bias_partial(p.y_shape)));
   return r;
 }
 
