@@ -1,0 +1,82 @@
+// Which truth each anchor is matched with, by the CPU's loops and by the kernels.
+#include "cuda/matching_max_iou.h"
+#include "tests/cuda/matching_boxes.h"
+#include "tests/golden/golden.h"
+
+namespace osprey {
+namespace {
+
+std::vector<Box> boxes(const golden::Case& c, const std::string& name) {
+  std::vector<Box> all;
+  if (!c.has(name)) return all;
+  const std::vector<float> corners = c.floats(name);
+  for (size_t i = 0; i + 3 < corners.size(); i += 4)
+    all.push_back({corners[i], corners[i + 1], corners[i + 2], corners[i + 3]});
+  return all;
+}
+
+// mmdetection counts truths from 1: 0 is background, -1 ignored.
+std::vector<int> counted_from_one(std::vector<int> match) {
+  for (int& m : match) m = m >= 0 ? m + 1 : m == kBackground ? 0 : -1;
+  return match;
+}
+
+// What a matcher reads and writes, for a mini-batch of one image.
+struct OneImage {
+  explicit OneImage(const golden::Case& c, Device device, const std::string& anchors_name = "anchors")
+      : stream{device},
+        anchors(boxes(c, anchors_name)),
+        truths({boxes(c, "gt")}, int(boxes(c, "gt").size())),
+        regions({boxes(c, "gt_ignore")}, 4),
+        match(anchors.size()),
+        overlap(anchors.size()),
+        best(size_t(truths.lists.capacity())) {}
+
+  template <class T>
+  static View<T> row(std::vector<T>& values) {
+    return {values.data(), {1, 1, 1, int(values.size())}};
+  }
+  void max_iou(MaxIouRule rule) {
+    on(stream, cpu::max_iou_matching, cuda::max_iou_matching)(stream, test::same_for_all_images(anchors),
+                                                              truths.lists, regions.lists, rule, row(best),
+                                                              row(match), row(overlap));
+  }
+
+  Stream stream;
+  std::vector<Box> anchors;
+  test::OwnBoxLists truths, regions;
+  std::vector<int> match;
+  std::vector<float> overlap, best;
+};
+
+MaxIouRule rule_of(const golden::Case& c) {
+  MaxIouRule rule;
+  rule.foreground = c.params().at("fg");
+  rule.background = c.params().at("bg");
+  rule.covered = c.param("ignore_iof", 1.f);
+  return rule;
+}
+
+// torchvision's and mmdetection's answers to the same anchors. The latter's "minpos0" has no least overlap.
+GOLDEN_ON_DEVICES(max_iou_matcher) {
+  OneImage image(c, device);
+  MaxIouRule rule = rule_of(c);
+  const bool low = c.param("low_quality", false);
+  if (c.has("tv_match")) {
+    rule.low_quality = low ? LowQuality::own_truth : LowQuality::none;
+    image.max_iou(rule);
+    c.expect("tv_match", image.match);
+  }
+  if (low) rule.low_quality = LowQuality::their_truth;
+  if (c.has("mmdet_gt_inds_minpos0")) {
+    image.max_iou(rule);
+    c.expect("mmdet_gt_inds_minpos0", counted_from_one(image.match));
+  }
+  rule.least = c.param("min_pos", rule.background);
+  image.max_iou(rule);
+  c.expect(c.has("gt_inds") ? "gt_inds" : "mmdet_gt_inds", counted_from_one(image.match));
+  if (c.has("max_overlaps")) c.expect("max_overlaps", image.overlap);
+}
+
+}  // namespace
+}  // namespace osprey
