@@ -1,5 +1,6 @@
 #include "cuda/detections.h"
 
+#include "cuda/yolo.h"
 #include "tests/cuda/detection_lists.h"
 #include "tests/cuda/kernel_test.h"
 
@@ -59,6 +60,35 @@ TEST(CollectKernel, CountsWhatDidNotFit) {
   EXPECT_EQ(own.lists.found_counts[0], 6 * 70 - 1);  // only the first of the first class has no probability
   EXPECT_EQ(own.lists.found_counts[1], 6 * 68 - 1);
   for (int i = 0; i < 7; ++i) EXPECT_EQ(own.lists.found(0, 0, 0, i).candidate, i + 1);
+}
+
+// More rows than a block has threads, and more candidates in the first image than there is room for; in the
+// second only the last row is one.
+TEST(CandidatesKernel, ListsTheFirstInTheOrderOfRows) {
+  constexpr int kSide = 20, kRows = kSide * kSide, kCapacity = 100, kLength = 6;
+  Stream s;
+  std::vector<Anchor> anchors = {{8, 8}};
+  std::vector<int> mask = {0};
+  YoloGrid grid;
+  grid.classes = 1;
+  grid.anchors = channels(anchors);
+  grid.mask = channels(mask);
+  grid.rows = grid.columns = kSide;
+  grid.network_width = grid.network_height = 8 * kSide;
+  Values y(2 * kRows * kLength, .5f);
+  for (int row = 0; row < kRows; ++row) {
+    y[row * kLength + 4] = row % 3 == 0 ? .75f : .25f;
+    y[(kRows + row) * kLength + 4] = row == kRows - 1 ? .75f : .5f;  // the threshold itself is not above it
+  }
+  in_all_orders([&] {
+    OwnLists own({{}, {}}, {{}, {}}, 1, kCapacity, 1);
+    cuda::yolo_candidates(s, grid, constant(y, {2, kSide, kSide, kLength}), .5f, own.lists);
+    EXPECT_EQ(own.lists.counts[0], (kRows + 2) / 3);
+    for (int i = 0; i < kCapacity; ++i)
+      EXPECT_EQ(own.lists.candidates(0, 0, 0, i).classes, &y[3 * i * kLength + 5]) << "candidate " << i;
+    EXPECT_EQ(own.lists.counts[1], 1);
+    EXPECT_EQ(own.lists.candidates(1, 0, 0, 0).classes, &y[(2 * kRows - 1) * kLength + 5]);
+  });
 }
 
 }  // namespace

@@ -89,5 +89,23 @@ TEST(ShortcutKernel, SumsTheGradientOfOneWeightOverChannels) {
   });
 }
 
+// Of equal weights the first moves the maximum that is subtracted, and no other: with m the mean of the
+// gradients, weighted by the factors f, that is f (g - m), less m epsilon / sum for the first.
+TEST(ShortcutKernel, OfEqualWeightsTheFirstMovesTheMaximum) {
+  Stream s;
+  const Values weights = {1, 1, 1}, gradients = {3, -1, 4}, before = {.5f, .25f, -1};
+  const double sum = 3 + double(kWeightEpsilon), mean = (3 - 1 + 4) / sum;
+  in_all_orders([&] {
+    Values got = before, factor_gradients = gradients;
+    cuda::shortcut_weight_gradients(s, constant(weights, {1, 1, 3, 1}), view(factor_gradients, {1, 1, 3, 1}),
+                                    view(got, {1, 1, 3, 1}), Normalisation::softmax);
+    for (int k = 0; k < 3; ++k) {
+      const double moved = k == 0 ? mean * double(kWeightEpsilon) / sum : 0;
+      // A few roundings of values up to 2; what moves is 7e-5.
+      EXPECT_NEAR(got[k], before[k] + (gradients[k] - mean) / sum - moved, 2e-6) << "weight " << k;
+    }
+  });
+}
+
 }  // namespace
 }  // namespace osprey::test
