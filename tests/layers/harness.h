@@ -42,12 +42,13 @@ class SingleLayer {
   Values& parameter_gradient(const std::string& name) { return gradients_.at(name); }
   std::map<std::string, Values>& parameters() { return parameters_; }
   const std::map<std::string, Values>& gradients() const { return gradients_; }  // a statistic has none
-  // For heads and losses; read by forward, but for the report, which it writes.
+  // For heads and losses; read by forward, but for the last, which it writes.
   Values truths;  // [N, 1, capacity, 5]
   std::vector<int> truth_counts;
   int truth_capacity() const { return truth_capacity_; }
   Values targets;
   Step step;
+  LossReport report_before;  // what forward adds to
   LossReport report;
 
  private:

@@ -77,8 +77,8 @@ Told run(const Case& test, Device device, int64_t seen, uint64_t seed) {
   Values x = random_values(test.shape, seed);
   const bool activated = test.cfg.find("new_coords") != std::string::npos;
   for (float& v : x) v = activated ? std::round(v * 8) / 32 + .5f : std::round(v * 8) / 4;
-  layer.report.loss = 3;  // not zero: heads add to the report of the step
-  layer.report.iou = 2;
+  layer.report_before.loss = 3;  // not zero: heads add to the report of the step
+  layer.report_before.iou = 2;
   Told result;
   result.y = layer.forward(x);
   result.report = layer.report;
@@ -102,6 +102,7 @@ TEST(HeadKernels, LearnWhatTheLoopsLearn) {
       const Told want = run(test, Device::cpu, seen, seed);
       EXPECT_GT(want.report.matched, 0);
       for (auto order : {emulation::Order::forward, emulation::Order::reverse, emulation::Order::shuffled}) {
+        SCOPED_TRACE("order " + std::to_string(int(order)));
         emulation::set_order(order);
         const Told got = run(test, Device::cuda, seen, seed);
         expect_equal(got.y, want.y, kRounding);
