@@ -81,4 +81,34 @@ HOST_DEVICE inline AlignAxis align_axis(float from, float to, float scale, int b
   return {start, bin, rule.sampling_ratio > 0 ? rule.sampling_ratio : int(fminf(ceilf(bin), kMostSamples))};
 }
 
+// --- RoIPool: the maximum of each bin's cells. "Fast R-CNN", Girshick, ICCV 2015, section 2.1.
+
+// Bin i of `bins` that share `cells` among them: from floor(i cells / bins) up to ceil((i + 1) cells / bins),
+// so that neighbouring bins share a cell where `cells` is no multiple. In whole numbers, since a quotient
+// rounded to a float may reach one cell too far.
+HOST_DEVICE inline CellRange pooling_bin(int i, int cells, int bins) {
+  return {i * cells / bins, ((i + 1) * cells + bins - 1) / bins - 1};
+}
+
+struct PoolAxis {
+  int start = 0, size = 0;  // cells of the RoI, perhaps beyond the map
+
+  // Those of a bin that are on the map.
+  HOST_DEVICE CellRange bin(int i, int bins, int cells) const {
+    const CellRange all = pooling_bin(i, size, bins);
+    const int first = start + all.first, last = start + all.last;
+    return {first > 0 ? first : 0, last < cells ? last : cells - 1};
+  }
+};
+
+// Corners go to the nearest cell, halves away from 0, and both cells belong to the RoI; a box turned inside
+// out has one cell (torchvision). One that is not finite has none.
+HOST_DEVICE inline PoolAxis pool_axis(float from, float to, float scale) {
+  if (!(from - from == 0 && to - to == 0)) return {};
+  constexpr float kFar = 1 << 20;  // beyond all maps, and the products with a number of bins are integers
+  const int first = int(fminf(fmaxf(roundf(from * scale), -kFar), kFar));
+  const int last = int(fminf(fmaxf(roundf(to * scale), -kFar), kFar));
+  return {first, last > first ? last - first + 1 : 1};
+}
+
 }  // namespace osprey

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/roi.h"
+#include "core/stream.h"
 #include "core/tensor.h"
 #include "cuda/roi_levels.h"
 

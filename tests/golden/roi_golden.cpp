@@ -1,5 +1,7 @@
 // What torchvision pools from regions of interest, by the CPU's loops and by the kernels.
 #include "cuda/roi_align.h"
+#include "cuda/roi_pool.h"
+#include "cuda/spp.h"
 #include "tests/golden/golden.h"
 
 namespace osprey {
@@ -53,6 +55,8 @@ GoldenRois of_one_image(const std::vector<float>& corners) {
   }
   return {rois, 1};
 }
+
+std::vector<int> integers(const std::vector<float>& v) { return {v.begin(), v.end()}; }
 
 View<const float> constant(const std::vector<float>& v, Shape shape) { return {v.data(), shape}; }
 
@@ -115,6 +119,68 @@ GOLDEN_ON_DEVICES(multiscale_roi_align) {
                                                            View<float>(y.data(), out), rule);
   }
   c.expect("y", golden::nchw(y, {out.n, out.h, out.w, out.c}));
+}
+
+GOLDEN_ON_DEVICES(roi_pool) {
+  const std::vector<int> x_shape = c.shape("x"), bins = c.params().at("output");
+  const Shape in = {x_shape[0], x_shape[2], x_shape[3], x_shape[1]};
+  const RoiMap map = {0, c.param("spatial_scale", 1.0f)};
+  const GoldenRois rois(c.floats("rois"), in.n);
+  const Shape out = {in.n * rois.places, bins[0], bins[1], in.c};
+  const int values = bins[0] * bins[1] * in.c;
+  const std::vector<int> y_shape = {int(rois.rows.size()), bins[0], bins[1], in.c};
+
+  Stream s{device};
+  const std::vector<float> x = golden::nhwc(c.array("x"));
+  std::vector<float> y(out.size());
+  std::vector<int> winner(out.size());
+  on(s, cpu::roi_pool_forward, cuda::roi_pool_forward)(
+      s, constant(x, in), rois.view(), map, View<float>(y.data(), out), View<int>(winner.data(), out));
+  c.expect("y", golden::nchw(rois.theirs(y, values), y_shape));
+  const std::vector<int> winners = rois.theirs(winner, values);
+  c.expect("argmax", integers(golden::nchw({winners.begin(), winners.end()}, y_shape)));
+  const std::vector<float> dy = rois.ours(golden::nhwc(c.array("dy")), values);
+  std::vector<float> dx(in.size(), 0);
+  on(s, cpu::roi_pool_backward, cuda::roi_pool_backward)(s, constant(dy, out),
+                                                         View<const int>(winner.data(), out), rois.view(),
+                                                         map, View<float>(dx.data(), in));
+  c.expect("dx", golden::nchw(dx, {in.n, in.h, in.w, in.c}));
+}
+
+// Ours has the channels of a bin side by side; theirs, level by level, the bins of a channel.
+std::vector<int> places_in_theirs(Shape out, SppLevels levels) {
+  std::vector<int> places;
+  for (int n = 0; n < out.n; ++n)
+    for (int level = 0, first = 0; level < levels.count; ++level) {
+      const int bins = levels.bins[level] * levels.bins[level];
+      for (int bin = 0; bin < bins; ++bin)
+        for (int channel = 0; channel < out.c; ++channel)
+          places.push_back(n * out.w * out.c + first * out.c + channel * bins + bin);
+      first += bins;
+    }
+  return places;
+}
+
+GOLDEN_ON_DEVICES(spp_layer) {
+  const std::vector<int> x_shape = c.shape("x"), bins = c.params().at("levels");
+  const Shape in = {x_shape[0], x_shape[2], x_shape[3], x_shape[1]};
+  SppLevels levels;
+  levels.count = int(bins.size());
+  std::copy(bins.begin(), bins.end(), levels.bins);
+  const Shape out = {in.n, 1, levels.total(), in.c};
+  const std::vector<int> places = places_in_theirs(out, levels);
+
+  Stream s{device};
+  const std::vector<float> x = golden::nhwc(c.array("x")), their_dy = c.floats("dy");
+  std::vector<float> y(out.size()), their_y(out.size()), dy(out.size()), dx(in.size(), 0);
+  std::vector<int> winner(out.size());
+  on(s, cpu::spp_forward, cuda::spp_forward)(s, constant(x, in), View<float>(y.data(), out),
+                                             View<int>(winner.data(), out), levels);
+  for (size_t i = 0; i < places.size(); ++i) their_y[places[i]] = y[i], dy[i] = their_dy[places[i]];
+  c.expect("y", their_y);
+  on(s, cpu::spp_backward, cuda::spp_backward)(s, constant(dy, out), View<const int>(winner.data(), out),
+                                               View<float>(dx.data(), in), levels);
+  c.expect("dx", golden::nchw(dx, {in.n, in.h, in.w, in.c}));
 }
 
 }  // namespace
