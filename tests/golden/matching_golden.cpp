@@ -1,5 +1,6 @@
 // Which truth each anchor is matched with, by the CPU's loops and by the kernels.
 #include "cuda/matching_max_iou.h"
+#include "cuda/matching_ssd.h"
 #include "tests/cuda/matching_boxes.h"
 #include "tests/golden/golden.h"
 
@@ -76,6 +77,15 @@ GOLDEN_ON_DEVICES(max_iou_matcher) {
   image.max_iou(rule);
   c.expect(c.has("gt_inds") ? "gt_inds" : "mmdet_gt_inds", counted_from_one(image.match));
   if (c.has("max_overlaps")) c.expect("max_overlaps", image.overlap);
+}
+
+GOLDEN_ON_DEVICES(ssd_matcher) {
+  OneImage image(c, device);
+  std::vector<int> chosen(size_t(image.truths.lists.capacity()));
+  on(image.stream, cpu::ssd_matching, cuda::ssd_matching)(
+      image.stream, test::same_for_all_images(image.anchors), image.truths.lists,
+      c.params().at("iou").get<float>(), OneImage::row(chosen), OneImage::row(image.match));
+  c.expect("match", image.match);
 }
 
 }  // namespace
