@@ -13,14 +13,15 @@ namespace {
 
 constexpr int kTaps = 3;  // of a window, along each axis
 
-// What a window sees of the image; one channel, or N that lie side by side.
+// What a window sees of the images; one channel, or N that lie side by side. Zeros around an image, and where
+// a tile of pixels reaches beyond the last one.
 struct Image {
   Global<const float> x;
-  int height, width, channels;
+  int images, height, width, channels;
 
   template <int N>
   __device__ Reals<N> pixel(int n, int h, int w, int ch) const {
-    const bool inside = h >= 0 && h < height && w >= 0 && w < width && ch < channels;
+    const bool inside = n < images && h >= 0 && h < height && w >= 0 && w < width && ch < channels;
     return x.pack_if<N>(inside, ((n * height + h) * width + w) * channels + ch);
   }
 };
@@ -190,7 +191,7 @@ struct Layer {
   DeviceValues<float> x, weights, patches, y;
 
   int taps() const { return kTaps * kTaps * in.c; }
-  Image image() const { return {View<const float>(x.view()), in.h, in.w, in.c}; }
+  Image image() const { return {View<const float>(x.view()), in.n, in.h, in.w, in.c}; }
   Rows<const float> weight_rows() const { return {View<const float>(weights.view()), taps(), filters}; }
   Rows<float> patch_rows() const { return {patches.view(), in.rows(), taps()}; }
   Rows<const float> stored_patches() const { return {View<const float>(patches.view()), in.rows(), taps()}; }
