@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "core/error.h"
 #include "cuda/autotune.h"
 #include "tests/cuda/gpu/device_tensor.h"
 
