@@ -39,7 +39,7 @@ bool driver_or_stub() {
 class CudnnGraphs : public testing::Test {
  protected:
   void SetUp() override {
-    if (!cudnn_available()) GTEST_SKIP() << cudnn_missing();
+    ASSERT_TRUE(cudnn_available()) << cudnn_missing();
     h200_ = std::make_unique<Target>(kH200);
   }
 
@@ -117,7 +117,7 @@ TEST_F(CudnnGraphs, EachEngineIsProposedOnceByAName) {
 }
 
 TEST_F(CudnnGraphs, EpiloguesAreFusedInBf16) {
-  if (!driver_or_stub()) GTEST_SKIP() << "no driver, and no stub of it";
+  ASSERT_TRUE(driver_or_stub()) << "no driver, and no stub of it, which comes with the toolkit";
   for (Activation a : {Activation::linear, Activation::relu, Activation::leaky, Activation::swish,
                        Activation::mish, Activation::logistic, Activation::tanh}) {
     ASSERT_TRUE(can_fuse(a));
@@ -136,7 +136,7 @@ TEST_F(CudnnGraphs, EpiloguesAreFusedInBf16) {
 }
 
 TEST_F(CudnnGraphs, WeightGradientsOfBf16AreAddedInF32) {
-  if (!driver_or_stub()) GTEST_SKIP() << "no driver, and no stub of it";
+  ASSERT_TRUE(driver_or_stub()) << "no driver, and no stub of it, which comes with the toolkit";
   const OperationGraph graph =
       backward_weights_graph(*h200_, problem({8, 52, 52, 64}, 128, 3, Type::bf16), Type::f32, true);
   EXPECT_EQ(graph.tensors, (std::vector<int64_t>{kX, kY, kWeights, kBefore}));
