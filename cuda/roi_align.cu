@@ -54,7 +54,8 @@ __global__ void roi_align_backward_kernel(View<const T> dy, Rois rois, RoiMap ma
   const Shape cells = dx.shape, bins = dy.shape;
   const RowPart own = row_part(cells, N);
   const int i = cells.index(own.image, own.row, own.column, own.channel);
-  Floats<N> sum = load<N>(dx, i);
+  Floats<N> sum{};
+  if (own.inside) sum = load<N>(dx, i);
   const auto along_h = [&](Box box) { return align_axis(box.y1, box.y2, map.scale, bins.h, rule); };
   const auto along_w = [&](Box box) { return align_axis(box.x1, box.x2, map.scale, bins.w, rule); };
   const auto touches = [&](Box box) {

@@ -33,7 +33,8 @@ __global__ void roi_pool_backward_kernel(View<const T> dy, View<const int> winne
   const Shape cells = dx.shape, bins = dy.shape;
   const RowPart own = row_part(cells, N);
   const int i = cells.index(own.image, own.row, own.column, own.channel);
-  Floats<N> sum = load<N>(dx, i);
+  Floats<N> sum{};
+  if (own.inside) sum = load<N>(dx, i);
   const auto touches = [&](Box box) {
     const PoolAxis h = pool_axis(box.y1, box.y2, map.scale), w = pool_axis(box.x1, box.x2, map.scale);
     return h.bin(0, 1, cells.h).overlaps(own.row, own.row) &&
