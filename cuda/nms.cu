@@ -1,17 +1,12 @@
 #include "cuda/nms.h"
 
 #include "cuda/detections.cuh"
+#include "cuda/sort.cuh"
 
 namespace osprey::cuda {
 namespace {
 
 constexpr int kThreads = 128;
-
-int power_of_two_from(int n) {
-  int power = 1;
-  while (power < n) power *= 2;
-  return power;
-}
 
 // Sorts first by falling score, then by rising index: the bits of positive floats rise with their values.
 __device__ uint64_t sort_key(float score, int index) {
@@ -20,23 +15,6 @@ __device__ uint64_t sort_key(float score, int index) {
   return uint64_t(~bits) << 32 | unsigned(index);
 }
 constexpr uint64_t kLast = ~uint64_t(0);
-
-// Bitonic sort: sequences that rise and fall become sorted ones of twice their length. `n` is a power of two.
-__device__ void block_sort(uint64_t* keys, int n) {
-  for (int length = 2; length <= n; length *= 2)
-    for (int apart = length / 2; apart > 0; apart /= 2) {
-      for (int pair = int(threadIdx.x); pair < n / 2; pair += kThreads) {
-        const int a = 2 * pair - pair % apart, b = a + apart;
-        const bool rises = (a & length) == 0;
-        if ((keys[a] > keys[b]) == rises) {
-          const uint64_t key = keys[a];
-          keys[a] = keys[b];
-          keys[b] = key;
-        }
-      }
-      __syncthreads();  // a step reads what the one before has exchanged
-    }
-}
 
 // In the order of the keys, each box that is left silences later ones: the threads share these. A silenced
 // key becomes kLast.
