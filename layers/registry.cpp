@@ -7,13 +7,13 @@
 namespace osprey {
 
 extern const LayerType convolutional, connected, batchnorm, activation, maxpool, avgpool, route, shortcut,
-    upsample, reorg, reorg3d, dropout, softmax, cost, scale_channels, sam, region, yolo;
+    upsample, reorg, reorg3d, dropout, softmax, cost, scale_channels, sam, l2norm, region, yolo;
 
 const std::vector<const LayerType*>& layer_types() {
   static const std::vector<const LayerType*> all = {
-      &convolutional, &connected, &batchnorm,      &activation, &maxpool, &avgpool,
-      &route,         &shortcut,  &upsample,       &reorg,      &reorg3d, &dropout,
-      &softmax,       &cost,      &scale_channels, &sam,        &region,  &yolo};
+      &convolutional,  &connected, &batchnorm, &activation, &maxpool, &avgpool, &route,
+      &shortcut,       &upsample,  &reorg,     &reorg3d,    &dropout, &softmax, &cost,
+      &scale_channels, &sam,       &l2norm,    &region,     &yolo};
   return all;
 }
 
@@ -33,9 +33,9 @@ std::string why_unsupported(const std::string& section) {
       {"history", "recurrent layers are not part of this engine"},
   };
   static const std::vector<std::string> later = {
-      "local",   "local_avgpool", "local_avg", "deconvolutional", "deconv",      "normalization",
-      "lrn",     "crop",          "detection", "Gaussian_yolo",   "contrastive", "empty",
-      "silence", "implicit",      "l2norm",    "logistic",        "iseg"};
+      "local",    "local_avgpool", "local_avg",     "deconvolutional", "deconv", "normalization", "lrn",
+      "crop",     "detection",     "Gaussian_yolo", "contrastive",     "empty",  "silence",       "implicit",
+      "logistic", "iseg"};
   if (const auto it = known.find(section); it != known.end()) return it->second;
   for (const std::string& name : later)
     if (name == section) return "this section of Darknet is not supported yet";

@@ -113,6 +113,16 @@ GOLDEN_ON_DEVICES(global_avgpool) { check_layer(c, "[avgpool]", device); }
 
 GOLDEN_ON_DEVICES(softmax) { check_layer(c, "[softmax]\nnoloss=1", device); }
 
+GOLDEN_ON_DEVICES(l2norm) {
+  SingleLayer layer(
+      fmt::format("[l2norm]\nscale={}\neps={}", c.param("init_scale", 20.0), c.param("eps", 1e-10)),
+      {shape_of(c, "x")}, device);
+  if (c.has("gamma")) layer.parameter("scales") = c.floats("gamma");
+  expect_images(c, "y", layer.forward(nhwc(c.array("x"))));
+  expect_images(c, "dx", layer.gradient(nhwc(c.array("dy"))));
+  if (c.has("dgamma")) c.expect("dgamma", layer.parameter_gradient("scales"));
+}
+
 GOLDEN_ON_DEVICES(space_to_depth) {
   check_layer(c, fmt::format("[reorg3d]\nstride={}", c.param("stride", 2)), device);
 }
