@@ -30,8 +30,10 @@ Network::Network(std::vector<Section> sections, NetworkOptions options) : option
     common_keys(keys, node);
     node.layer->keys(keys);
     keys.finish();
+    const int layer = int(nodes_.size()) - 1;
     for (const std::string& reference : node.layer->sources())
-      node.inputs.push_back(resolve(int(nodes_.size()) - 1, reference));
+      node.inputs.push_back(resolve(layer, reference, node.section.find("layers") ? "layers" : "from"));
+    node.owner = owner_of_parameters(layer);
   }
 }
 
@@ -55,6 +57,8 @@ void common_keys(Keys& keys, Node& node) {
   keys.texts("from", node.layer->from)
       .help("the layer or layers it reads: index, negative = relative, or name");
   keys.real("learning_rate", node.rate, 1).at_least(0).help("factor of the learning rate for this layer");
+  keys.text("share", node.share, "")
+      .help("an earlier layer of the same type: its parameters are used here, too, and trained by both");
   keys.flag("stopbackward", node.stop_backward, false)
       .help("1: this layer and all before it are not trained");
   keys.flag("onlyforward", node.only_forward, false).help("1: no gradient passes this layer");
@@ -63,9 +67,9 @@ void common_keys(Keys& keys, Node& node) {
       .help("1: the .weights file has no batch-norm scales, means and variances for this layer");
 }
 
-int Network::resolve(int layer, const std::string& reference) const {
+int Network::resolve(int layer, const std::string& reference, const char* key) const {
   const Section& section = nodes_[layer].section;
-  const int line = section.line_of(section.find("layers") ? "layers" : "from");
+  const int line = section.line_of(key);
   int index = 0;
   const auto [end, error] = std::from_chars(reference.data(), reference.data() + reference.size(), index);
   if (error != std::errc() || end != reference.data() + reference.size()) {
@@ -85,6 +89,24 @@ int Network::resolve(int layer, const std::string& reference) const {
         fmt::format("`{}` refers to layer {}, but this is layer {}: only layers 0 to {} stand before it",
                     reference, target, layer, layer - 1));
   return target;
+}
+
+// What is said of the parameters themselves is said where they belong.
+int Network::owner_of_parameters(int layer) const {
+  const Node& node = nodes_[layer];
+  if (node.share.empty()) return layer;
+  const int named = resolve(layer, node.share, "share");
+  const int line = node.section.line_of("share");
+  if (named < 0) node.section.fail(line, "the network's input has no parameters");
+  if (nodes_[named].type != node.type)
+    node.section.fail(line, fmt::format("`{}` is a [{}]: only layers of one type share parameters",
+                                        node.share, nodes_[named].type->name));
+  for (const char* key : {"learning_rate", "dontload", "dontloadscales"})
+    if (node.section.find(key))
+      node.section.fail(
+          node.section.line_of(key),
+          fmt::format("{} belongs to `{}`, whose parameters this layer shares", key, node.share));
+  return nodes_[named].owner;
 }
 
 std::string Network::where(int layer) const {

@@ -43,8 +43,12 @@ struct Node {
 
   // Keys that all sections share.
   std::string name;
-  float rate = 1;  // factor of the learning rate
+  float rate = 1;     // factor of the learning rate
+  std::string share;  // the layer whose parameters it uses, in the words of the cfg
   bool stop_backward = false, only_forward = false, dont_load = false, dont_load_scales = false;
+
+  int owner = -1;       // of its parameters: this layer, or the one that `share` names
+  int first_span = -1;  // where its parameters start in the table
 
   std::vector<bool> zeroes_before_backward;  // for each input: its gradient must start as zeros
 
@@ -130,7 +134,8 @@ class Network {
   std::string where(int layer) const;
 
  private:
-  int resolve(int layer, const std::string& reference) const;
+  int resolve(int layer, const std::string& reference, const char* key) const;
+  int owner_of_parameters(int layer) const;
   bool absorb_sums();
   void open_device(const Section& net);
   void mark_trained();
@@ -141,6 +146,7 @@ class Network {
   void bind_feed(const std::vector<Plan>& plans);
   template <class Work>
   void on_layer(int layer, Work&& work);
+  void check_shared(const std::vector<Plan>& plans, int layer) const;
   void add_parameters(const std::vector<Plan>& plans);
   void fill_zero(void* memory, size_t bytes);  // of the device
 

@@ -92,26 +92,57 @@ std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
       node.section.fail(node.section.line,
                         "precision=bf16 needs a [convolutional], [connected] or [avgpool] right before it");
     bool learns = false;
-    for (const Plan::ParameterWant& want : plan.parameters_) learns |= want.gradient && node.rate > 0;
+    for (const Plan::ParameterWant& want : plan.parameters_)
+      learns |= want.gradient && nodes_[node.owner].rate > 0;
     node.trains = training() && node.trains && (needs_dx || learns);
   }
   return plans;
 }
 
+// A layer that shares parameters wants the very ones of their owner.
+void Network::check_shared(const std::vector<Plan>& plans, int layer) const {
+  const Node& node = nodes_[layer];
+  const auto &here = plans[layer].parameters_, &there = plans[node.owner].parameters_;
+  const auto require = [&](bool good, const std::string& why) {
+    if (!good)
+      node.section.fail(node.section.line_of("share"),
+                        fmt::format("the parameters of `{}` do not fit: {}", node.share, why));
+  };
+  require(!here.empty(), fmt::format("[{}] has none", node.type->name));
+  require(here.size() == there.size(), "one of the two has batch norm, and the other has not");
+  for (size_t k = 0; k < here.size(); ++k) {
+    require(here[k].shape == there[k].shape, fmt::format("its {} are {}, and {} here", there[k].info.name,
+                                                         there[k].shape.text(), here[k].shape.text()));
+    require(
+        bool(here[k].gradient) == bool(there[k].gradient) && here[k].info.flipped == there[k].info.flipped,
+        fmt::format("its {} differ in a key such as frozen or flipped", there[k].info.name));
+  }
+}
+
 void Network::add_parameters(const std::vector<Plan>& plans) {
   const bool first_time = parameters_.spans().empty();
-  size_t k = 0;
-  for (size_t i = 0; i < nodes_.size(); ++i)
-    for (const Plan::ParameterWant& want : plans[i].parameters_) {
-      if (first_time) {
-        parameters_.add({fmt::format("{}.{}", i, want.info.name), int(i), want.shape, plans[i].input(),
-                         want.info, 0, nodes_[i].trains || !training() ? nodes_[i].rate : 0.0f});
-      } else if (parameters_.spans()[k++].shape != want.shape) {
-        nodes_[i].section.fail(nodes_[i].section.line,
-                               "its weights depend on the size of the input, which therefore "
-                               "cannot change (random=1, or another --size)");
-      }
+  std::vector<bool> trains(nodes_.size(), false);  // by owner: somewhere gradients reach the parameters
+  for (const Node& node : nodes_)
+    if (node.trains || !training()) trains[node.owner] = true;
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    Node& node = nodes_[i];
+    if (node.owner != int(i)) {
+      check_shared(plans, int(i));
+      node.first_span = nodes_[node.owner].first_span;
+      continue;
     }
+    if (first_time) node.first_span = int(parameters_.spans().size());
+    int span = node.first_span;
+    for (const Plan::ParameterWant& want : plans[i].parameters_) {
+      if (first_time)
+        parameters_.add({fmt::format("{}.{}", i, want.info.name), int(i), want.shape, plans[i].input(),
+                         want.info, 0, trains[i] ? node.rate : 0.0f});
+      else if (parameters_.spans()[span++].shape != want.shape)
+        node.section.fail(node.section.line,
+                          "its weights depend on the size of the input, which therefore cannot change "
+                          "(random=1, or another --size)");
+    }
+  }
   if (first_time) parameters_.allocate(training(), stream_, options_.build.precision);
 }
 
@@ -252,10 +283,10 @@ void Network::bind(std::vector<Plan>& plans) {
   auto at = [&](int buffer) { return arena_->data() + memory_.buffers[buffer].offset; };
   bind_lasting(plans);
   bind_feed(plans);
-  size_t span = 0;
   for (size_t i = 0; i < nodes_.size(); ++i) {
     Plan& plan = plans[i];
     Layer& layer = *nodes_[i].layer;
+    int span = nodes_[i].first_span;
     size_t kept = 0, scratch = 0;
     for (const Plan::Want& want : plan.wants_) {
       const size_t bytes = size_t(want.shape.elements()) * bytes_of(want.type);
