@@ -31,4 +31,34 @@ __device__ uint64_t next_key(uint64_t after, int first, int last, Key key) {
   return ~block_max(~smallest);
 }
 
+// A bound that exactly n of the count keys do not exceed. key(i) is kNoKey where there is none; others are
+// not 0 and all differ, and there are at least n. For the whole block, which finds the bound from its highest
+// byte down: each pass counts how many keys there are with each value of the next byte.
+template <class Key>
+__device__ uint64_t bound_of_smallest(int n, int count, Key key) {
+  constexpr int kValues = 256;
+  __shared__ int having[kValues];  // atomics are of integers, whose sum no order changes
+  if (n <= 0) return 0;
+  uint64_t bound = 0;
+  for (int shift = 56; shift >= 0; shift -= 8) {
+    for (int value = int(threadIdx.x); value < kValues; value += int(blockDim.x)) having[value] = 0;
+    __syncthreads();  // all counts are 0
+    for (int i = int(threadIdx.x); i < count; i += int(blockDim.x)) {
+      const uint64_t k = key(i);
+      const bool begins_so = shift == 56 || k >> (shift + 8) == bound >> (shift + 8);
+      if (k != kNoKey && begins_so) atomicAdd(&having[k >> shift & (kValues - 1)], 1);
+    }
+    __syncthreads();  // all keys are counted
+    int value = 0;
+    while (n > having[value]) n -= having[value++];
+    const bool all_of_it = n == having[value];
+    bound |= uint64_t(value) << shift;
+    __syncthreads();  // all threads have read the counts, which the next pass clears
+    if (!all_of_it) continue;
+    bound |= (uint64_t(1) << shift) - 1;
+    return bound == kNoKey ? bound - 1 : bound;
+  }
+  return bound;
+}
+
 }  // namespace osprey::cuda
