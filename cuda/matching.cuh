@@ -61,4 +61,15 @@ __device__ uint64_t bound_of_smallest(int n, int count, Key key) {
   return bound;
 }
 
+// Fills the row with the indices of [first, last) whose keys are the smallest, in their order, and -1 beyond
+// the last; those of kNoKey are left out. For the whole block.
+template <class Key>
+__device__ void choose_lowest(int first, int last, View<int> row, Key key) {
+  uint64_t chosen = 0;
+  for (int i = 0; i < row.shape.c; ++i) {
+    if (chosen != kNoKey) chosen = next_key(chosen, first, last, key);
+    if (threadIdx.x == 0) row[i] = chosen == kNoKey ? -1 : index_of_key(chosen);
+  }
+}
+
 }  // namespace osprey::cuda

@@ -35,6 +35,26 @@ HOST_DEVICE inline Box anchor_of(View<const Box> anchors, int image, int i) {
   return anchors(anchors.shape.n == 1 ? 0 : image, 0, 0, i);
 }
 
+// Whether a larger part of the anchor than `covered` lies in one of the regions.
+HOST_DEVICE inline bool in_a_region(Box anchor, const BoxLists& regions, int image, float covered) {
+  for (int r = 0; r < regions.count(image); ++r)
+    if (coverage(anchor, regions.box(image, r)) > covered) return true;
+  return false;
+}
+
+// One row of a table, as a view of its own.
+template <class T>
+HOST_DEVICE View<T> row_of(View<T> table, int n, int h, int w) {
+  return {&table(n, h, w, 0), {1, 1, 1, table.shape.c}};
+}
+
+// The last index in a row that ends with -1 where there were no more; -1 if there is none at all.
+HOST_DEVICE inline int last_chosen(View<const int> row) {
+  int last = row.shape.c - 1;
+  while (last > 0 && row[last] < 0) --last;
+  return row[last];
+}
+
 // Keys sort as values do, equal values by their index; those that are not a number come last. No key is 0.
 HOST_DEVICE inline uint64_t rising_key(float value, int index) {
   constexpr uint32_t kSign = 0x80000000u, kNotANumber = 0x7FC00000u;

@@ -11,9 +11,7 @@ __global__ void max_iou_kernel(View<const Box> anchors, BoxLists truths, BoxList
   const int a = global_thread(), image = int(blockIdx.y);
   if (a >= anchors.shape.c) return;
   const Box anchor = anchor_of(anchors, image, a);
-  bool ignored = false;
-  for (int r = 0; r < regions.count(image); ++r)
-    ignored = ignored || coverage(anchor, regions.box(image, r)) > rule.covered;
+  const bool ignored = in_a_region(anchor, regions, image, rule.covered);
   int truth = kBackground;
   float largest = 0;
   for (int t = 0; t < truths.count(image); ++t) {

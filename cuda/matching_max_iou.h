@@ -1,7 +1,9 @@
 // Each anchor is matched with the truth it overlaps most, if by enough. "Faster R-CNN", Ren et al., NeurIPS
-// 2015, section 3.1.2; RetinaNet and the second stage of R-CNN use the same rule with other thresholds.
+// 2015, section 3.1.2; RetinaNet and the second stage of R-CNN use the same rule with other thresholds, and
+// detectors of tiny objects with another measure of overlap.
 #pragma once
 
+#include "core/similarity.h"
 #include "cuda/matching.h"
 
 namespace osprey {
@@ -20,8 +22,9 @@ struct MaxIouRule {
   LowQuality low_quality = LowQuality::none;
   float least = 0;    // `their_truth`: only truths whose best overlap is at least this
   float covered = 1;  // anchors of which a larger part lies in one region are ignored, whatever they overlap
+  SimilarityRule similarity;  // the measure of overlap
 
-  HOST_DEVICE float overlap(Box anchor, Box truth) const { return iou(anchor, truth); }
+  HOST_DEVICE float overlap(Box anchor, Box truth) const { return similarity(anchor, truth); }
   HOST_DEVICE int judge(int truth, float overlap) const {
     return overlap >= foreground ? truth : overlap < background ? kBackground : kIgnored;
   }

@@ -10,12 +10,6 @@ namespace {
 
 constexpr int kAnchorsPerTask = 256;
 
-bool in_a_region(Box anchor, const BoxLists& regions, int image, const MaxIouRule& rule) {
-  for (int r = 0; r < regions.count(image); ++r)
-    if (coverage(anchor, regions.box(image, r)) > rule.covered) return true;
-  return false;
-}
-
 struct BestTruth {
   int truth = kBackground;
   float overlap = 0;
@@ -35,7 +29,7 @@ void match_best_truths(View<const Box> anchors, const BoxLists& truths, const Bo
   parallel_for(anchors.shape.c, kAnchorsPerTask, [&](int64_t first, int64_t last) {
     for (int a = int(first); a < int(last); ++a) {
       const Box anchor = anchor_of(anchors, image, a);
-      const bool ignored = in_a_region(anchor, regions, image, rule);
+      const bool ignored = in_a_region(anchor, regions, image, rule.covered);
       const BestTruth best = best_truth(anchor, truths, image, rule);
       overlap(image, 0, 0, a) = ignored ? -1 : best.overlap;
       match(image, 0, 0, a) = ignored                     ? kIgnored

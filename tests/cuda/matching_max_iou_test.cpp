@@ -89,6 +89,27 @@ TEST(MaxIouMatching, AnchorsInRegionsAreIgnored) {
   }
 }
 
+// Boxes of 8 pixels that are 6 off: of IoU 1/7, but of a similarity of exp(-6 / C).
+TEST(MaxIouMatching, WithAMeasureForTinyObjects) {
+  const std::vector<Box> anchors = {{6, 0, 14, 8}, {6, -4, 14, 12}, {80, 0, 88, 8}};
+  const OwnBoxLists truths({{{0, 0, 8, 8}}}, 1);
+  MaxIouRule rule;
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    const auto overlap = [&](Similarity by) {
+      rule.similarity = {by, 12, 0};
+      return matched(device, truths.lists, same_for_all_images(anchors), {}, rule).overlap;
+    };
+    EXPECT_FLOAT_EQ(overlap(Similarity::iou)[0], 1.f / 7);
+    EXPECT_FLOAT_EQ(overlap(Similarity::nwd)[0], std::exp(-.5f));
+    EXPECT_FLOAT_EQ(overlap(Similarity::dotd)[1], std::exp(-.5f));  // the sizes do not count
+    EXPECT_FLOAT_EQ(overlap(Similarity::nwd)[1], std::exp(-std::sqrt(52.f) / 12));
+    rule.foreground = .6f;
+    rule.similarity = {Similarity::nwd, 12, 0};
+    EXPECT_EQ(matched(device, truths.lists, same_for_all_images(anchors), {}, rule).match,
+              (std::vector<int>{0, kIgnored, kBackground}));
+  }
+}
+
 // The same formula in the same order: equal to the last bit.
 TEST(MaxIouMatching, TheGpuAgreesWithTheCpu) {
   // Fewer anchors than threads, more than two blocks of them, a single one; more truths than there is room
@@ -101,7 +122,9 @@ TEST(MaxIouMatching, TheGpuAgreesWithTheCpu) {
     const View<const Box> shared = {anchors.data(), {1, 1, 1, count}};
     for (const LowQuality low : {LowQuality::none, LowQuality::own_truth, LowQuality::their_truth})
       for (const View<const Box>& some : {shared, of_each_image}) {
-        const MaxIouRule rule = {.5f, .25f, low, .3f, .6f};
+        // Another measure where there are anchors for each image.
+        const Similarity by = some.shape.n == 1 ? Similarity::iou : Similarity::nwd;
+        const MaxIouRule rule = {.5f, .25f, low, .3f, .6f, {by, 12.8f, 1e-6f}};
         const Matched want = matched(Device::cpu, truths.lists, some, regions.lists, rule);
         in_all_orders([&] {
           const Matched got = matched(Device::cuda, truths.lists, some, regions.lists, rule);

@@ -1,5 +1,6 @@
 // Which truth each anchor is matched with, by the CPU's loops and by the kernels.
 #include "cuda/matching_max_iou.h"
+#include "cuda/matching_ranking.h"
 #include "cuda/matching_ssd.h"
 #include "tests/cuda/matching_boxes.h"
 #include "tests/golden/golden.h"
@@ -77,6 +78,41 @@ GOLDEN_ON_DEVICES(max_iou_matcher) {
   image.max_iou(rule);
   c.expect(c.has("gt_inds") ? "gt_inds" : "mmdet_gt_inds", counted_from_one(image.match));
   if (c.has("max_overlaps")) c.expect("max_overlaps", image.overlap);
+}
+
+SimilarityRule similarity_of(const golden::Case& c) {
+  SimilarityRule rule;
+  const std::string by = c.param("metric", std::string("nwd"));
+  rule.by = by == "iou" ? Similarity::iou : by == "dotd" ? Similarity::dotd : Similarity::nwd;
+  rule.constant = c.param("C", rule.constant);
+  rule.eps = c.param("eps", rule.eps);
+  return rule;
+}
+
+GOLDEN_ON_DEVICES(nwd_matcher) {
+  OneImage image(c, device);
+  MaxIouRule rule = rule_of(c);
+  rule.similarity = similarity_of(c);
+  rule.low_quality = c.param("low_quality", true) ? LowQuality::their_truth : LowQuality::none;
+  rule.least = c.param("min_pos", rule.background);
+  image.max_iou(rule);
+  c.expect("gt_inds", counted_from_one(image.match));
+  c.expect("max_overlaps", image.overlap);
+}
+
+GOLDEN_ON_DEVICES(ranking_assigner) {
+  OneImage image(c, device);
+  RankingRule rule;
+  rule.similarity = similarity_of(c);
+  rule.background = c.param("neg_below", rule.background);
+  rule.covered = c.param("ignore_iof", 1.f);
+  const int truths = image.truths.lists.capacity(), k = c.params().at("topk");
+  std::vector<int> chosen(size_t(truths) * size_t(k));
+  on(image.stream, cpu::ranking_matching, cuda::ranking_matching)(
+      image.stream, test::same_for_all_images(image.anchors), image.truths.lists, image.regions.lists, rule,
+      View<int>(chosen.data(), {1, 1, truths, k}), OneImage::row(image.match), OneImage::row(image.overlap));
+  c.expect("gt_inds", counted_from_one(image.match));
+  c.expect("max_overlaps", image.overlap);
 }
 
 GOLDEN_ON_DEVICES(ssd_matcher) {
