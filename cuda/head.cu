@@ -1,6 +1,6 @@
 #include "cuda/head.h"
 
-#include "cuda/block.cuh"
+#include "cuda/report.cuh"
 
 namespace osprey::cuda {
 namespace {
@@ -12,17 +12,6 @@ __global__ void head_backward_kernel(View<const float> delta, View<float> dx, bo
   const int i = global_thread();
   if (i >= dx.size()) return;
   dx[i] = overwrite ? -delta[i] : dx[i] - delta[i];
-}
-
-// Threads hold sums over different values: the block adds them, in the order of its threads.
-__device__ LossReport block_total(const LossReport& own) {
-  LossReport total;
-  total.iou = block_sum(own.iou);
-  total.box_loss = block_sum(own.box_loss);
-  total.class_loss = block_sum(own.class_loss);
-  total.objectness_loss = block_sum(own.objectness_loss);
-  total.matched = block_sum(own.matched);
-  return total;
 }
 
 // One block per part of an image (blocks in x) and image (in y): its threads stride through the slopes of the

@@ -1,7 +1,7 @@
 #include "cuda/losses.h"
 
-#include "cuda/block.cuh"
 #include "cuda/launch.h"
+#include "cuda/softmax_row.cuh"
 
 namespace osprey::cuda {
 namespace {
@@ -39,27 +39,6 @@ __global__ void box_loss_backward_kernel(View<const float> boxes, View<const flo
   add_to_row(dboxes, row, overlap_slopes::times(dy[row], slopes));
 }
 
-// A warp per row: its lanes read classes side by side.
-constexpr int kRowsPerBlock = 4;
-Grid one_warp_each(int rows) {
-  return {dim3(unsigned((rows + kRowsPerBlock - 1) / kRowsPerBlock)), dim3(32 * kRowsPerBlock)};
-}
-__device__ int row_of_warp() { return int(blockIdx.x) * kRowsPerBlock + int(threadIdx.x / 32); }
-
-// The largest logit of a row, and the logarithm of the sum of exponentials above it, for all lanes.
-struct Softmax {
-  float largest, log_sum;
-  __device__ Softmax(const float* logits, int classes) {
-    const int lane = int(threadIdx.x % 32);
-    largest = -INFINITY;
-    for (int c = lane; c < classes; c += 32) largest = fmaxf(largest, logits[c]);
-    largest = warp_max(largest);
-    float sum = 0;
-    for (int c = lane; c < classes; c += 32) sum += expf(logits[c] - largest);
-    log_sum = logf(warp_sum(sum));
-  }
-};
-
 // One warp per row, of which all lanes return together or none.
 __global__ void cross_entropy_kernel(View<const float> logits, View<const int> labels, RowClasses rule,
                                      View<float> losses) {
@@ -69,7 +48,7 @@ __global__ void cross_entropy_kernel(View<const float> logits, View<const int> l
   float loss = 0;
   if (rule.counts(label, classes)) {
     const float* of_row = logits.data + int64_t(row) * classes;
-    const Softmax softmax(of_row, classes);
+    const RowSoftmax softmax(of_row, classes);
     loss = softmax.log_sum - (of_row[label] - softmax.largest);
   }
   if (threadIdx.x % 32 == 0) losses[row] = loss;
@@ -81,9 +60,9 @@ __global__ void cross_entropy_backward_kernel(View<const float> logits, View<con
   const int row = row_of_warp(), classes = logits.shape.c;
   if (row >= dy.size() || dy[row] == 0 || !rule.counts(labels[row], classes)) return;
   const float* of_row = logits.data + int64_t(row) * classes;
-  const Softmax softmax(of_row, classes);
+  const RowSoftmax softmax(of_row, classes);
   for (int c = int(threadIdx.x % 32); c < classes; c += 32) {
-    const float probability = expf(of_row[c] - softmax.largest - softmax.log_sum);
+    const float probability = expf(softmax.log_probability(of_row[c]));
     dlogits[row * classes + c] += dy[row] * (probability - (c == labels[row] ? 1.0f : 0.0f));
   }
 }
