@@ -15,6 +15,22 @@ struct LevelMaps {
   int count = 0;
 };
 
+// Where the anchors of all levels lie in one list, as in the rows above: which of them are of which level.
+struct AnchorLevels {
+  int first[kMostLevels + 1] = {};  // level l has anchors first[l] up to first[l + 1]
+  int count = 0;
+
+  void add(int anchors) {
+    first[count + 1] = first[count] + anchors;
+    ++count;
+  }
+  HOST_DEVICE int level_of(int anchor) const {
+    int level = 0;
+    while (level + 1 < count && anchor >= first[level + 1]) ++level;
+    return level;
+  }
+};
+
 namespace cpu {
 void gather_levels(Stream&, LevelMaps levels, View<float> rows);
 // Adds the gradients of the rows to those of the maps; where overwrite[level], replaces them. Maps without

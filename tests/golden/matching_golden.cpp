@@ -1,4 +1,6 @@
 // Which truth each anchor is matched with, by the CPU's loops and by the kernels.
+#include "core/box_coder.h"
+#include "cuda/matching_atss.h"
 #include "cuda/matching_max_iou.h"
 #include "cuda/matching_ranking.h"
 #include "cuda/matching_ssd.h"
@@ -122,6 +124,54 @@ GOLDEN_ON_DEVICES(ssd_matcher) {
       image.stream, test::same_for_all_images(image.anchors), image.truths.lists,
       c.params().at("iou").get<float>(), OneImage::row(chosen), OneImage::row(image.match));
   c.expect("match", image.match);
+}
+
+AnchorLevels levels_of(const golden::Case& c) {
+  AnchorLevels levels;
+  for (int anchors : c.ints("num_level")) levels.add(anchors);
+  return levels;
+}
+
+// Classes are counted from 1; 0 is background.
+std::vector<int> classes_of(const golden::Case& c, const std::vector<int>& match, int background) {
+  const std::vector<int> of_truths = c.ints("gt_labels");
+  std::vector<int> classes;
+  for (int m : match) classes.push_back(m >= 0 ? of_truths[size_t(m)] : background);
+  return classes;
+}
+
+// Where an anchor is background, what it should regress to is undefined: as expected.
+std::vector<float> inclusive_targets(const golden::Case& c, const OneImage& image) {
+  const BoxCoder coder = {10, 5};
+  const std::vector<Box> truths = boxes(c, "gt");
+  std::vector<float> targets = c.floats("reg_targets");
+  for (size_t a = 0; a < image.match.size(); ++a) {
+    if (image.match[a] < 0) continue;
+    const Deltas d =
+        coder.encode(from_inclusive(truths[size_t(image.match[a])]), from_inclusive(image.anchors[a]));
+    const float deltas[4] = {d.x, d.y, d.w, d.h};
+    std::copy_n(deltas, 4, targets.begin() + 4 * int(a));
+  }
+  return targets;
+}
+
+// The authors' code takes boxes as inclusive; mmdetection does not, and its labels are -1 for background.
+GOLDEN_ON_DEVICES(atss) {
+  OneImage image(c, device);
+  const AnchorLevels levels = levels_of(c);
+  AtssRule rule;
+  rule.inclusive = c.param("iou", std::string()) == "+1 convention";
+  rule.inside = c.param("center_inside_min", rule.inside);
+  const int truths = image.truths.lists.capacity(), k = c.params().at("topk");
+  std::vector<int> candidates(size_t(truths * levels.count * k));
+  on(image.stream, cpu::atss_matching, cuda::atss_matching)(
+      image.stream, test::same_for_all_images(image.anchors), levels, image.truths.lists, rule,
+      View<int>(candidates.data(), {1, truths, levels.count, k}), OneImage::row(image.best),
+      OneImage::row(image.match), OneImage::row(image.overlap));
+  c.expect("labels", classes_of(c, image.match, rule.inclusive ? 0 : -1));
+  if (c.has("gt_inds")) c.expect("gt_inds", counted_from_one(image.match));
+  if (c.has("max_overlaps")) c.expect("max_overlaps", image.overlap);
+  if (c.has("reg_targets")) c.expect("reg_targets", inclusive_targets(c, image));
 }
 
 }  // namespace
