@@ -180,6 +180,13 @@ class Plan {
                         view = {static_cast<T*>(p), shape};
                       }});
   }
+  void want(View<Box>& boxes, Shape shape, Life life) {
+    const Shape floats = {shape.n, shape.h, shape.w, 4 * shape.c};
+    refuse_huge(floats);
+    wants_.push_back({floats, Type::f32, life, [&boxes, shape](void* p) {
+                        boxes = {static_cast<Box*>(p), shape};
+                      }});
+  }
   void want(Tensor& tensor, Shape shape, Type type, Life life) {
     refuse_huge(shape);
     wants_.push_back({shape, type, life, [&tensor, shape, type](void* p) { tensor = {p, shape, type}; }});

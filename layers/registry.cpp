@@ -6,14 +6,54 @@
 
 namespace osprey {
 
-extern const LayerType convolutional, connected, batchnorm, activation, maxpool, avgpool, route, shortcut,
-    upsample, reorg, reorg3d, dropout, softmax, cost, scale_channels, sam, l2norm, region, yolo;
+// A line for each, so that two that are added do not meet.
+// clang-format off
+extern const LayerType
+    convolutional,
+    connected,
+    batchnorm,
+    activation,
+    maxpool,
+    avgpool,
+    route,
+    shortcut,
+    upsample,
+    reorg,
+    reorg3d,
+    dropout,
+    softmax,
+    cost,
+    scale_channels,
+    sam,
+    l2norm,
+    region,
+    yolo,
+    retina;
 
 const std::vector<const LayerType*>& layer_types() {
   static const std::vector<const LayerType*> all = {
-      &convolutional,  &connected, &batchnorm, &activation, &maxpool, &avgpool, &route,
-      &shortcut,       &upsample,  &reorg,     &reorg3d,    &dropout, &softmax, &cost,
-      &scale_channels, &sam,       &l2norm,    &region,     &yolo};
+      &convolutional,
+      &connected,
+      &batchnorm,
+      &activation,
+      &maxpool,
+      &avgpool,
+      &route,
+      &shortcut,
+      &upsample,
+      &reorg,
+      &reorg3d,
+      &dropout,
+      &softmax,
+      &cost,
+      &scale_channels,
+      &sam,
+      &l2norm,
+      &region,
+      &yolo,
+      &retina,
+  };
+  // clang-format on
   return all;
 }
 

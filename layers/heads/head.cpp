@@ -2,6 +2,19 @@
 
 namespace osprey {
 
+void augmentation_keys(Keys& k, Head::Augmentation& augmentation) {
+  k.integer("max", augmentation.max_boxes, 200).at_least(1).help("truths per image, at most");
+  k.real("jitter", augmentation.jitter, 0.2f)
+      .between(0, 1)
+      .help("crops move by up to this part of the image");
+  k.real("resize", augmentation.resize, 1)
+      .more_than(0)
+      .help("images are scaled by up to this, or its inverse");
+  k.real("random", augmentation.random, 0)
+      .at_least(0)
+      .help("multi-scale training by up to this factor; 1 means 1.4; 0: none. The last head decides");
+}
+
 std::vector<Anchor> read_anchors(const Plan& p, const std::vector<float>& listed, int num) {
   p.require(listed.empty() || int(listed.size()) >= 2 * num, "anchors",
             fmt::format("anchors must list {} numbers (num={} pairs), not {}", 2 * num, num, listed.size()));

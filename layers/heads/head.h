@@ -35,9 +35,9 @@ class Head : public Layer {
   virtual void list(Stream& s, float threshold, const DetectionLists& lists) const = 0;
   virtual NmsKind nms_kind() const { return NmsKind::standard; }
   virtual float beta_nms() const { return 0.6f; }
-  // The negative of the gradient that the loss sends into the head's input, as Darknet calls its delta;
-  // [N,H,W,C], valid after a forward pass in training.
-  virtual View<const float> delta() const = 0;
+  // Of Darknet's heads: the negative of the gradient that the loss sends into the head's input, as Darknet
+  // calls its delta; [N,H,W,C], valid after a forward pass in training.
+  virtual View<const float> delta() const { return {}; }
   // Settings of the last head that rule the whole training (Darknet's semantics).
   struct Augmentation {
     float jitter = 0.2f, resize = 1, random = 0;
@@ -46,6 +46,8 @@ class Head : public Layer {
   virtual Augmentation augmentation() const = 0;
 };
 
+// The keys of Darknet's heads that rule the training.
+void augmentation_keys(Keys& k, Head::Augmentation& augmentation);
 // For heads with anchors: `num` pairs of those that the section lists, or 0.5 each if it lists none. More are
 // not read, as in Darknet.
 std::vector<Anchor> read_anchors(const Plan&, const std::vector<float>& listed, int num);

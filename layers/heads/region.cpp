@@ -58,16 +58,7 @@ class Region final : public Head {
     k.integer("coords", coords_, 4).between(4, 4).help("numbers of a box: 4");
     k.flag("softmax", softmax_, false).help("1: the classes of a box exclude each other");
     loss_keys(k);
-    k.integer("max", augmentation_.max_boxes, 200).at_least(1).help("truths per image, at most");
-    k.real("jitter", augmentation_.jitter, 0.2f)
-        .between(0, 1)
-        .help("crops move by up to this part of the image");
-    k.real("resize", augmentation_.resize, 1)
-        .more_than(0)
-        .help("images are scaled by up to this, or its inverse");
-    k.real("random", augmentation_.random, 0)
-        .at_least(0)
-        .help("multi-scale training by up to this factor; 1 means 1.4; 0: none. The last head decides");
+    augmentation_keys(k, augmentation_);
     k.text("tree", tree_, "").help("a file that makes classes a hierarchy: not supported");
     k.text("map", map_, "").help("a file that renumbers classes: not supported");
     k.ignored("absolute", "Darknet does not use it either");

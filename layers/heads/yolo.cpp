@@ -64,16 +64,7 @@ class Yolo final : public Head {
     k.real("beta_nms", beta_nms_, 0.6f)
         .more_than(0)
         .help("that power, for diounms; greedynms always takes 0.6");
-    k.integer("max", augmentation_.max_boxes, 200).at_least(1).help("truths per image, at most");
-    k.real("jitter", augmentation_.jitter, 0.2f)
-        .between(0, 1)
-        .help("crops move by up to this part of the image");
-    k.real("resize", augmentation_.resize, 1)
-        .more_than(0)
-        .help("images are scaled by up to this, or its inverse");
-    k.real("random", augmentation_.random, 0)
-        .at_least(0)
-        .help("multi-scale training by up to this factor; 1 means 1.4; 0: none. The last head decides");
+    augmentation_keys(k, augmentation_);
     k.text("map", map_, "").help("a file that renumbers classes: not supported");
     ignored_keys(k);
   }

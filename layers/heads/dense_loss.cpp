@@ -1,0 +1,146 @@
+#include "cuda/dense_loss.h"
+
+#include <cmath>
+
+#include "core/activations.h"
+#include "core/parallel.h"
+
+namespace osprey {
+namespace {
+
+// Calls body(image, first row, last row, part), rows numbered through all images.
+template <class Body>
+void for_each_part(int images, int of_image, Body body) {
+  const int parts = parts_of_image(of_image);
+  parallel_for(int64_t(images) * parts, 1, [&](int64_t first, int64_t last) {
+    for (int64_t part = first; part < last; ++part) {
+      const int image = int(part) / parts, row = int(part) % parts * kRowsPerPart;
+      body(image, image * of_image + row, image * of_image + std::min(of_image, row + kRowsPerPart),
+           int(part));
+    }
+  });
+}
+
+struct Loss {
+  const DenseRows& rows;
+  const DenseTargets& targets;
+  const DenseRule& rule;
+  const DenseWork& work;
+  const DenseGradients& gradients;
+
+  int of_image() const { return targets.match.shape.c; }
+  Box anchor(int row) const { return targets.anchors[row % of_image()]; }
+  Box truth(int row) const { return targets.truths.boxes(row / of_image(), 0, 0, targets.match[row]); }
+  Box predicted(int row) const { return rule.coder.decode(deltas_of_row(rows.deltas, row), anchor(row)); }
+
+  void weigh(int row) const {
+    const bool positive = targets.match[row] >= 0;
+    work.weights[row] = positive ? rule.row_weight(anchor(row), predicted(row), truth(row)) : 0;
+    work.class_targets[row] = !positive ? 0 : rule.soft_classes ? iou(predicted(row), truth(row)) : 1;
+  }
+
+  void learn_classes(int row, float factor, LossReport& sum) const {
+    const int classes = rows.logits.shape.c, match = targets.match[row];
+    const int label = match >= 0 ? targets.truths.labels(row / of_image(), 0, 0, match) : -1;
+    for (int c = 0; c < classes; ++c) {
+      const int i = row * classes + c;
+      gradients.logits[i] = 0;
+      if (match == kIgnored) continue;
+      const auto [loss, slope] =
+          rule.class_loss.cost(rows.logits[i], c == label ? work.class_targets[row] : 0);
+      sum.class_loss += double(loss) * factor;
+      gradients.logits[i] = slope * factor;
+    }
+  }
+
+  void learn_box(int row, float factor, LossReport& sum) const {
+    Deltas slopes = {0, 0, 0, 0};
+    if (targets.match[row] >= 0) {
+      const float weight = factor * work.weights[row];
+      const auto [loss, along] = rule.box_cost(deltas_of_row(rows.deltas, row), anchor(row), truth(row));
+      sum.box_loss += double(loss) * weight;
+      sum.iou += iou(predicted(row), truth(row));
+      ++sum.matched;
+      slopes = {along.x * weight, along.y * weight, along.w * weight, along.h * weight};
+    }
+    float* gradient = &gradients.deltas[4 * row];
+    gradient[0] = slopes.x, gradient[1] = slopes.y, gradient[2] = slopes.w, gradient[3] = slopes.h;
+  }
+
+  void learn_quality(int row, float factor, LossReport& sum) const {
+    const int match = targets.match[row];
+    gradients.quality[row] = 0;
+    if (match == kIgnored || (match < 0 && rule.quality != RowQuality::objectness)) return;
+    const auto [loss, slope] = bce_with_logits(rows.quality[row], match >= 0 ? work.weights[row] : 0);
+    sum.objectness_loss += double(loss) * factor;
+    gradients.quality[row] = slope * factor;
+  }
+};
+
+// Positive rows of each image, and the sum of their weights.
+void sum_weights(View<const int> match, const DenseWork& work) {
+  for (int image = 0; image < match.shape.n; ++image) {
+    double count = 0, weight = 0;
+    for (int row = image * match.shape.c; row < (image + 1) * match.shape.c; ++row)
+      if (match[row] >= 0) count += 1, weight += work.weights[row];
+    work.sums[2 * image] = float(count);
+    work.sums[2 * image + 1] = float(weight);
+  }
+}
+
+}  // namespace
+
+void cpu::decode_boxes(Stream&, View<const float> deltas, View<const Box> anchors, RowCoder coder,
+                       View<Box> boxes) {
+  parallel_for(boxes.size(), 1024, [&](int64_t first, int64_t last) {
+    for (int i = int(first); i < int(last); ++i)
+      boxes[i] = coder.decode(deltas_of_row(deltas, i), anchors[i % anchors.size()]);
+  });
+}
+
+void cpu::dense_rows(Stream&, DenseRows from, View<const Box> anchors, RowCoder coder, bool roots,
+                     float width, float height, View<float> rows) {
+  const int length = rows.shape.c, classes = length - kClasses;
+  const auto score = [&](float logit) { return roots ? std::sqrt(logistic(logit)) : logistic(logit); };
+  parallel_for(rows.shape.rows(), 256, [&](int64_t first, int64_t last) {
+    for (int row = int(first); row < int(last); ++row) {
+      float* to = &rows[row * length];
+      const Box box = coder.decode(deltas_of_row(from.deltas, row), anchors[row % anchors.size()]);
+      const CentreBox b = centre(clipped(box, width, height));
+      to[kX] = b.x / width, to[kY] = b.y / height, to[kW] = b.w / width, to[kH] = b.h / height;
+      to[kObjectness] = from.quality ? score(from.quality[row]) : 1;
+      for (int c = 0; c < classes; ++c) to[kClasses + c] = score(from.logits[row * classes + c]);
+    }
+  });
+}
+
+void cpu::dense_loss(Stream&, DenseRows rows, DenseTargets targets, const DenseRule& rule, DenseWork work,
+                     DenseGradients gradients, View<float> losses, LossReport* report) {
+  const Loss loss = {rows, targets, rule, work, gradients};
+  const int images = rows.logits.shape.n, of_image = loss.of_image();
+  const View<LossReport> parts = work.reports();
+  for_each_part(images, of_image, [&](int, int first, int last, int) {
+    for (int row = first; row < last; ++row) loss.weigh(row);
+  });
+  sum_weights(targets.match, work);
+  for_each_part(images, of_image, [&](int image, int first, int last, int part) {
+    const DenseFactors factors = dense_factors(work.sums, image, rule.per_image);
+    LossReport sum;
+    for (int row = first; row < last; ++row) {
+      loss.learn_classes(row, factors.count, sum);
+      loss.learn_box(row, rule.box_weight * factors.weight, sum);
+      if (rows.quality) loss.learn_quality(row, rule.quality_weight * factors.count, sum);
+    }
+    parts[part] = sum;
+  });
+  for (int n = 0; n < images; ++n) {
+    LossReport sum;
+    for (int part = n * parts_of_image(of_image); part < (n + 1) * parts_of_image(of_image); ++part)
+      add(sum, parts[part]);
+    sum.loss = sum.class_loss + sum.box_loss + sum.objectness_loss;
+    losses[n] = float(sum.loss);
+    add(*report, sum);
+  }
+}
+
+}  // namespace osprey
