@@ -28,7 +28,8 @@ extern const LayerType
     l2norm,
     region,
     yolo,
-    retina;
+    retina,
+    ssd;
 
 const std::vector<const LayerType*>& layer_types() {
   static const std::vector<const LayerType*> all = {
@@ -52,6 +53,7 @@ const std::vector<const LayerType*>& layer_types() {
       &region,
       &yolo,
       &retina,
+      &ssd,
   };
   // clang-format on
   return all;
