@@ -45,6 +45,19 @@ std::vector<Box> AnchorKeys::cell(const LevelInputs& levels, int level) const {
   return cell_anchors(shapes);
 }
 
+namespace {
+
+void place_level(const LevelInputs& levels, int level, float offset, const std::vector<Box>& shapes,
+                 std::vector<Box>& anchors) {
+  const Shape cells = levels.grid(level);
+  const AnchorGrid grid = {cells.h, cells.w, levels.stride_x(level), levels.stride_y(level), offset};
+  for (int row = 0; row < grid.rows; ++row)
+    for (int column = 0; column < grid.columns; ++column)
+      for (const Box& shape : shapes) anchors.push_back(grid.place(shape, row, column));
+}
+
+}  // namespace
+
 std::vector<Box> AnchorKeys::place(const Plan& p, const LevelInputs& levels) {
   p.require(sizes_.empty() || levels.levels() == 1 || int(sizes_.size()) == levels.levels(), "anchor_sizes",
             fmt::format("anchor_sizes must list {} numbers, one for each level, not {}", levels.levels(),
@@ -53,13 +66,18 @@ std::vector<Box> AnchorKeys::place(const Plan& p, const LevelInputs& levels) {
   for (int l = 0; l < levels.levels(); ++l) {
     const std::vector<Box> shapes = cell(levels, l);
     per_cell_ = int(shapes.size());
-    const Shape cells = levels.grid(l);
-    const AnchorGrid grid = {cells.h, cells.w, levels.stride_x(l), levels.stride_y(l), offset_};
-    for (int row = 0; row < grid.rows; ++row)
-      for (int column = 0; column < grid.columns; ++column)
-        for (const Box& shape : shapes) anchors.push_back(grid.place(shape, row, column));
+    place_level(levels, l, offset_, shapes, anchors);
   }
   return anchors;
+}
+
+std::vector<Box> AnchorKeys::cells(const LevelInputs& levels) {
+  std::vector<Box> cells;
+  for (int l = 0; l < levels.levels(); ++l) {
+    const float x = levels.stride_x(l) / 2, y = levels.stride_y(l) / 2;
+    place_level(levels, l, 0.5f, {{-x, -y, x, y}}, cells);
+  }
+  return cells;
 }
 
 }  // namespace osprey

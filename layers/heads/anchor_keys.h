@@ -12,6 +12,8 @@ class AnchorKeys {
   void keys(Keys& k, float scale, int octaves, const char* ratios);
   // All anchors, [1,1,1,R], level by level, in pixels of the network input.
   std::vector<Box> place(const Plan& p, const LevelInputs& levels);
+  // The cells themselves, for matchers of points: boxes of a stride's size about the middle of the cell.
+  static std::vector<Box> cells(const LevelInputs& levels);
   int per_cell() const { return per_cell_; }
 
  private:

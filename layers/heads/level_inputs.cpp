@@ -46,6 +46,12 @@ void LevelInputs::plan(const Plan& p, int maps, const char* what) {
   }
 }
 
+AnchorLevels LevelInputs::anchor_levels(int per_cell) const {
+  AnchorLevels anchors;
+  for (int l = 0; l < levels(); ++l) anchors.add(cells(l) * per_cell);
+  return anchors;
+}
+
 void LevelInputs::require_channels(const Plan& p, int k, int channels, const std::string& why) const {
   for (int l = 0; l < levels(); ++l) {
     const int has = p.input(k * levels() + l).c;

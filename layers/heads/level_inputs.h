@@ -18,6 +18,8 @@ class LevelInputs {
 
   int levels() const { return int(grids_.size()); }
   int cells(int level) const { return grids_[level].h * grids_[level].w; }
+  // Of so many anchors in each cell.
+  AnchorLevels anchor_levels(int per_cell) const;
   Shape grid(int level) const { return grids_[level]; }  // [1,H,W,1]
   float stride_x(int level) const { return stride_x_[level]; }
   float stride_y(int level) const { return stride_y_[level]; }

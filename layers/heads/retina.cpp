@@ -37,7 +37,7 @@ class Retina final : public Head {
     matching.foreground = 0.5f;
     matching.background = 0.4f;
     matching.low_quality = LowQuality::own_truth;
-    assigner_.keys(k, matching);
+    assigner_.dense_keys(k, matching);
     loss_keys(k);
     augmentation_keys(k, augmentation_);
   }
@@ -65,7 +65,13 @@ class Retina final : public Head {
     p.truths(truths_, augmentation_.max_boxes);
     p.loss(report_);
     plan_truth_lists(p, lists_, augmentation_.max_boxes);
-    assigner_.plan(p, rows, augmentation_.max_boxes);
+    assigner_.plan(p, levels_.anchor_levels(a), augmentation_.max_boxes);
+    if (assigner_.reads_predictions()) {
+      p.require(a == 1, "assigner",
+                fmt::format("this assigner matches points, one in each cell, not {} anchors", a));
+      p.constant(cells_, AnchorKeys::cells(levels_));
+      p.scratch(predicted_, {images, 1, 1, rows});
+    }
     p.scratch(match_, {images, 1, 1, rows});
     p.scratch(work_.weights, {images, 1, 1, rows});
     p.scratch(work_.class_targets, {images, 1, 1, rows});
@@ -85,8 +91,7 @@ class Retina final : public Head {
     }
     on(s, cpu::list_truths, cuda::list_truths)(s, truths_, float(network_.w), float(network_.h), classes_,
                                                lists_);
-    assigner_.match(s, anchors_, lists_, match_);
-    // The gradients take the place of what they are of.
+    match(s, rows);
     on(s, cpu::dense_loss, cuda::dense_loss)(
         s, rows, DenseTargets{anchors_, match_, lists_}, rule_, work_,
         DenseGradients{logit_gradients_, delta_gradients_, quality_gradients_}, y, report_);
@@ -110,6 +115,19 @@ class Retina final : public Head {
   }
 
  private:
+  void match(Stream& s, const DenseRows& rows) {
+    AssignerInputs inputs = {anchors_, lists_, {}};
+    if (assigner_.reads_predictions()) {
+      on(s, cpu::decode_boxes, cuda::decode_boxes)(s, rows.deltas, anchors_, rule_.coder, predicted_);
+      const Shape corners = {predicted_.shape.n, 1, predicted_.shape.c, 4};
+      inputs.predictions = {cells_,
+                            {reinterpret_cast<const float*>(predicted_.data), corners},
+                            rows.logits,
+                            rule_.quality == RowQuality::objectness ? rows.quality : View<const float>{}};
+    }
+    assigner_.match(s, inputs, match_);
+  }
+
   void loss_keys(Keys& k) {
     DenseClassLoss class_loss = DenseClassLoss::focal;
     k.choice("class_loss", class_loss, DenseClassLoss::focal, kClassLossNames)
@@ -132,9 +150,7 @@ class Retina final : public Head {
     k.real("smooth_l1_beta", rule_.delta_loss.beta, 0)
         .at_least(0)
         .help("smooth_l1: where it turns from square to straight; 0: plain L1");
-    k.real("nwd_constant", rule_.box_loss.constant, 12.8f)
-        .more_than(0)
-        .help("nwd: C, about the size of the objects in pixels of the network input");
+    rule_.box_loss.constant = assigner_.nwd_constant();
     k.real("box_weight", rule_.box_weight, 1).at_least(0).help("factor of the box loss");
     k.choice("coder", rule_.coder.kind, RowCoder::Kind::deltas, kCoderNames)
         .help("what the box's numbers are: deltas of the anchor, or distances of the sides from its centre");
@@ -177,6 +193,8 @@ class Retina final : public Head {
   Shape network_;
   bool training_ = false;
   std::vector<Box> anchor_boxes_;
+  View<const Box> cells_;                  // [1,1,1,R], of points
+  View<Box> predicted_;                    // [N,1,1,R]
   View<const Box> anchors_;                // [1,1,1,R]
   View<float> logits_, deltas_, quality_;  // [N,1,R,...], as gathered from the levels
   View<float> logit_gradients_, delta_gradients_, quality_gradients_;

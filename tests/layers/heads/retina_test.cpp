@@ -41,6 +41,17 @@ const Case kCases[] = {
     {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nbox_loss=diou\nquality=objectness\nclass_loss=bce\n"
      "soft_classes=1\ncoder_centre=10\ncoder_size=5\nanchor_scale=2",
      1, 2, true},
+    {"classes=2\nanchor_ratios=.5,1\nscales_per_octave=1\nbox_loss=giou\nassigner=atss\ntop_k=3\nnormaliser="
+     "batch",
+     2, 2},
+    {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nanchor_scale=2\nassigner=max_iou\nsimilarity=nwd\n"
+     "foreground=.6\nsmooth_l1_beta=.2",
+     1, 2},
+    {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nassigner=ranking\nnwd_constant=9\nsmooth_l1_beta=.2",
+     1, 2},
+    {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nanchor_scale=1\nbox_loss=iou\nquality=objectness\n"
+     "class_loss=bce\nsoft_classes=1\nassigner=simota\nsimota=yolox\nnormaliser=batch\nbox_weight=5",
+     1, 2, true},
 };
 
 std::string cfg(const Case& c) { return "[retina]\nmax=5\n" + c.keys + "\n"; }
