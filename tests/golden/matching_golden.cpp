@@ -2,6 +2,7 @@
 #include "core/box_coder.h"
 #include "cuda/matching_atss.h"
 #include "cuda/matching_max_iou.h"
+#include "cuda/matching_paa.h"
 #include "cuda/matching_ranking.h"
 #include "cuda/matching_ssd.h"
 #include "tests/cuda/matching_boxes.h"
@@ -172,6 +173,63 @@ GOLDEN_ON_DEVICES(atss) {
   if (c.has("gt_inds")) c.expect("gt_inds", counted_from_one(image.match));
   if (c.has("max_overlaps")) c.expect("max_overlaps", image.overlap);
   if (c.has("reg_targets")) c.expect("reg_targets", inclusive_targets(c, image));
+}
+
+std::vector<int> paa_match(Device device, std::vector<int> first, const std::vector<float>& score,
+                           const AnchorLevels& levels, int truths, int k, MixtureRule rule) {
+  Stream s{device};
+  std::vector<int> candidates(size_t(truths * levels.count * k)), ends(size_t(truths), 0),
+      match(first.size());
+  const test::OwnBoxLists lists({std::vector<Box>(size_t(truths))}, truths);
+  on(s, cpu::paa_matching, cuda::paa_matching)(
+      s, OneImage::row(first), View<const float>(score.data(), {1, 1, 1, int(score.size())}), levels,
+      lists.lists, rule, View<int>(candidates.data(), {1, truths, levels.count, k}), OneImage::row(ends),
+      OneImage::row(match));
+  return match;
+}
+
+// The first matching is given: classes, 0 for background, and truths that hold only where it is not.
+GOLDEN_ON_DEVICES(paa) {
+  std::vector<int> first = c.ints("match");
+  const std::vector<int> classes = c.ints("iou_label");
+  for (size_t a = 0; a < first.size(); ++a)
+    if (classes[a] <= 0) first[a] = kBackground;
+  const std::vector<int> match = paa_match(device, first, c.floats("loss"), levels_of(c),
+                                           int(boxes(c, "gt").size()), c.params().at("topk"), {});
+  c.expect("labels", classes_of(c, match, 0));
+}
+
+// The fit by itself, and what a truth takes whose candidates have these losses.
+GOLDEN_ON_DEVICES(gmm_split) {
+  const std::vector<float> x = c.floats("losses");
+  const int count = int(x.size());
+  const MixtureRule rule = {c.params().at("tol"), c.params().at("max_iter"), c.params().at("reg_covar")};
+  std::vector<Expectation> expected(x.size());
+  MixtureFit fit(*std::min_element(x.begin(), x.end()), *std::max_element(x.begin(), x.end()));
+  for (;; fit.improve(x.data(), expected.data(), count, rule)) {
+    for (int i = 0; i < count; ++i) expected[i] = expectation(fit.mixture, x[i]);
+    if (fit.done(rule)) break;
+  }
+  const TwoGaussians& m = fit.mixture;
+  std::vector<int> component;
+  std::vector<double> log_density;
+  for (const Expectation& e : expected) {
+    component.push_back(e.component());
+    log_density.push_back(e.log_density);
+  }
+  c.expect("means", std::vector<double>{m.mean[0], m.mean[1]});
+  c.expect("variances", std::vector<double>{m.variance[0], m.variance[1]});
+  c.expect("weights", std::vector<double>{m.weight[0], m.weight[1]});
+  c.expect("component", component);
+  c.expect("log_density", log_density);
+  c.expect_value("n_iter", fit.iterations);
+  EXPECT_EQ(fit.converged, c.values().at("converged").get<bool>());
+
+  AnchorLevels one_level;
+  one_level.add(count);
+  const std::vector<int> match =
+      paa_match(device, std::vector<int>(x.size(), 0), x, one_level, 1, count, rule);
+  c.expect_value("n_pos", double(std::count(match.begin(), match.end(), 0)));
 }
 
 }  // namespace
