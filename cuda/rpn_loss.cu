@@ -1,6 +1,6 @@
 #include "cuda/rpn_loss.h"
 
-#include "cuda/block.cuh"
+#include "cuda/report.cuh"
 
 namespace osprey::cuda {
 namespace {
@@ -21,12 +21,7 @@ __global__ void rpn_loss_kernel(RpnMaps maps, RpnTargets targets, RpnLossRule ru
     add(own, cost.report);
     for (int k = 0; k < kRpnSlopes; ++k) slopes[i * kRpnSlopes + k] = cost.slopes[k];
   }
-  LossReport sum;
-  sum.loss = block_sum(own.loss);
-  sum.iou = block_sum(own.iou);
-  sum.box_loss = block_sum(own.box_loss);
-  sum.objectness_loss = block_sum(own.objectness_loss);
-  sum.matched = block_sum(own.matched);
+  const LossReport sum = block_total(own);
   if (threadIdx.x == 0) add(*report, sum);
 }
 

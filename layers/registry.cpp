@@ -29,7 +29,8 @@ extern const LayerType
     region,
     yolo,
     retina,
-    ssd;
+    ssd,
+    rpn;
 
 const std::vector<const LayerType*>& layer_types() {
   static const std::vector<const LayerType*> all = {
@@ -54,6 +55,7 @@ const std::vector<const LayerType*>& layer_types() {
       &yolo,
       &retina,
       &ssd,
+      &rpn,
   };
   // clang-format on
   return all;
