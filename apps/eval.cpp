@@ -1,4 +1,5 @@
 // osprey eval: how good a network, or recorded detections, are, by the measures of COCO, VOC and Darknet.
+#include <cstdio>
 #include <memory>
 
 #include "apps/commands.h"
@@ -6,7 +7,9 @@
 #include "apps/load.h"
 #include "core/log.h"
 #include "train/detector.h"
+#include "train/metrics/proposals.h"
 #include "train/progress.h"
+#include "train/proposals.h"
 
 namespace osprey {
 namespace {
@@ -15,26 +18,38 @@ struct Arguments {
   LoadOptions load;
   std::string data, split = "valid";
   DetectionOptions detection = map_options(Fit::stretch);
-  bool letterbox = false, stretch = false, strict = false;
+  bool letterbox = false, stretch = false, strict = false, proposals = false;
   RecordedOptions metric;
 };
+
+void tell_broken_images(const Evaluated& found) {
+  if (found.broken_images)
+    warn("{} images could not be read; their objects count as missed", found.broken_images);
+}
 
 void evaluate_network(Arguments a) {
   if (a.letterbox && a.stretch) fail("--letterbox and --stretch exclude each other");
   const Dataset dataset =
       load_dataset(read_data_file(a.data), a.split == "train" ? Split::train : Split::valid, a.strict);
   const auto network = load_network(a.load);
+  a.detection.fit = a.letterbox ? Fit::letterbox : a.stretch ? Fit::stretch : fit_of(network->net());
+  Progress progress("eval", int64_t(dataset.samples.size()));
+  const auto update = [&](int done) { progress.update(done, "images"); };
+  if (a.proposals) {
+    const Evaluated found = propose_all(*network, dataset, a.detection.fit, update);
+    progress.finish();
+    tell_broken_images(found);
+    const ProposalRecall recall =
+        proposal_recall(found.truths, found.detections, int(dataset.samples.size()) - found.broken_images);
+    return a.metric.json ? void(std::puts(metrics_json(recall).c_str())) : print_metrics(recall);
+  }
   const std::vector<Head*> heads = network->heads();
   if (!heads.empty() && heads.back()->classes() != int(dataset.names.size()))
     fail("{} has classes={}, but {} names {} classes", a.load.cfg, heads.back()->classes(), a.data,
          dataset.names.size());
-  a.detection.fit = a.letterbox ? Fit::letterbox : a.stretch ? Fit::stretch : fit_of(network->net());
-  Progress progress("eval", int64_t(dataset.samples.size()));
-  const Evaluated found =
-      detect_all(*network, dataset, a.detection, [&](int done) { progress.update(done, "images"); });
+  const Evaluated found = detect_all(*network, dataset, a.detection, update);
   progress.finish();
-  if (found.broken_images)
-    warn("{} images could not be read; their objects count as missed", found.broken_images);
+  tell_broken_images(found);
   print_evaluation(found.truths, found.detections, dataset.names, a.metric);
 }
 
@@ -94,6 +109,8 @@ void add_eval(CLI::App& app) {
   command->add_option("--truth", a->metric.truth, "instead of a network: ground truth, COCO's JSON");
   command->add_option("--detections", a->metric.detections,
                       "instead of a network: detections, COCO's results JSON");
+  command->add_flag("--proposals", a->proposals,
+                    "instead of detections: the average recall of what [rpn] proposes, whatever the class");
   add_metric_options(command, a->metric);
   command->callback([a, command] {
     check_metric_options(*command, a->metric);
@@ -101,6 +118,8 @@ void add_eval(CLI::App& app) {
     if (recorded && (a->metric.truth.empty() || a->metric.detections.empty()))
       fail("--truth and --detections belong together");
     if (recorded && !a->load.cfg.empty()) fail("either CFG DATA WEIGHTS, or --truth and --detections");
+    if (recorded && a->proposals) fail("--proposals: only of a network");
+    if (a->proposals && command->count("--metric")) fail("either --metric or --proposals");
     if (recorded) return evaluate_recorded(a->metric);
     if (a->load.weights.empty()) fail("expected CFG DATA WEIGHTS, or --truth T.json --detections D.json");
     evaluate_network(*a);

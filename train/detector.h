@@ -6,9 +6,8 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "data/image.h"
 #include "models/detector.h"
-#include "models/network.h"
+#include "train/image_feed.h"
 #include "train/metrics/boxes.h"
 
 namespace osprey {
@@ -17,8 +16,6 @@ struct DetectionOptions {
   float threshold = 0.25f, nms_threshold = 0.45f;  // Darknet's for `test`
   Fit fit = Fit::stretch;
 };
-
-Fit fit_of(const NetSection& net);  // as the .cfg's letter_box says
 
 class ImageDetector {
  public:
@@ -29,14 +26,10 @@ class ImageDetector {
   std::vector<std::vector<Detection>> detect(const std::vector<const ByteImage*>& images);
 
  private:
-  void give(const std::vector<const ByteImage*>& images);
-
   Network& network_;
-  DetectionOptions options_;
+  ImageFeed feed_;
   Detector detector_;
   cuda::Graph graph_;  // forward, candidates, suppression: on a device, once captured
-  std::vector<uint8_t> bytes_;
-  std::vector<SamplePlan> plans_;
 };
 
 // What an evaluation compares, of a whole data set. Images that cannot be read are told, counted and left out
@@ -47,7 +40,13 @@ struct Evaluated {
   int broken_images = 0;
 };
 
-// `progress` is told how many images are done.
+// For each image the boxes that were found in it, in pixels of the image; their `image` is not read.
+using FindBoxes =
+    std::function<std::vector<std::vector<DetectedBox>>(const std::vector<const ByteImage*>& images)>;
+
+// Gives `find` all images, as many together as the network's batch. `progress` is told how many are done.
+Evaluated evaluate_images(const Network& network, const Dataset& dataset, const FindBoxes& find,
+                          const std::function<void(int)>& progress = {});
 Evaluated detect_all(Network& network, const Dataset& dataset, const DetectionOptions& options,
                      const std::function<void(int)>& progress = {});
 

@@ -1,0 +1,42 @@
+#include "train/image_feed.h"
+
+#include <algorithm>
+
+#include "core/parallel.h"
+
+namespace osprey {
+
+Fit fit_of(const NetSection& net) { return net.letter_box ? Fit::letterbox : Fit::stretch; }
+
+// Darknet halves the padding without rounding; see Letterbox.
+ImagePlace ImageFeed::place(const ByteImage& image) const {
+  const Shape input = network_.input().shape;
+  const Letterbox box = fitted(fit_, image.width, image.height, input.w, input.h);
+  const float w = float(box.new_width) / float(input.w), h = float(box.new_height) / float(input.h);
+  return {{(1 - w) / 2, (1 - h) / 2, w, h}, float(image.width), float(image.height)};
+}
+
+void ImageFeed::give(const std::vector<const ByteImage*>& images) {
+  const Shape size = network_.input().shape;
+  if (network_.device() == Device::cpu) {
+    const View<float> input = network_.input();
+    parallel_for(int64_t(images.size()), 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const Image fitted = fit(unit_image(*images[size_t(i)]), size.w, size.h, fit_);
+        std::copy(fitted.pixels.begin(), fitted.pixels.end(), input.data + size.index(int(i), 0, 0, 0));
+      }
+    });
+    return;
+  }
+  bytes_.clear();
+  plans_.clear();
+  for (const ByteImage* image : images) {
+    plans_.push_back(fit_plan(fit_, image->width, image->height, size.w, size.h));
+    plans_.back().part[0].offset = int64_t(bytes_.size());
+    bytes_.insert(bytes_.end(), image->pixels.begin(), image->pixels.end());
+  }
+  plans_.resize(size_t(size.n), plans_[0]);  // the rest of the mini-batch is not looked at
+  network_.set_samples(bytes_, plans_);
+}
+
+}  // namespace osprey
