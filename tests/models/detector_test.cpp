@@ -100,6 +100,20 @@ void expect_parity(const std::string& cfg, int batch, DetectorSettings settings,
 const std::string kYolo = "[yolo]\nnum=3\nanchors=1,1, 2,1, 2,3\n";
 const std::string kRegion = "[region]\nnum=2\nanchors=1,2, 2,1\n";
 
+// Two levels of 5x4 and 3x2 cells.
+const std::string kSsd =
+    "[net]\nbatch=1\nwidth=5\nheight=4\nchannels=12\n"
+    "[maxpool]\nname=classes0\nsize=1\nstride=1\n"
+    "[maxpool]\nname=classes1\nsize=2\nstride=2\n"
+    "[convolutional]\nname=boxes0\nfrom=classes0\nfilters=16\nsize=1\nactivation=linear\n"
+    "[convolutional]\nname=boxes1\nfrom=classes1\nfilters=16\nsize=1\nactivation=linear\n"
+    "[ssd]\nfrom=classes0,classes1,boxes0,boxes1\nclasses=2\nmin_sizes=2,4\n";
+
+TEST(Detector, FindsWhatTheHostFindsInTheBoxesOfSsd) {
+  expect_parity(kSsd, 2, {.4f, .45f});
+  expect_parity(kSsd, 2, {.34f, 0});  // an image without contrast says 1/3 of all
+}
+
 TEST(Detector, FindsWhatTheHostFinds) {
   const std::string yolo = kYolo + "classes=3\n";
   expect_parity(two_heads(24, yolo), 3, {.25f, .45f});
