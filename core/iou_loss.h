@@ -6,16 +6,17 @@
 //   - overlaps are not clamped at 0, so that boxes apart still pull at each other;
 //   - the enclosing box's part in DIoU and CIoU has the opposite sign for width and height;
 //   - where the boxes do not overlap, the parts beside IoU stand alone.
+// EIoU, which Darknet does not have, differs from its exact slopes in the first alone.
 #pragma once
 
 #include <cmath>
 
-#include "core/box.h"
+#include "core/eiou.h"
 
 namespace osprey {
 
-enum class BoxLoss { mse, iou, giou, diou, ciou };
-inline constexpr const char* kBoxLossNames[] = {"mse", "iou", "giou", "diou", "ciou"};
+enum class BoxLoss { mse, iou, giou, diou, ciou, eiou };
+inline constexpr const char* kBoxLossNames[] = {"mse", "iou", "giou", "diou", "ciou", "eiou"};
 
 namespace iou_loss {
 
@@ -87,6 +88,13 @@ HOST_DEVICE inline CentreBox aspect_slopes(const Pair& b) {
   return {0, 0, alpha * 2 * kScale * angle * b.p_centre.h, -alpha * 2 * kScale * angle * b.p_centre.w};
 }
 
+// Of EIoU's parts: minus that distance, and minus those of width and height.
+HOST_DEVICE inline CentreBox size_slopes(const Pair& b) {
+  const Box s =
+      overlap_slopes::sum(overlap_slopes::of_centre_distance(b.p, b.t), slopes_of_size_distance(b.p, b.t));
+  return of_centre({-s.x1, -s.y1, -s.x2, -s.y2});
+}
+
 }  // namespace iou_loss
 
 // The direction in which `kind` (not mse) of the two boxes grows, for x, y, w and h of `predicted`.
@@ -107,6 +115,9 @@ HOST_DEVICE inline CentreBox iou_ascent(BoxLoss kind, CentreBox predicted, Centr
       break;
     case BoxLoss::ciou:
       more = sum(distance_slopes(b), aspect_slopes(b));
+      break;
+    case BoxLoss::eiou:
+      more = size_slopes(b);
       break;
   }
   return b.apart() ? more : sum(plain, more);

@@ -4,8 +4,8 @@
 
 #include <cmath>
 
+#include "core/eiou.h"
 #include "core/nwd.h"
-#include "core/overlap_slopes.h"
 
 namespace osprey {
 
@@ -68,8 +68,8 @@ struct BoxCost {
 // A loss of boxes, by their corners.
 struct BoxLossRule {
   // iou is 1 - IoU, with its logarithm and square in its place -ln IoU ("UnitBox", Yu et al., ACM MM 2016,
-  // eq. 1) and 1 - IoU^2. giou, diou, ciou: 1 - theirs (papers in core/box.h); whole_ciou as ciou_slopes has
-  // it. nwd: 1 - NWD, and of the same distance W, its authors' W and ln(1 + W^2).
+  // eq. 1) and 1 - IoU^2. giou, diou, ciou, eiou: 1 - theirs (papers in core/box.h, core/eiou.h); whole_ciou
+  // as ciou_slopes has it. nwd: 1 - NWD, and of the same distance W, its authors' W and ln(1 + W^2).
   enum class Kind {
     iou,
     iou_log,
@@ -78,6 +78,7 @@ struct BoxLossRule {
     diou,
     ciou,
     whole_ciou,
+    eiou,
     nwd,
     nwd_sqrt,
     nwd_log
@@ -85,6 +86,9 @@ struct BoxLossRule {
   float constant = 12.8f;  // C of NWD, in pixels
   float nwd_eps = 1e-7f;   // of W^2
   float iou_eps = 1e-6f;   // the least IoU whose logarithm is taken
+  float focal = 0;         // of eiou: the loss times IoU^focal, 0.5 in Focal-EIoU of the same paper. The
+                           // factor is a weight without slopes: with them, boxes that overlap little would
+                           // be pushed away, to lose less
 
   HOST_DEVICE BoxCost cost(Box p, Box t) const {
     using overlap_slopes::times;
@@ -107,6 +111,10 @@ struct BoxLossRule {
       case Kind::ciou:
       case Kind::whole_ciou:
         return {1 - ciou(p, t), times(-1, ciou_slopes(p, t, kind == Kind::whole_ciou))};
+      case Kind::eiou: {
+        const float factor = focal > 0 ? powf(iou(p, t), focal) : 1;
+        return {factor * (1 - eiou(p, t)), times(-factor, eiou_slopes(p, t))};
+      }
       case Kind::nwd:
         return {1 - nwd(p, t, constant, nwd_eps), times(-1, nwd_slopes(p, t, constant, nwd_eps))};
       case Kind::nwd_sqrt: {

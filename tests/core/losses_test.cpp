@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/iou_loss.h"
 #include "tests/core/numerical_slopes.h"
 
 namespace osprey {
@@ -58,7 +59,7 @@ TEST(ValueLoss, StaysFiniteFarOut) {
 // The family by the papers' formulas, in double. `alpha` is CIoU's, given where it is held for a constant.
 double box_loss(Kind kind, const Corners& p, const Corners& t, const double* alpha) {
   const auto size = [](const Corners& b, size_t axis) { return b[axis + 2] - b[axis]; };
-  double i = 1, e = 1, d = 0, c = 0, sizes = 0;
+  double i = 1, e = 1, d = 0, c = 0, sizes = 0, relative_sizes = 0;
   for (size_t axis = 0; axis < 2; ++axis) {
     i *= std::max(0.0, std::min(p[axis + 2], t[axis + 2]) - std::max(p[axis], t[axis]));
     const double enclosing = std::max(p[axis + 2], t[axis + 2]) - std::min(p[axis], t[axis]);
@@ -66,6 +67,7 @@ double box_loss(Kind kind, const Corners& p, const Corners& t, const double* alp
     c += enclosing * enclosing;
     d += std::pow((p[axis] + p[axis + 2] - t[axis] - t[axis + 2]) / 2, 2);
     sizes += std::pow((size(p, axis) - size(t, axis)) / 2, 2);
+    relative_sizes += std::pow((size(p, axis) - size(t, axis)) / enclosing, 2);
   }
   const double u = size(p, 0) * size(p, 1) + size(t, 0) * size(t, 1) - i, iou = i / u;
   const double angle = std::atan(size(t, 0) / size(t, 1)) - std::atan(size(p, 0) / size(p, 1));
@@ -84,6 +86,8 @@ double box_loss(Kind kind, const Corners& p, const Corners& t, const double* alp
     case Kind::ciou:
     case Kind::whole_ciou:
       return 1 - iou + d / c + (alpha ? *alpha : v / (1 - iou + v)) * v;
+    case Kind::eiou:
+      return 1 - iou + d / c + relative_sizes;
     case Kind::nwd:
       return 1 - std::exp(-std::sqrt(squared) / double(12.8f));
     case Kind::nwd_sqrt:
@@ -94,8 +98,9 @@ double box_loss(Kind kind, const Corners& p, const Corners& t, const double* alp
   return 0;
 }
 
-constexpr Kind kKinds[] = {Kind::iou,  Kind::iou_log,    Kind::iou_square, Kind::giou,     Kind::diou,
-                           Kind::ciou, Kind::whole_ciou, Kind::nwd,        Kind::nwd_sqrt, Kind::nwd_log};
+constexpr Kind kKinds[] = {Kind::iou,  Kind::iou_log,  Kind::iou_square, Kind::giou,
+                           Kind::diou, Kind::ciou,     Kind::whole_ciou, Kind::eiou,
+                           Kind::nwd,  Kind::nwd_sqrt, Kind::nwd_log};
 
 // Differences of floats of up to 60 leave five digits, and a small intersection fewer of its logarithm.
 TEST(BoxLoss, IsItsDefinitionOverlappingOrNot) {
@@ -139,6 +144,37 @@ TEST(BoxLoss, TakesSidesOfTies) {
         for (const double slope : test::exact(cost.slopes)) EXPECT_TRUE(std::isfinite(slope)) << int(kind);
       }
     }
+}
+
+// Focal-EIoU weighs each box by its overlap, and the weight has no slope.
+TEST(BoxLoss, FocalWeighsByOverlap) {
+  BoxLossRule plain, focal;
+  plain.kind = focal.kind = Kind::eiou;
+  focal.focal = .5f;
+  const Box p = {0, 0, 8, 8}, t = {0, 0, 8, 2}, apart = {9, 0, 12, 8};
+  const BoxCost whole = plain.cost(p, t), half = focal.cost(p, t);  // IoU 1/4
+  EXPECT_FLOAT_EQ(whole.loss, .75f + 9 / 128.f + 36 / 64.f);
+  EXPECT_FLOAT_EQ(half.loss, whole.loss / 2);
+  const test::Corners of_whole = test::exact(whole.slopes), of_half = test::exact(half.slopes);
+  for (size_t i = 0; i < 4; ++i) EXPECT_FLOAT_EQ(float(of_half[i]), float(of_whole[i] / 2));
+  EXPECT_GT(plain.cost(p, apart).loss, 1);
+  EXPECT_EQ(focal.cost(p, apart).loss, 0);
+}
+
+// [yolo]'s slopes are along centre and size, and those of the size are not halved.
+TEST(BoxLoss, EiouOfDarknetsHeadsIsExactButForHalves) {
+  int overlapping = 0;
+  for (const auto& [p, t] : test::pairs_of_boxes(60, 5)) {
+    const CentreBox got = iou_ascent(BoxLoss::eiou, centre(p), centre(t));
+    const Box exact = eiou_slopes(p, t);
+    if (iou(p, t) > 0) ++overlapping;
+    EXPECT_NEAR(got.x, exact.x1 + exact.x2, 1e-5);
+    EXPECT_NEAR(got.y, exact.y1 + exact.y2, 1e-5);
+    EXPECT_NEAR(got.w, exact.x2 - exact.x1, 1e-5);
+    EXPECT_NEAR(got.h, exact.y2 - exact.y1, 1e-5);
+  }
+  EXPECT_GT(overlapping, 5);
+  EXPECT_LT(overlapping, 55);
 }
 
 }  // namespace
