@@ -168,8 +168,8 @@ __global__ void batchnorm_combine_sums_kernel(BatchNorm p, int rows) {
   if (threadIdx.y != 0 || c >= channels) return;
   p.bias_gradient[c] += float(sum);
   p.scale_gradient[c] += float(product);
-  p.partial(0, chunks, 0, c) = p.frozen ? 0.0f : float(sum / rows);
-  p.partial(0, chunks, 1, c) = p.frozen ? 0.0f : float(product / rows);
+  p.partial(0, chunks, 0, c) = float(sum / rows);
+  p.partial(0, chunks, 1, c) = float(product / rows);
 }
 
 // One thread per pack of channels, for about eight rows.
@@ -181,8 +181,8 @@ __global__ void batchnorm_backward_kernel(View<const X> x, View<const Y> dy, Vie
   const Channels<N> channel(p, c, p.frozen);
   Floats<N> mean, mean_product;
   for (int k = 0; k < N; ++k) {
-    mean[k] = p.partial(0, p.partial.shape.h - 1, 0, c + k);
-    mean_product[k] = p.partial(0, p.partial.shape.h - 1, 1, c + k);
+    mean[k] = p.frozen ? 0.0f : p.partial(0, p.partial.shape.h - 1, 0, c + k);
+    mean_product[k] = p.frozen ? 0.0f : p.partial(0, p.partial.shape.h - 1, 1, c + k);
   }
   const Rows rows = rows_of_block(x.shape.rows());
   for (int row = rows.first + int(threadIdx.y); row < rows.last; row += blockDim.y) {
@@ -236,7 +236,7 @@ void batchnorm_forward_training(Stream& s, Tensor x, Tensor y, BatchNorm p) {
 void batchnorm_forward_inference(Stream& s, Tensor x, Tensor y, BatchNorm p) { forward(s, x, y, p, true); }
 
 void batchnorm_backward(Stream& s, Tensor x, Tensor dy, Tensor dx, BatchNorm p) {
-  assert(p.partial.shape == batchnorm_partial(x.shape));
+  assert(!p.has_sums() || p.partial.shape == batchnorm_partial(x.shape));
   const bool add = dx.data != dy.data;
   with_types(x.type, dx.type, [&](auto in, auto out) {
     using X = decltype(in);
@@ -245,11 +245,13 @@ void batchnorm_backward(Stream& s, Tensor x, Tensor dy, Tensor dx, BatchNorm p) 
       constexpr int N = decltype(length)::value;
       const auto from = x.view<const X>();
       const auto gradients = dy.view<const Y>();
-      Grid sums = channel_tiles<N>(x.shape.c, p.partial.shape.h - 1);
-      sums.shared_bytes = sizeof(Two) * kTileThreads * N;
       with_activation_of_packs<N>(p.activation, [&](auto act) {
-        launch<batchnorm_sums_kernel<X, Y, N, decltype(act)>>(s, sums, from, gradients, p, act);
-        launch<batchnorm_combine_sums_kernel>(s, one_block_per_channel_tile(x.shape.c), p, x.shape.rows());
+        if (p.has_sums()) {
+          Grid sums = channel_tiles<N>(x.shape.c, p.partial.shape.h - 1);
+          sums.shared_bytes = sizeof(Two) * kTileThreads * N;
+          launch<batchnorm_sums_kernel<X, Y, N, decltype(act)>>(s, sums, from, gradients, p, act);
+          launch<batchnorm_combine_sums_kernel>(s, one_block_per_channel_tile(x.shape.c), p, x.shape.rows());
+        }
         launch<batchnorm_backward_kernel<X, Y, N, decltype(act)>>(
             s, channel_tiles_passed<N>(x.shape.rows(), x.shape.c), from, gradients, dx.view<Y>(), p, add,
             act);

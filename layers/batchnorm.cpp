@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "core/parallel.h"
+#include "layers/batchnorm_parameters.h"
 #include "layers/channel_sums.h"
 #include "layers/layer.h"
 #include "layers/vector_loop.h"
@@ -79,8 +80,9 @@ void sum_gradients(Act act, View<const float> x, View<const float> dy, const Cha
       [&](int k, Terms sum) {
         b.bias_gradient[block.first + k] += float(sum.first);
         b.scale_gradient[block.first + k] += float(sum.second);
-        mean_dz[k] = b.frozen ? 0 : float(sum.first / rows);
-        mean_product[k] = b.frozen ? 0 : float(sum.second / rows);
+        if (b.frozen) return;
+        mean_dz[k] = float(sum.first / rows);
+        mean_product[k] = float(sum.second / rows);
       });
 }
 
@@ -89,8 +91,8 @@ void sum_gradients(Act act, View<const float> x, View<const float> dy, const Cha
 template <class Act>
 void backward_block(Act act, View<const float> x, View<const float> dy, View<float> dx,
                     const ChannelBlock& block, const BatchNorm& b) {
-  float mean_dz[ChannelBlock::kMost], mean_product[ChannelBlock::kMost];
-  sum_gradients(act, x, dy, block, b, mean_dz, mean_product);
+  float mean_dz[ChannelBlock::kMost] = {}, mean_product[ChannelBlock::kMost] = {};  // 0 if frozen
+  if (b.has_sums()) sum_gradients(act, x, dy, block, b, mean_dz, mean_product);
   const int c = x.shape.c;
   const bool in_place = dx.data == dy.data;
   parallel_for(x.shape.rows(), 1 + kGrain / block.count, [&, x, dy, dx](int64_t first, int64_t last) {
@@ -167,22 +169,16 @@ void batchnorm_backward(Stream&, View<const float> x, View<float> dy, View<float
 
 class BatchNormLayer final : public Layer {
  public:
-  void keys(Keys&) override {}
+  void keys(Keys& k) override { frozen_key(k, norm_); }
 
   // The order of AlexeyAB's file; pjreddie's has no biases and another order.
   void plan(Plan& p) override {
     const Shape in = p.input(), channels{1, 1, 1, in.c};
     p.output(in);
-    norm_.epsilon = p.options().batchnorm_epsilon;
-    p.parameter(norm_.bias, norm_.bias_gradient, channels, {.name = "biases", .role = Role::offset});
-    p.parameter(norm_.scale, norm_.scale_gradient, channels,
-                {.name = "scales", .role = Role::offset, .fill = 1, .batch_scale = true});
-    p.statistic(norm_.rolling_mean, channels, {.name = "rolling_mean", .batch_scale = true});
-    p.statistic(norm_.rolling_variance, channels, {.name = "rolling_variance", .batch_scale = true});
-    p.keep(norm_.mean, channels);
-    p.keep(norm_.inverse_deviation, channels);
+    declare_bias(p, norm_, channels);
+    declare_batchnorm(p, norm_, channels);
     training_ = p.training();
-    if (training_ && p.on_gpu()) p.scratch(norm_.partial, batchnorm_partial(in));
+    if (training_ && p.on_gpu() && !norm_.frozen) p.scratch(norm_.partial, batchnorm_partial(in));
     if (training_)
       p.backward_reads_input();
     else
@@ -198,7 +194,8 @@ class BatchNormLayer final : public Layer {
   void backward(Stream& s) override {
     const Tensor dz =
         dx() ? dx() : dy;  // dy may be destroyed, and the parameters' gradients are wanted anyway
-    on(s, cpu::batchnorm_backward, cuda::batchnorm_backward)(s, x(), dy, dz, norm_);
+    if (dx() || norm_.has_sums())
+      on(s, cpu::batchnorm_backward, cuda::batchnorm_backward)(s, x(), dy, dz, norm_);
   }
 
  private:

@@ -7,12 +7,12 @@
 
 #include <cblas.h>
 
-#include <cmath>
-
 #include "core/parallel.h"
 #include "cuda/batchnorm.h"
 #include "cuda/convolution.h"
+#include "layers/batchnorm_parameters.h"
 #include "layers/convolution_device.h"
+#include "layers/initial_weights.h"
 #include "layers/layer.h"
 #include "layers/output_activation.h"
 
@@ -55,18 +55,22 @@ class Connected final : public Layer {
     activation_.keys(k, Activation::logistic);
     k.flag("batch_normalize", batch_normalize_, false)
         .help("normalise over the mini-batch, instead of a bias only");
+    frozen_key(k, norm_);
+    initial_.keys(k);
   }
 
   void plan(Plan& p) override {
     const Shape in = p.input(), out{in.n, 1, 1, outputs_}, channels{1, 1, 1, outputs_};
     p.output(out, p.wanted_type());
+    p.require(batch_normalize_ || !norm_.frozen, "frozen",
+              "frozen=1 is about batch norm: it needs batch_normalize=1");
     const double ins = double(in.h) * in.w * in.c;
     flops_ = 2 * ins * outputs_;
-    p.parameter(norm_.bias, norm_.bias_gradient, channels, {.name = "biases", .role = Role::offset});
-    p.parameter(
-        weights_, weight_gradients_, {outputs_, in.h, in.w, in.c},
-        {.name = "weights", .order = FileOrder::flattened_input, .uniform = float(std::sqrt(2 / ins))},
-        p.on_gpu() ? &weights_copy_ : nullptr);
+    declare_bias(p, norm_, channels, initial_.bias());
+    ParameterInfo info{.name = "weights", .order = FileOrder::flattened_input};
+    initial_.set(info, {outputs_, 1, 1, in.h * in.w * in.c});
+    p.parameter(weights_, weight_gradients_, {outputs_, in.h, in.w, in.c}, info,
+                p.on_gpu() ? &weights_copy_ : nullptr);
     training_ = p.training();
     if (batch_normalize_)
       plan_batchnorm(p, out);
@@ -114,16 +118,10 @@ class Connected final : public Layer {
  private:
   void plan_batchnorm(Plan& p, Shape out) {
     const Shape channels{1, 1, 1, outputs_};
-    p.parameter(norm_.scale, norm_.scale_gradient, channels,
-                {.name = "scales", .role = Role::offset, .fill = 1, .batch_scale = true});
-    p.statistic(norm_.rolling_mean, channels, {.name = "rolling_mean", .batch_scale = true});
-    p.statistic(norm_.rolling_variance, channels, {.name = "rolling_variance", .batch_scale = true});
-    norm_.epsilon = p.options().batchnorm_epsilon;
+    declare_batchnorm(p, norm_, channels);
     norm_.activation = activation_.kind;
     p.keep(z_, out, p.input_type());
-    p.keep(norm_.mean, channels);
-    p.keep(norm_.inverse_deviation, channels);
-    if (training_ && p.on_gpu()) p.scratch(norm_.partial, batchnorm_partial(out));
+    if (training_ && p.on_gpu() && !norm_.frozen) p.scratch(norm_.partial, batchnorm_partial(out));
   }
 
   void plan_device(Plan& p) {
@@ -156,6 +154,7 @@ class Connected final : public Layer {
   int outputs_ = 1;
   bool batch_normalize_ = false, training_ = false;
   OutputActivation activation_;
+  InitialWeights initial_;
   double flops_ = 0;
   BatchNorm norm_;                          // without batch norm only its bias and bias_gradient are used
   View<float> weights_, weight_gradients_;  // {outputs, h, w, c}

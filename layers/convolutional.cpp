@@ -18,8 +18,10 @@
 #include "cuda/batchnorm.h"
 #include "cuda/convolution.h"
 #include "cuda/fold.h"
+#include "layers/batchnorm_parameters.h"
 #include "layers/convolution_device.h"
 #include "layers/convolution_onednn.h"
+#include "layers/initial_weights.h"
 #include "layers/layer.h"
 
 namespace osprey {
@@ -58,6 +60,8 @@ class Convolutional final : public Layer {
         .at_least(1)
         .help("channels are cut into so many parts that do not see each other; = channels: depthwise");
     k.flag("batch_normalize", batch_normalize_, false).help("1: normalise each channel over the mini-batch");
+    frozen_key(k, norm_);
+    initial_.keys(k);
     k.choice("activation", activation_, Activation::logistic, kActivationNames)
         .help("applied to every value");
     k.flag("flipped", flipped_, false).help("1: the kernels are transposed in the .weights file");
@@ -81,6 +85,8 @@ class Convolutional final : public Layer {
               fmt::format("groups={} must divide the {} input channels", groups, in.c));
     p.require(filters_ % groups == 0, "groups",
               fmt::format("groups={} must divide filters={}", groups, filters_));
+    p.require(batch_normalize_ || !norm_.frozen, "frozen",
+              "frozen=1 is about batch norm: it needs batch_normalize=1");
     convolution_.window = {convolution_window(size_, stride_y_, padding_, dilation_),
                            convolution_window(size_, stride_x_, padding_, dilation_)};
     const Window &h = convolution_.window.h, &w = convolution_.window.w;
@@ -98,14 +104,9 @@ class Convolutional final : public Layer {
 
     training_ = p.training();
     reference_ = p.options().reference_convolution;
-    norm_.epsilon = p.options().batchnorm_epsilon;
     norm_.activation = activation_;
     if (keeps_z()) p.keep(z_, out, p.input_type());
-    if (batch_normalize_) {
-      p.keep(norm_.mean, channels);
-      p.keep(norm_.inverse_deviation, channels);
-    }
-    if (training_ && p.on_gpu())
+    if (training_ && p.on_gpu() && !norm_.frozen)
       p.scratch(norm_.partial, batch_normalize_ ? batchnorm_partial(out) : bias_partial(out));
     if (training_) {
       p.backward_reads_input();
@@ -186,21 +187,10 @@ class Convolutional final : public Layer {
 
  private:
   void declare_parameters(Plan& p, Shape channels, Shape weights) {
-    ParameterInfo info{"biases", Role::offset};
-    p.parameter(norm_.bias, norm_.bias_gradient, channels, info);
-    if (batch_normalize_) {
-      info = {"scales", Role::offset};
-      info.fill = 1;
-      info.batch_scale = true;
-      p.parameter(norm_.scale, norm_.scale_gradient, channels, info);
-      info.fill = 0;
-      info.name = "rolling_mean";
-      p.statistic(norm_.rolling_mean, channels, info);
-      info.name = "rolling_variance";
-      p.statistic(norm_.rolling_variance, channels, info);
-    }
-    info = {"weights", Role::weights, FileOrder::convolution};
-    info.uniform = std::sqrt(2.0f / float(weights.h * weights.w * weights.c));
+    declare_bias(p, norm_, channels, initial_.bias());
+    if (batch_normalize_) declare_batchnorm(p, norm_, channels);
+    ParameterInfo info{"weights", Role::weights, FileOrder::convolution};
+    initial_.set(info, weights);
     info.flipped = flipped_;
     p.parameter(weights_, weight_gradients_, weights, info,
                 p.on_gpu() && p.training() ? &weights_copy_ : nullptr);
@@ -279,6 +269,7 @@ class Convolutional final : public Layer {
 
   int filters_ = 1, size_ = 1, stride_ = 1, stride_x_ = 1, stride_y_ = 1, padding_ = 0, dilation_ = 1;
   bool batch_normalize_ = false, flipped_ = false;
+  InitialWeights initial_;
   Activation activation_ = Activation::logistic;
   Convolution convolution_;
   std::vector<const char*> unsupported_;

@@ -33,9 +33,12 @@ struct ParameterInfo {
   Role role = Role::weights;
   FileOrder order = FileOrder::plain;
   float fill = 0;            // the initial value ...
-  float uniform = 0;         // ... or, if not zero, drawn from U(-uniform, uniform)
+  float uniform = 0;         // ... or, if not zero, drawn from U(-uniform, uniform),
+  float normal = 0;          // ... or from a normal distribution of this deviation
   bool flipped = false;      // Darknet's `flipped`: transposed in the file
   bool batch_scale = false;  // scale, mean or variance: what `dontloadscales` leaves out
+
+  bool drawn() const { return uniform != 0 || normal != 0; }
 };
 
 // What a network is built for, where a layer needs to know.

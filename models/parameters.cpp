@@ -75,14 +75,16 @@ void Parameters::initialise(uint64_t seed) {
   for (size_t k = 0; k < spans_.size(); ++k) {
     const ParameterSpan& s = spans_[k];
     const View<float> v = value(s);
-    if (s.info.uniform == 0) {
+    if (!s.info.drawn()) {
       std::fill(v.begin(), v.end(), s.info.fill);
       continue;
     }
     parallel_for(v.size(), 1 << 14, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i)
-        v.data[i] =
-            Random(seed, Purpose::initialise, k, uint64_t(i)).uniform(-s.info.uniform, s.info.uniform);
+      for (int64_t i = first; i < last; ++i) {
+        Random random(seed, Purpose::initialise, k, uint64_t(i));
+        v.data[i] = s.info.normal != 0 ? s.info.normal * random.normal()
+                                       : random.uniform(-s.info.uniform, s.info.uniform);
+      }
     });
   }
   upload();

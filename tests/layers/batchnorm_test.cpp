@@ -170,6 +170,7 @@ TEST(batchnorm, kernels_agree) {
   expect_parity("[batchnorm]", {{2, 17, 40, 132}}, {2e-5f, 2e-5f});  // several chunks of rows
   for (Shape shape : kAwkwardShapes)
     if (shape.rows() > 2) expect_parity("[batchnorm]", {shape}, {1e-5f, 1e-5f});
+  for (Shape shape : kAwkwardShapes) expect_parity("[batchnorm]\nfrozen=1", {shape}, {1e-5f, 1e-5f});
 }
 
 // Activations are rounded once; statistics and gradients of parameters stay floats.
@@ -178,7 +179,10 @@ TEST(batchnorm, kernels_agree_in_bf16) {
     expect_parity_in_bf16("[batchnorm]", {shape}, {0x1p-8f, 1e-5f});
 }
 
-TEST(batchnorm, gradient_is_the_slope) { expect_gradient_on_both("[batchnorm]", {2, 4, 3, 3}); }
+TEST(batchnorm, gradient_is_the_slope) {
+  expect_gradient_on_both("[batchnorm]", {2, 4, 3, 3});
+  expect_gradient_on_both("[batchnorm]\nfrozen=1", {2, 4, 3, 3});
+}
 
 TEST(batchnorm, explains_what_is_wrong) {
   expect_error("[batchnorm]\nscale=2", "test.cfg:2: [batchnorm] unknown key `scale`");

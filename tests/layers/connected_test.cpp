@@ -39,13 +39,43 @@ TEST(connected, normalises_with_rolling_statistics_in_inference) {
   expect_equal(layer.forward(Values{3}), {-0.5f}, {1e-5f});  // 0.1 (3 (6 - 10) / 2 + 1)
 }
 
+TEST(connected, frozen_batch_norm_is_constant) {
+  const std::string cfg = "[connected]\noutput=1\nbatch_normalize=1\nfrozen=1\nactivation=linear";
+  for (Device device : {Device::cpu, Device::cuda}) {
+    SingleLayer layer(cfg, {{2, 1, 1, 1}}, device);
+    layer.parameter("weights") = {2};
+    layer.parameter("rolling_mean") = {10};
+    layer.parameter("rolling_variance") = {4};
+    layer.parameter("scales") = {3};
+    layer.parameter("biases") = {1};
+    expect_equal(layer.forward({3, 7}), {-5, 7}, {1e-5f});  // 3 (2 x - 10) / 2 + 1
+    expect_equal(layer.gradient({1, 2}), {3, 6}, {1e-5f});
+    expect_equal(layer.parameter_gradient("weights"), {1.5f * (3 + 2 * 7)}, {1e-5f});
+    EXPECT_EQ(layer.gradients().size(), 1u);
+    EXPECT_EQ(layer.parameter("rolling_mean")[0], 10);
+  }
+}
+
+TEST(connected, starts_as_it_is_told) {
+  SingleLayer layer("[connected]\noutput=100\nweights_deviation=0.001\nbias_init=3", {{1, 10, 2, 5}});
+  double sum = 0;
+  for (float w : layer.parameter("weights")) sum += double(w) * w;
+  EXPECT_NEAR(std::sqrt(sum / 10000), 0.001, 3e-5);  // 3 deviations of the estimate
+  EXPECT_EQ(layer.parameter("biases")[99], 3);
+}
+
 TEST(connected, gradient_is_the_slope) {
-  for (const char* keys : {"activation=linear", "", "activation=mish", "activation=swish\nbatch_normalize=1"})
+  for (const char* keys : {"activation=linear", "", "activation=mish", "activation=swish\nbatch_normalize=1",
+                           "activation=swish\nbatch_normalize=1\nfrozen=1"})
     expect_gradient_on_both(std::string("[connected]\noutput=3\n") + keys, {4, 2, 1, 3});
 }
 
-const char* const kForms[] = {"output=1\nactivation=linear", "output=33", "output=8\nactivation=leaky",
-                              "output=5\nactivation=mish", "output=6\nbatch_normalize=1\nactivation=swish"};
+const char* const kForms[] = {"output=1\nactivation=linear",
+                              "output=33",
+                              "output=8\nactivation=leaky",
+                              "output=5\nactivation=mish",
+                              "output=6\nbatch_normalize=1\nactivation=swish",
+                              "output=7\nbatch_normalize=1\nfrozen=1\nactivation=leaky"};
 
 // Sums of up to 255 terms in another order; batch norm divides by the spread of two values.
 TEST(connected, kernels_agree) {
@@ -82,6 +112,8 @@ TEST(connected, kernels_agree_in_bf16) {
 
 TEST(connected, explains_what_is_wrong) {
   expect_error("[connected]\noutput=0", "test.cfg:2: [connected] output must be at least 1, not 0");
+  expect_error("[connected]\nfrozen=1",
+               "test.cfg:2: [connected] frozen=1 is about batch norm: it needs batch_normalize=1");
 }
 
 }  // namespace

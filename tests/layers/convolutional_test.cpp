@@ -87,6 +87,76 @@ TEST(Convolutional, InferenceFoldsBatchNorm) {
   expect_equal(got, want, {1e-5f, 1e-6f});  // sums of 27 terms in another order
 }
 
+// Frozen batch norm is a scale and a shift of each channel: in training as in inference, and as constants.
+TEST(Convolutional, FrozenBatchNormIsConstant) {
+  const std::string cfg =
+      "[convolutional]\nfilters=5\nsize=3\npad=1\nbatch_normalize=1\nfrozen=1\nactivation=leaky";
+  const Shape in{2, 6, 5, 3};
+  const std::map<std::string, Values> norm = {{"biases", {1, -1, 0.5f, 0, 2}},
+                                              {"scales", {1, 2, -1, 0.5f, 3}},
+                                              {"rolling_mean", {0.5f, 0, -1, 0.25f, 0}},
+                                              {"rolling_variance", {1, 4, 0.5f, 2, 9}}};
+  const Values x = random_values(in, 8);
+  SingleLayer folded(cfg, {in}, Device::cpu, false);
+  for (const auto& [name, values] : norm) folded.parameter(name) = values;
+  const Values want = folded.forward(x);
+  for (Device device : {Device::cpu, Device::cuda}) {
+    SingleLayer layer(cfg, {in}, device);
+    for (const auto& [name, values] : norm) layer.parameter(name) = values;
+    layer.parameter("weights") = folded.parameter("weights");
+    expect_equal(layer.forward(x), want, {1e-5f, 1e-5f});  // sums of 27 terms in another order
+    for (const auto& [name, values] : norm) EXPECT_EQ(layer.parameter(name), values) << name;
+    ASSERT_EQ(layer.gradients().size(), 1u);
+    EXPECT_EQ(layer.gradients().begin()->first, "weights");
+  }
+  // Before anything is loaded it changes nothing.
+  SingleLayer fresh("[convolutional]\nbatch_normalize=1\nfrozen=1\nactivation=linear", {{1, 1, 2, 1}});
+  fresh.parameter("weights") = {2};
+  expect_equal(fresh.forward(Values{1, -3}), {2, -6}, {1e-5f});
+}
+
+TEST(Convolutional, FrozenGradientIsTheSlope) {
+  expect_gradient_on_both(
+      "[convolutional]\nfilters=3\nsize=3\npad=1\nbatch_normalize=1\nfrozen=1\nactivation=swish",
+      {2, 5, 4, 2});
+}
+
+// The statistics of many draws: 16384 of them put the deviation within 3 / sqrt(2 * 16384) = 2% of its value.
+TEST(Convolutional, StartsAsItIsTold) {
+  const auto start = [](const std::string& keys) {
+    SingleLayer layer("[convolutional]\nfilters=64\nsize=2\n" + keys, {{1, 4, 4, 64}});
+    return layer.parameter("weights");
+  };
+  const auto deviation = [](const Values& v) {
+    double sum = 0;
+    for (float w : v) sum += double(w) * w;
+    return std::sqrt(sum / double(v.size()));
+  };
+  const auto largest = [](const Values& v) {
+    float most = 0;
+    for (float w : v) most = std::max(most, std::fabs(w));
+    return most;
+  };
+  const float inputs = 4 * 64;
+  const Values gauss = start("weights_deviation=0.01\ninit=he");
+  EXPECT_NEAR(deviation(gauss), 0.01, 2e-4);
+  EXPECT_GT(largest(gauss), 0.03);  // not uniform
+  EXPECT_NEAR(deviation(start("init=he")), std::sqrt(2 / inputs), 0.02 * std::sqrt(2 / inputs));
+  for (const auto& [keys, bound] : {std::pair<const char*, float>{"", std::sqrt(2 / inputs)},
+                                    {"init=xavier", std::sqrt(3 / inputs)},
+                                    {"init=caffe_xavier", std::sqrt(3 / inputs)}}) {
+    EXPECT_LE(largest(start(keys)), bound) << keys;
+    EXPECT_GT(largest(start(keys)), 0.99f * bound) << keys;
+  }
+  // Where inputs and outputs differ, so do the two.
+  SingleLayer narrow("[convolutional]\nfilters=2\nsize=16\ninit=xavier", {{1, 16, 16, 14}});
+  EXPECT_NEAR(largest(narrow.parameter("weights")), std::sqrt(6.0f / (256 * 16)), 1e-3f);
+  SingleLayer wide("[convolutional]\nfilters=2\nsize=16\ninit=he", {{1, 16, 16, 14}});
+  EXPECT_NEAR(deviation(wide.parameter("weights")), std::sqrt(2.0 / 512), 0.04 * std::sqrt(2.0 / 512));
+  SingleLayer biased("[convolutional]\nbias_init=-4.59512\nfilters=2", {{1, 2, 2, 1}});
+  expect_equal(biased.parameter("biases"), {-4.59512f, -4.59512f});
+}
+
 // Every shape of section that Darknet's files have, and some that they have not.
 const char* const kSections[] = {
     "filters=3\nsize=3\npad=1\nactivation=linear",
@@ -97,6 +167,8 @@ const char* const kSections[] = {
     "filters=6\nsize=3\npad=1\ngroups=6\nactivation=relu6",
     "filters=5\nsize=3\ndilation=2\npad=1\nactivation=hardswish",
     "filters=7\nsize=2\nstride_x=3\nstride_y=1\npadding=2\nactivation=logistic",
+    "filters=5\nsize=3\npad=1\nbatch_normalize=1\nfrozen=1\nactivation=relu",
+    "filters=9\nsize=1\nbatch_normalize=1\nfrozen=1\nactivation=mish",
 };
 
 // Sums of up to 6 x 9 terms in another order; batch norm divides by the spread of few values.
@@ -157,6 +229,9 @@ TEST(Convolutional, ExplainsWhatIsWrong) {
   expect_error("[convolutional]\nsize=11\nactivation=linear",
                "a window of 11 pixels does not fit into the input of 8x8");
   expect_error("[convolutional]\nactivation=leeky", "did you mean `leaky`?");
+  expect_error("[convolutional]\nfrozen=1",
+               "test.cfg:2: [convolutional] frozen=1 is about batch norm: it needs batch_normalize=1");
+  expect_error("[convolutional]\nweights_deviation=-1", "weights_deviation must be at least 0, not -1");
   expect_error("[convolutional]\nxnor=1", "xnor is not supported");
 }
 

@@ -55,9 +55,11 @@ SingleLayer::SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Devi
   for (const Plan::ParameterWant& want : plan.parameters_) {
     Values& value = parameters_[want.info.name];
     value.assign(want.shape.elements(), want.info.fill);
-    if (want.info.uniform != 0)
-      for (size_t i = 0; i < value.size(); ++i)
-        value[i] = Random(1, Purpose::test, 0, i).uniform(-want.info.uniform, want.info.uniform);
+    for (size_t i = 0; i < value.size() && want.info.drawn(); ++i) {
+      Random random(1, Purpose::test, 0, i);
+      value[i] = want.info.normal != 0 ? want.info.normal * random.normal()
+                                       : random.uniform(-want.info.uniform, want.info.uniform);
+    }
     Parameter p{want.info.name, allocate(want.shape, Type::f32), {}, {}};
     *want.value = p.value;
     if (want.gradient) {

@@ -30,7 +30,7 @@ inline void randomise(Parameters& parameters, uint64_t seed) {
   parameters.initialise(seed);
   for (size_t k = 0; k < parameters.spans().size(); ++k) {
     const ParameterSpan& s = parameters.spans()[k];
-    if (s.info.uniform != 0) continue;
+    if (s.info.drawn()) continue;
     const bool positive = s.info.batch_scale && !s.name.ends_with("mean");  // scales and variances
     fill_randomly(parameters.value(s), seed + 1000 + k, positive ? 0.5f : -0.5f, positive ? 1.5f : 0.5f);
   }
