@@ -33,6 +33,17 @@ HOST_DEVICE inline Window convolution_window(int size, int stride, int padding, 
   return {size, stride, padding * dilation, 2 * padding * dilation, dilation};
 }
 
+// PyTorch's pooling rule: `padding` on each side. With `round_up` a last window may hang over the edge, but
+// not start beyond the image and the padding before it.
+HOST_DEVICE inline Window averaging_window(int inputs, int size, int stride, int padding, bool round_up) {
+  Window window{size, stride, padding, 2 * padding, 1};
+  if (!round_up) return window;
+  int outputs = (inputs + 2 * padding - size + stride - 1) / stride + 1;
+  if ((outputs - 1) * stride >= inputs + padding) --outputs;
+  window.padding = (outputs - 1) * stride + size - inputs;
+  return window;
+}
+
 struct Window2 {  // one for each axis
   Window h, w;
 };

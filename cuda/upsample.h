@@ -15,6 +15,10 @@ void upsample_backward(Stream&, View<const float> dy, View<float> dx, float scal
 void downsample_forward(Stream&, View<const float> x, View<float> y, float scale);
 // Adds to dx.
 void downsample_backward(Stream&, View<const float> dy, View<float> dx, float scale);
+// Bilinear, to the size of y; the rule of core/bilinear.h.
+void bilinear_forward(Stream&, View<const float> x, View<float> y, float scale, bool align_corners);
+// Adds to dx.
+void bilinear_backward(Stream&, View<const float> dy, View<float> dx, float scale, bool align_corners);
 }  // namespace cpu
 
 namespace cuda {
@@ -22,6 +26,8 @@ void upsample_forward(Stream&, Tensor x, Tensor y, float scale);
 void upsample_backward(Stream&, Tensor dy, Tensor dx, float scale);
 void downsample_forward(Stream&, Tensor x, Tensor y, float scale);
 void downsample_backward(Stream&, Tensor dy, Tensor dx, float scale);
+void bilinear_forward(Stream&, Tensor x, Tensor y, float scale, bool align_corners);
+void bilinear_backward(Stream&, Tensor dy, Tensor dx, float scale, bool align_corners);
 }  // namespace cuda
 
 }  // namespace osprey

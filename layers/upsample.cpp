@@ -1,10 +1,15 @@
 // [upsample]: each pixel becomes a block of stride x stride equal pixels, times `scale`. A negative stride
 // goes the other way: each block becomes the sum of its pixels (Darknet; not the mean), times `scale`.
+//
+// With a second layer in `from` the output has the height and width of that, whatever they are, as the
+// top-down path of a feature pyramid needs it: y[i] = x[floor(i in / out)] on each axis. mode=bilinear
+// interpolates instead (core/bilinear.h).
 
 #include "cuda/upsample.h"
 
 #include <algorithm>
 
+#include "core/bilinear.h"
 #include "core/parallel.h"
 #include "layers/layer.h"
 #include "layers/vector_loop.h"
@@ -79,6 +84,49 @@ void downsample_backward(Stream&, View<const float> dy, View<float> dx, float sc
   });
 }
 
+void bilinear_forward(Stream&, View<const float> x, View<float> y, float scale, bool align_corners) {
+  const Shape in = x.shape, out = y.shape;
+  const BilinearAxis rows(in.h, out.h, align_corners), columns(in.w, out.w, align_corners);
+  parallel_for(out.n * out.h, rows_per_thread(out), [=](int64_t first, int64_t last) {
+    for (int row = int(first); row < int(last); ++row) {
+      const int n = row / out.h, oh = row % out.h;
+      const BilinearAxis::Tap h = rows.tap(oh);
+      for (int ow = 0; ow < out.w; ++ow) {
+        const BilinearAxis::Tap w = columns.tap(ow);
+        const float *a = &x[in.index(n, h.low, w.low, 0)], *b = &x[in.index(n, h.low, w.high, 0)],
+                    *c = &x[in.index(n, h.high, w.low, 0)], *d = &x[in.index(n, h.high, w.high, 0)];
+        float* to = &y[out.index(n, oh, ow, 0)];
+        const float of_a = scale * (1 - h.share) * (1 - w.share), of_b = scale * (1 - h.share) * w.share,
+                    of_c = scale * h.share * (1 - w.share), of_d = scale * h.share * w.share;
+        VECTOR_LOOP
+        for (int k = 0; k < out.c; ++k) to[k] = of_a * a[k] + of_b * b[k] + of_c * c[k] + of_d * d[k];
+      }
+    }
+  });
+}
+
+// Each output is scattered to its four inputs; images do not meet, so each may have a thread of its own.
+void bilinear_backward(Stream&, View<const float> dy, View<float> dx, float scale, bool align_corners) {
+  const Shape in = dx.shape, out = dy.shape;
+  const BilinearAxis rows(in.h, out.h, align_corners), columns(in.w, out.w, align_corners);
+  parallel_for(out.n, 1, [=](int64_t first, int64_t last) {
+    for (int n = int(first); n < int(last); ++n)
+      for (int oh = 0; oh < out.h; ++oh)
+        for (int ow = 0; ow < out.w; ++ow) {
+          const BilinearAxis::Tap h = rows.tap(oh), w = columns.tap(ow);
+          const auto add = [&](int row, int column, float weight) {
+            const int to = in.index(n, row, column, 0), from = out.index(n, oh, ow, 0);
+            VECTOR_LOOP
+            for (int k = 0; k < in.c; ++k) dx[to + k] += weight * dy[from + k];
+          };
+          add(h.low, w.low, scale * (1 - h.share) * (1 - w.share));
+          add(h.low, w.high, scale * (1 - h.share) * w.share);
+          add(h.high, w.low, scale * h.share * (1 - w.share));
+          add(h.high, w.high, scale * h.share * w.share);
+        }
+  });
+}
+
 }  // namespace cpu
 
 class Upsample final : public Layer {
@@ -86,48 +134,76 @@ class Upsample final : public Layer {
   void keys(Keys& k) override {
     k.integer("stride", stride_, 2).help("how many times larger; negative: how many times smaller, by sums");
     k.real("scale", scale_, 1).help("factor of every value");
+    k.choice("mode", mode_, Mode::nearest, kModes).help("the nearest pixel, or the mean of four by distance");
+    k.flag("align_corners", align_corners_, false)
+        .help("mode=bilinear, 1: the centres of corner pixels meet; 0: their outer edges do");
+    stride_given_ = k.given("stride");
   }
 
   void plan(Plan& p) override {
-    const Shape in = p.input();
-    const int64_t times = stride_ < 0 ? -int64_t(stride_) : stride_;
-    p.require(stride_ != 0 && times <= 65536, "stride",
+    p.require(p.inputs() <= 2, "from", "expected one layer, or two: the second gives the size");
+    p.require(stride_ != 0 && std::abs(int64_t(stride_)) <= 65536, "stride",
               fmt::format("stride must be 1 to 65536, or -1 to -65536, not {}", stride_));
-    if (stride_ > 0) {
-      p.require(in.h * times < (1 << 30) && in.w * times < (1 << 30), "stride",
-                "the output would be too large");
-      p.output({in.n, int(in.h * times), int(in.w * times), in.c});
-    } else {
-      p.require(in.h % times == 0 && in.w % times == 0, "stride",
-                fmt::format("an input of {} cannot be cut into blocks of {}x{}", in.text(), times, times));
-      p.output({in.n, int(in.h / times), int(in.w / times), in.c});
-    }
+    p.require(p.inputs() == 1 || !stride_given_, "stride",
+              "the second layer in `from` gives the size already: remove stride");
+    p.require(mode_ == Mode::nearest || stride_ > 0, "stride",
+              "mode=bilinear takes no negative stride: name a smaller layer as second in `from`");
+    p.require(mode_ == Mode::bilinear || !align_corners_, "align_corners",
+              "align_corners=1 needs mode=bilinear");
+    const Shape in = p.input();
+    if (p.inputs() == 2)
+      p.output({in.n, p.input(1).h, p.input(1).w, in.c});
+    else
+      p.output(size_by_stride(p, in));
   }
 
   void forward(Stream& s) override {
-    if (stride_ > 0)
+    if (mode_ == Mode::bilinear)
+      on(s, cpu::bilinear_forward, cuda::bilinear_forward)(s, x(), y, scale_, align_corners_);
+    else if (stride_ > 0)
       on(s, cpu::upsample_forward, cuda::upsample_forward)(s, x(), y, scale_);
     else
       on(s, cpu::downsample_forward, cuda::downsample_forward)(s, x(), y, scale_);
   }
   void backward(Stream& s) override {
     if (!dx()) return;
-    if (stride_ > 0)
+    if (mode_ == Mode::bilinear)
+      on(s, cpu::bilinear_backward, cuda::bilinear_backward)(s, dy, dx(), scale_, align_corners_);
+    else if (stride_ > 0)
       on(s, cpu::upsample_backward, cuda::upsample_backward)(s, dy, dx(), scale_);
     else
       on(s, cpu::downsample_backward, cuda::downsample_backward)(s, dy, dx(), scale_);
   }
 
   LayerSummary summary() const override {
+    if (inputs.size() == 2) return {0, fmt::format("{}x{}", y.shape.w, y.shape.h), 0};
     return {0, stride_ > 0 ? fmt::format("{}x", stride_) : fmt::format("1/{}x", -int64_t(stride_)), 0};
   }
 
  private:
+  enum class Mode { nearest, bilinear };
+  static constexpr const char* kModes[] = {"nearest", "bilinear"};
+
+  Shape size_by_stride(Plan& p, Shape in) const {
+    const int64_t times = std::abs(int64_t(stride_));
+    if (stride_ > 0) {
+      p.require(in.h * times < (1 << 30) && in.w * times < (1 << 30), "stride",
+                "the output would be too large");
+      return {in.n, int(in.h * times), int(in.w * times), in.c};
+    }
+    p.require(in.h % times == 0 && in.w % times == 0, "stride",
+              fmt::format("an input of {} cannot be cut into blocks of {}x{}", in.text(), times, times));
+    return {in.n, int(in.h / times), int(in.w / times), in.c};
+  }
+
   int stride_ = 2;
   float scale_ = 1;
+  Mode mode_ = Mode::nearest;
+  bool align_corners_ = false, stride_given_ = false;
 };
 
-extern const LayerType upsample = {"upsample", nullptr, "repeats each pixel; or sums blocks of pixels",
-                                   make<Upsample>};
+extern const LayerType upsample = {
+    "upsample", nullptr, "repeats each pixel, or sums blocks of pixels; to any size with two layers",
+    make<Upsample>};
 
 }  // namespace osprey

@@ -2,6 +2,7 @@
 // that its kernels can be called with what the tests hold.
 #include <algorithm>
 
+#include "cuda/avgpool.h"
 #include "cuda/batchnorm.h"
 #include "cuda/maxpool.h"
 #include "cuda/upsample.h"
@@ -134,6 +135,36 @@ GOLDEN_ON_DEVICES(upsample_nearest) {
   on(s, cpu::upsample_forward, cuda::upsample_forward)(s, view(x, in), view(y, out), 1);
   expect_images(c, "y", y);
   on(s, cpu::upsample_backward, cuda::upsample_backward)(s, view(dy, out), view(dx, in), 1);
+  expect_images(c, "dx", dx);
+}
+
+GOLDEN_ON_DEVICES(upsample_bilinear) {
+  const Shape in = shape_of(c, "x"), out = shape_of(c, "y");
+  const bool align_corners = c.param("align_corners", false);
+  Values x = nhwc(c.array("x")), y(out.size()), dy = nhwc(c.array("dy")), dx(in.size());
+  Stream s{device};
+  on(s, cpu::bilinear_forward, cuda::bilinear_forward)(s, view(x, in), view(y, out), 1, align_corners);
+  expect_images(c, "y", y);
+  on(s, cpu::bilinear_backward, cuda::bilinear_backward)(s, view(dy, out), view(dx, in), 1, align_corners);
+  expect_images(c, "dx", dx);
+}
+
+GOLDEN_ON_DEVICES(avgpool2d) {
+  const Shape in = shape_of(c, "x"), out = shape_of(c, "y");
+  const auto size = of_both_axes(c, "k", 1), pad = of_both_axes(c, "pad", 0);
+  const auto stride = c.params().contains("stride") ? of_both_axes(c, "stride", 1) : size;
+  const bool round_up = c.param("ceil_mode", false);
+  const Averaging averaging{{averaging_window(in.h, size[0], stride[0], pad[0], round_up),
+                             averaging_window(in.w, size[1], stride[1], pad[1], round_up)},
+                            c.param("count_include_pad", true)};
+  ASSERT_EQ(averaging.window.h.outputs(in.h), out.h);
+  ASSERT_EQ(averaging.window.w.outputs(in.w), out.w);
+  Values x = nhwc(c.array("x")), y(out.size()), dy = nhwc(c.array("dy")), dx(in.size());
+  Stream s{device};
+  on(s, cpu::avgpool_windows_forward, cuda::avgpool_windows_forward)(s, view(x, in), view(y, out), averaging);
+  expect_images(c, "y", y);
+  on(s, cpu::avgpool_windows_backward, cuda::avgpool_windows_backward)(s, view(dy, out), view(dx, in),
+                                                                       averaging);
   expect_images(c, "dx", dx);
 }
 

@@ -39,10 +39,45 @@ TEST(avgpool, makes_floats_of_bf16_before_a_loss) {
   EXPECT_TRUE(layer->converts());
 }
 
-TEST(avgpool, gradient_is_the_slope) { expect_gradient_on_both("[avgpool]", {2, 3, 5, 6}); }
+// A row of 5 under windows of 3, two apart, with one zero on each side: counted, or not.
+TEST(avgpool, takes_means_over_windows) {
+  const Shape row{1, 1, 5, 1};
+  const auto means = [&](const std::string& keys) {
+    SingleLayer layer("[avgpool]\n" + keys, {row});
+    return layer.forward({6, 12, 18, 30, 60});
+  };
+  // The rows above and below are zeros that count, too: a third of the mean along the row.
+  expect_equal(means("size=3\nstride=2\npadding=1"), {2, 60 / 9.0f, 10}, {1e-6f});
+  expect_equal(means("size=3\nstride=2\npadding=1\ncount_padding=0"), {9, 20, 45}, {1e-6f});
+  SingleLayer half("[avgpool]\nsize=2\nceil=1\ncount_padding=0", {{1, 2, 3, 1}});
+  EXPECT_EQ(half.output(), (Shape{1, 1, 2, 1}));
+  expect_equal(half.forward({1, 2, 10, 3, 6, 20}), {3, 15});
+  expect_equal(half.backward({4, 6}, {Values(6, 1)})[0], {2, 2, 4, 2, 2, 4});
+  SingleLayer even("[avgpool]\nsize=2", {{1, 2, 3, 1}});
+  EXPECT_EQ(even.output(), (Shape{1, 1, 1, 1}));
+}
+
+// Sums of up to 25 values, and of up to 9 shares, in another order.
+TEST(avgpool, window_kernels_agree) {
+  for (const std::string keys :
+       {"size=2", "size=3\nstride=2\npadding=1", "size=3\nstride=2\npadding=1\nceil=1\ncount_padding=0",
+        "size=5\nstride=1\npadding=2\ncount_padding=0", "size=1\nstride=3\nceil=1"})
+    for (Shape shape : {Shape{2, 9, 11, 5}, {1, 6, 7, 24}, {1, 5, 5, 33}}) {
+      expect_parity("[avgpool]\n" + keys, {shape}, {1e-5f, 1e-6f});
+      expect_parity_in_bf16("[avgpool]\n" + keys, {shape}, {0x1p-8f, 1e-4f});
+    }
+}
+
+TEST(avgpool, gradient_is_the_slope) {
+  expect_gradient_on_both("[avgpool]", {2, 3, 5, 6});
+  expect_gradient_on_both("[avgpool]\nsize=3\nstride=2\npadding=1\nceil=1\ncount_padding=0", {2, 4, 6, 3});
+}
 
 TEST(avgpool, explains_what_is_wrong) {
-  expect_error("[avgpool]\nsize=2", "test.cfg:2: [avgpool] unknown key `size`");
+  expect_error("[avgpool]\nstride=2", "test.cfg:2: [avgpool] stride needs size: without it the mean is over");
+  expect_error("[avgpool]\nsize=2\npadding=2", "test.cfg:3: [avgpool] padding leaves windows with no pixel");
+  expect_error("[avgpool]\nsize=9", "test.cfg:2: [avgpool] a window of 9 does not fit an input of 1x8x8x4");
+  expect_error("[avgpool]\nsizes=2", "test.cfg:2: [avgpool] unknown key `sizes`, did you mean `size`?");
 }
 
 }  // namespace

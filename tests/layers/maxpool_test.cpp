@@ -20,6 +20,14 @@ TEST(maxpool, takes_the_largest_of_each_quarter) {
   // clang-format on
 }
 
+// The level above a pyramid's last, as FPN makes it: every second pixel.
+TEST(maxpool, of_one_pixel_takes_every_second) {
+  SingleLayer layer("[maxpool]\nsize=1\nstride=2", {{1, 3, 4, 1}});
+  EXPECT_EQ(layer.output(), (Shape{1, 2, 2, 1}));
+  expect_equal(layer.forward({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}), {1, 3, 9, 11});
+  expect_equal(layer.gradient({1, 2, 3, 4}), {1, 0, 2, 0, 0, 0, 0, 0, 3, 0, 4, 0});
+}
+
 TEST(maxpool, overlapping_windows_share_a_winner) {
   SingleLayer layer("[maxpool]\nsize=3\nstride=1\npadding=0", {{1, 3, 4, 1}});
   layer.forward({0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0});
