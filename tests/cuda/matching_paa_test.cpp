@@ -66,6 +66,12 @@ TEST_P(PaaMatching, EachLevelGivesItsLowest) {
   EXPECT_EQ(m.match[1], 0);
 }
 
+// The second anchor is below the end of the lower group, at .52, but not its level's lowest.
+TEST_P(PaaMatching, OnlyCandidatesAreTaken) {
+  EXPECT_EQ(matched(GetParam(), {1}, {0, 0, 0, 0, 0}, {.5f, .51f, .52f, .53f, 9}, {2, 1, 1, 1}, 1).match,
+            (std::vector<int>{0, kNone, 0, kNone, kNone}));
+}
+
 TEST_P(PaaMatching, ATruthWithoutCandidates) {
   const Matched m = matched(GetParam(), {2}, {1, kNone}, {.5f, kNaN}, {2}, 2);
   EXPECT_EQ(m.ends, (std::vector<int>{-1, 0, 77}));

@@ -62,11 +62,11 @@ TEST_P(Ranked, FewerAnchorsThanAreAskedFor) {
 TEST(RankingMatching, TheLastTruthTakesWhatSeveralWant) {
   const std::vector<Box> anchors = {{0, 0, 8, 8}, {2, 0, 10, 8}, {40, 0, 48, 8}};
   const OwnBoxLists truths({{{0, 0, 8, 8}, {1, 0, 9, 8}}}, 2), none({{}}, 1);
-  const RankingRule rule = {{Similarity::nwd, 8, 0}, .3f, 1};
+  const RankingRule rule = {{Similarity::nwd, 8, 0}, .3f, 1}, nothing_alike = {{Similarity::nwd, 8, 0}, 0, 1};
   for (const Device device : {Device::cpu, Device::cuda}) {
     EXPECT_EQ(matched(device, truths.lists, same_for_all_images(anchors), {}, 1, rule).match,
               (std::vector<int>{1, 1, kBackground}));
-    const Matched m = matched(device, none.lists, same_for_all_images(anchors), {}, 1, rule);
+    const Matched m = matched(device, none.lists, same_for_all_images(anchors), {}, 1, nothing_alike);
     EXPECT_EQ(m.match, (std::vector<int>(3, kBackground)));
     EXPECT_EQ(m.overlap, (std::vector<float>(3, 0)));
   }
