@@ -54,6 +54,22 @@ __global__ void weigh_rows_kernel(View<const float> deltas, DenseTargets targets
   class_targets[i] = rule.soft_classes ? iou(predicted, box) : 1;
 }
 
+// One thread per row.
+__global__ void dense_costs_kernel(DenseRows rows, DenseTargets targets, DenseRule rule, View<float> costs) {
+  const int i = global_thread();
+  if (i >= costs.size()) return;
+  costs[i] = 0;
+  const int image = i / costs.shape.c, truth = targets.match[i], classes = rows.logits.shape.c;
+  if (truth < 0) return;
+  const int label = targets.truths.labels(image, 0, 0, truth);
+  float sum = 0;
+  for (int c = 0; c < classes; ++c)
+    sum += rule.class_loss.cost(rows.logits[i * classes + c], c == label ? 1.0f : 0.0f).loss;
+  const Box anchor = targets.anchors[i % targets.anchors.size()],
+            box = targets.truths.boxes(image, 0, 0, truth);
+  costs[i] = sum + rule.box_cost(deltas_of_row(rows.deltas, i), anchor, box).loss;
+}
+
 // One block per image: its threads stride through the rows.
 __global__ void sum_weights_kernel(View<const int> match, View<const float> weights, View<float> sums) {
   const int image = int(blockIdx.x), rows = match.shape.c;
@@ -171,6 +187,10 @@ void dense_loss(Stream& s, DenseRows rows, DenseTargets targets, const DenseRule
                             {dim3(unsigned(parts_of_image(of_image)), unsigned(images)), dim3(kRowsPerPart)},
                             rows, targets, rule, work, gradients, parts);
   launch<tell_loss_kernel>(s, {dim3(1), dim3(kThreads)}, View<const LossReport>(parts), losses, report);
+}
+
+void dense_costs(Stream& s, DenseRows rows, DenseTargets targets, const DenseRule& rule, View<float> costs) {
+  launch<dense_costs_kernel>(s, one_thread_each(costs.size()), rows, targets, rule, costs);
 }
 
 }  // namespace osprey::cuda

@@ -122,6 +122,9 @@ void dense_rows(Stream&, DenseRows from, View<const Box> anchors, RowCoder, bool
 // Writes the gradients of all rows, adds to *report, and writes the loss of each image to `losses` [N,1,1,1].
 void dense_loss(Stream&, DenseRows rows, DenseTargets targets, const DenseRule& rule, DenseWork work,
                 DenseGradients gradients, View<float> losses, LossReport* report);
+// Writes what each row that is matched with a truth costs, class loss and box loss without factors, and 0 for
+// others: [N,1,1,R].
+void dense_costs(Stream&, DenseRows rows, DenseTargets targets, const DenseRule& rule, View<float> costs);
 }  // namespace cpu
 
 namespace cuda {
@@ -130,6 +133,7 @@ void dense_rows(Stream&, DenseRows from, View<const Box> anchors, RowCoder, bool
                 float height, View<float> rows);
 void dense_loss(Stream&, DenseRows rows, DenseTargets targets, const DenseRule& rule, DenseWork work,
                 DenseGradients gradients, View<float> losses, LossReport* report);
+void dense_costs(Stream&, DenseRows rows, DenseTargets targets, const DenseRule& rule, View<float> costs);
 }  // namespace cuda
 
 }  // namespace osprey

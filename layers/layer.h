@@ -176,19 +176,19 @@ class Plan {
   friend class Network;
   friend class SingleLayer;  // of the tests
 
+  // Of what is no element of a tensor, as a Box, the bytes are planned.
   template <class T>
   void want(View<T>& view, Shape shape, Life life) {
-    refuse_huge(shape);
-    wants_.push_back({shape, type_of<T>(), life, [&view, shape](void* p) {
-                        view = {static_cast<T*>(p), shape};
-                      }});
-  }
-  void want(View<Box>& boxes, Shape shape, Life life) {
-    const Shape floats = {shape.n, shape.h, shape.w, 4 * shape.c};
-    refuse_huge(floats);
-    wants_.push_back({floats, Type::f32, life, [&boxes, shape](void* p) {
-                        boxes = {static_cast<Box*>(p), shape};
-                      }});
+    constexpr bool kElement =
+        std::is_same_v<T, float> || std::is_same_v<T, int> || std::is_same_v<T, uint8_t>;
+    Shape planned = shape;
+    Type type = Type::u8;
+    if constexpr (kElement)
+      type = type_of<T>();
+    else
+      planned.c *= int(sizeof(T));
+    refuse_huge(planned);
+    wants_.push_back({planned, type, life, [&view, shape](void* p) { view = {static_cast<T*>(p), shape}; }});
   }
   void want(Tensor& tensor, Shape shape, Type type, Life life) {
     refuse_huge(shape);

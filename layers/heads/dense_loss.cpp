@@ -143,4 +143,22 @@ void cpu::dense_loss(Stream&, DenseRows rows, DenseTargets targets, const DenseR
   }
 }
 
+void cpu::dense_costs(Stream&, DenseRows rows, DenseTargets targets, const DenseRule& rule,
+                      View<float> costs) {
+  const int of_image = costs.shape.c, classes = rows.logits.shape.c;
+  parallel_for(costs.size(), kRowsPerPart, [&](int64_t first, int64_t last) {
+    for (int row = int(first); row < int(last); ++row) {
+      const int image = row / of_image, truth = targets.match[row];
+      costs[row] = 0;
+      if (truth < 0) continue;
+      const int label = targets.truths.labels(image, 0, 0, truth);
+      for (int c = 0; c < classes; ++c)
+        costs[row] += rule.class_loss.cost(rows.logits[row * classes + c], c == label ? 1 : 0).loss;
+      costs[row] += rule.box_cost(deltas_of_row(rows.deltas, row), targets.anchors[row % of_image],
+                                  targets.truths.boxes(image, 0, 0, truth))
+                        .loss;
+    }
+  });
+}
+
 }  // namespace osprey

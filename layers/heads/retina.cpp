@@ -116,7 +116,11 @@ class Retina final : public Head {
 
  private:
   void match(Stream& s, const DenseRows& rows) {
-    AssignerInputs inputs = {anchors_, lists_, {}};
+    AssignerInputs inputs = {anchors_, lists_, {}, {}};
+    inputs.measure = [&](View<const int> match, View<float> costs) {
+      on(s, cpu::dense_costs, cuda::dense_costs)(s, rows, DenseTargets{anchors_, match, lists_}, rule_,
+                                                 costs);
+    };
     if (assigner_.reads_predictions()) {
       on(s, cpu::decode_boxes, cuda::decode_boxes)(s, rows.deltas, anchors_, rule_.coder, predicted_);
       const Shape corners = {predicted_.shape.n, 1, predicted_.shape.c, 4};

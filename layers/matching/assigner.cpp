@@ -3,8 +3,9 @@
 namespace osprey {
 namespace {
 
-constexpr const char* kKindNames[] = {"max_iou", "ranking", "atss", "simota"};  // of AssignerKind
-constexpr const char* kBoxKindNames[] = {"max_iou", "ranking"};                 // those that read boxes alone
+constexpr const char* kKindNames[] = {"max_iou", "ranking", "atss",
+                                      "paa",     "simota",  "ota"};  // of AssignerKind
+constexpr const char* kBoxKindNames[] = {"max_iou", "ranking"};      // those that read boxes alone
 constexpr const char* kLowQualityNames[] = {"none", "own_truth", "their_truth"};  // of LowQuality
 constexpr const char* kSimilarityNames[] = {"iou", "nwd", "dotd"};                // of Similarity
 enum class SimOtaForm { paper, yolox };
@@ -23,7 +24,7 @@ void Assigner::dense_keys(Keys& k, MaxIouRule otherwise) {
   k.choice("assigner", kind_, AssignerKind::max_iou, kKindNames)
       .help(
           "what matches anchors with truths: the largest overlap; for each truth the most similar anchors; "
-          "ATSS; SimOTA (of predictions, for points)");
+          "ATSS; PAA; SimOTA and OTA, for points (paa, simota and ota look at predictions)");
   max_iou_keys(k, otherwise);
   if (top_k_ == 0) top_k_ = kind_ == AssignerKind::ranking ? 2 : 9;
   SimOtaForm form = SimOtaForm::paper;
@@ -57,8 +58,8 @@ void Assigner::max_iou_keys(Keys& k, MaxIouRule otherwise) {
       .help("C of nwd and dotd: about the size of the objects in pixels of the network input");
   k.integer("top_k", top_k_, 0)
       .at_least(0)
-      .shown_as("ranking 2, atss 9")
-      .help("ranking: boxes of a truth; atss: candidates of a truth on each level");
+      .shown_as("ranking 2, atss and paa 9")
+      .help("ranking: boxes of a truth; atss, paa: candidates of a truth on each level");
   ranking_.background = max_iou_.background;
   ranking_.similarity.constant = max_iou_.similarity.constant;
 }
@@ -73,10 +74,39 @@ void Assigner::plan(Plan& p, AnchorLevels levels, int truths) {
   p.scratch(overlap_, {images, 1, 1, rows});
   if (kind_ == AssignerKind::ranking) p.scratch(candidates_, {images, 1, truths, top_k_});
   if (kind_ == AssignerKind::atss) p.scratch(candidates_, {images, truths, levels.count, top_k_});
+  if (kind_ == AssignerKind::paa) {
+    p.require(levels.count * top_k_ <= kMostPaaCandidates, "top_k",
+              fmt::format("top_k={} on {} levels: paa has room for {} candidates of a truth", top_k_,
+                          levels.count, kMostPaaCandidates));
+    p.scratch(cost_, {images, 1, 1, rows});
+    p.scratch(first_, {images, 1, 1, rows});
+    p.scratch(candidates_, {images, truths, levels.count, top_k_});
+    p.scratch(ends_, {images, 1, 1, truths});
+  }
+  if (kind_ == AssignerKind::ota) plan_transport(p, images, truths + 1, rows);
   if (kind_ == AssignerKind::simota) {
     p.scratch(cost_, {images, 1, truths, rows});
     p.scratch(candidates_, {images, 1, 1, truths});
   }
+}
+
+void Assigner::plan_transport(Plan& p, int images, int suppliers, int rows) {
+  p.scratch(transport_.cost, {images, 1, suppliers, rows});
+  p.scratch(transport_.supply, {images, 1, 1, suppliers});
+  p.scratch(transport_.rows, {images, 1, 1, 1});
+  p.scratch(transport_.u, {images, 1, 1, suppliers});
+  p.scratch(transport_.v, {images, 1, 1, rows});
+  p.scratch(transport_.largest, {images, 1, 1, suppliers});
+}
+
+// What costs little now is taken, among all that overlap a truth a little.
+void Assigner::match_by_paa(Stream& s, const AssignerInputs& in, View<int> match) const {
+  const BoxLists truths = in.truths.lists();
+  on(s, cpu::max_iou_matching, cuda::max_iou_matching)(s, in.anchors, truths, BoxLists{},
+                                                       paa_first_matching(), of_truths_, first_, overlap_);
+  in.measure(first_, cost_);
+  on(s, cpu::paa_matching, cuda::paa_matching)(s, first_, cost_, levels_, truths, mixture_, candidates_,
+                                               ends_, match);
 }
 
 void Assigner::match(Stream& s, const AssignerInputs& in, View<int> match) const {

@@ -4,6 +4,8 @@
 
 #include "cuda/matching_atss.h"
 #include "cuda/matching_max_iou.h"
+#include "cuda/matching_ota.h"
+#include "cuda/matching_paa.h"
 #include "cuda/matching_ranking.h"
 #include "cuda/matching_simota.h"
 #include "cuda/truth_lists.h"
@@ -11,13 +13,15 @@
 
 namespace osprey {
 
-enum class AssignerKind { max_iou, ranking, atss, simota };
+enum class AssignerKind { max_iou, ranking, atss, paa, simota, ota };
 
 // What a head has for its matcher, R rows of each image.
 struct AssignerInputs {
   View<const Box> anchors;  // [1,1,1,R], or [N,1,1,R]
   TruthLists truths;
-  PointPredictions predictions;  // simota only: logits
+  PointPredictions predictions;  // where reads_predictions(): logits
+  // paa: writes what each row costs that `match` matches with a truth, [N,1,1,R].
+  std::function<void(View<const int> match, View<float> costs)> measure;
 };
 
 class Assigner {
@@ -34,9 +38,11 @@ class Assigner {
 
   float nwd_constant() const { return max_iou_.similarity.constant; }  // which losses share
   // Whether AssignerInputs must have predictions: rows are points then, one in each cell.
-  bool reads_predictions() const { return kind_ == AssignerKind::simota; }
+  bool reads_predictions() const { return kind_ == AssignerKind::simota || kind_ == AssignerKind::ota; }
 
  private:
+  void plan_transport(Plan& p, int images, int suppliers, int rows);
+  void match_by_paa(Stream& s, const AssignerInputs& inputs, View<int> match) const;
   void max_iou_keys(Keys& k, MaxIouRule otherwise);
 
   AssignerKind kind_ = AssignerKind::max_iou;
@@ -45,10 +51,13 @@ class Assigner {
   RankingRule ranking_;
   AtssRule atss_;
   SimOtaRule simota_;
+  OtaRule ota_;
+  MixtureRule mixture_;
 
   AnchorLevels levels_;
   View<float> of_truths_, overlap_, cost_;
-  View<int> candidates_;
+  View<int> candidates_, first_, ends_;
+  OtaScratch transport_;
 };
 
 // Lists of truths in the planned memory of a head.

@@ -49,6 +49,12 @@ const Case kCases[] = {
      1, 2},
     {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nassigner=ranking\nnwd_constant=9\nsmooth_l1_beta=.2",
      1, 2},
+    {"classes=3\nanchor_ratios=.5,1\nscales_per_octave=1\nbox_loss=giou\nassigner=paa\ntop_k=4\nquality=iou\n"
+     "score=root\nnormaliser=batch",
+     2, 3, true},
+    {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nanchor_scale=1\nanchor_offset=.5\ncoder=distances\n"
+     "box_loss=giou\nquality=iou\nassigner=ota\nnormaliser=batch",
+     1, 2, true},
     {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nanchor_scale=1\nbox_loss=iou\nquality=objectness\n"
      "class_loss=bce\nsoft_classes=1\nassigner=simota\nsimota=yolox\nnormaliser=batch\nbox_weight=5",
      1, 2, true},
