@@ -21,7 +21,7 @@ struct AssignerInputs {
   TruthLists truths;
   PointPredictions predictions;  // where reads_predictions(): logits
   // paa: writes what each row costs that `match` matches with a truth, [N,1,1,R].
-  std::function<void(View<const int> match, View<float> costs)> measure;
+  std::function<void(View<const int> match, View<float> costs)> measure = {};
 };
 
 class Assigner {
