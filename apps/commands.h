@@ -12,6 +12,7 @@ void add_eval(CLI::App& app);
 void add_summary(CLI::App& app);
 void add_keys(CLI::App& app);
 void add_forward(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_synth(CLI::App& app);
 void add_bench(CLI::App& app);
 

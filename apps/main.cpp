@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   add_summary(app);
   add_keys(app);
   add_forward(app);
+  add_convert(app);
   add_synth(app);
   add_bench(app);
   int threads = 0;

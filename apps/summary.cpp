@@ -19,6 +19,12 @@ struct Arguments {
 
 double mebibytes(size_t bytes) { return double(bytes) / (1 << 20); }
 
+std::string with_commas(int64_t number) {
+  std::string text = std::to_string(number);
+  for (int at = int(text.size()) - 3; at > 0; at -= 3) text.insert(size_t(at), ",");
+  return text;
+}
+
 std::string size_text(Shape s) { return fmt::format("{:4} x{:4} x{:4}", s.w, s.h, s.c); }
 
 void print_layers(const Network& network) {
@@ -61,7 +67,8 @@ void summarise(const Arguments& a) {
   const NetSection& net = network.net();
   network.plan(a.batch ? a.batch : a.training ? net.mini_batch() : 1, net.width, net.height);
   print_layers(network);
-  fmt::print("Parameters   {} ({} bytes as .weights)\n", network.parameters().count(),
+  fmt::print("parameters {} (with statistics {}: {} bytes as .weights)\n",
+             with_commas(network.parameters().trained_count()), with_commas(network.parameters().count()),
              weights_bytes(network, WeightsHeader{}));
 
   // Both uses are told, whichever was asked for in detail.

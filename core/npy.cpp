@@ -120,7 +120,10 @@ std::vector<int> Array::ints() const {
 Array read_npy(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) fail("{}: cannot open this .npy file", path);
-  const std::string all{std::istreambuf_iterator<char>(file), {}};
+  return parse_npy(path, {std::istreambuf_iterator<char>(file), {}});
+}
+
+Array parse_npy(const std::string& path, const std::string& all) {
   if (!all.starts_with(kMagic)) fail("{}: not a .npy file (it does not begin with \\x93NUMPY)", path);
 
   // Versions differ in the bytes that hold the header's length: 2 in 1.0, 4 since 2.0.

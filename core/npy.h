@@ -24,6 +24,8 @@ struct Array {
 // Reads versions 1.0 to 3.0. Throws Error: no such file, no .npy file, truncated or longer than its shape
 // says, Fortran order, big-endian, or a type not listed above.
 Array read_npy(const std::string& path);
+// The same from bytes in memory; `name` is what errors call them.
+Array parse_npy(const std::string& name, const std::string& bytes);
 
 // Writes version 1.0. Throws Error when the file cannot be written.
 void write_npy(const std::string& path, const float* data, const std::vector<int>& shape);

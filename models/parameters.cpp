@@ -71,6 +71,13 @@ int64_t Parameters::count() const {
   return count;
 }
 
+int64_t Parameters::trained_count() const {
+  int64_t count = 0;
+  for (const ParameterSpan& s : spans_)
+    if (s.info.role != Role::statistic) count += s.shape.elements();
+  return count;
+}
+
 void Parameters::initialise(uint64_t seed) {
   for (size_t k = 0; k < spans_.size(); ++k) {
     const ParameterSpan& s = spans_[k];

@@ -31,6 +31,7 @@ class Parameters {
   std::vector<ParameterSpan>& spans() { return spans_; }
   size_t size() const { return size_; }  // floats, with the gaps that align spans
   int64_t count() const;                 // numbers in a .weights file
+  int64_t trained_count() const;         // without statistics: what others call a network's parameters
 
   // The host's side: on another device than the CPU, download() before reading, upload() after writing.
   float* values() const { return reinterpret_cast<float*>(values_.host()); }

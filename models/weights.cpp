@@ -1,6 +1,7 @@
 #include "models/weights.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <cstring>
 
@@ -95,6 +96,14 @@ int64_t weights_bytes(const Network& network, const WeightsHeader& header) {
   for (const ParameterSpan& span : network.parameters().spans())
     if (in_file(network, span)) floats += span.shape.elements();
   return header.bytes() + 4 * floats;
+}
+
+void set_values(Network& network, const ParameterSpan& span, const std::vector<float>& values) {
+  assert(int64_t(values.size()) == span.shape.elements());
+  ParameterSpan plain = span;
+  plain.info.flipped = false;
+  float* ours = network.parameters().values() + span.offset;
+  each_element(plain, false, [&](int64_t to, int64_t from) { ours[to] = values[size_t(from)]; });
 }
 
 LoadedWeights load_weights(const std::string& path, Network& network, Coverage coverage) {

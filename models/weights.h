@@ -39,6 +39,10 @@ LoadedWeights load_weights(const std::string& path, Network& network, Coverage c
 // Writes the layers 0 .. layers-1 (all by default); what was read is written back to the same bytes.
 void save_weights(const std::string& path, const Network& network, WeightsHeader header, int layers = -1);
 
+// One parameter's values as PyTorch keeps them: [out, in, h, w] or [out, inputs], images as c, h, w; whatever
+// the .cfg says of the .weights file. On the host's side only.
+void set_values(Network& network, const ParameterSpan& span, const std::vector<float>& values);
+
 int64_t weights_bytes(const Network& network, const WeightsHeader& header);  // of a whole file
 
 }  // namespace osprey

@@ -106,7 +106,7 @@ TEST_F(Commands, SummaryTellsLayersParametersAndMemory) {
   const Said said = osprey_command({"summary", cfg_, "--memory"});
   ASSERT_EQ(said.status, 0) << said.err;
   // 8 x 3 x 9 + 4 x 8, 16 x 8 x 9 + 4 x 16, 32 x 16 x 9 + 4 x 32, 32 x 32 x 9 + 4 x 32, 14 x 32 + 14
-  expect_in("Parameters   16006 (64044 bytes as .weights)", said.out);
+  expect_in("parameters 15,830 (with statistics 16,006: 64044 bytes as .weights)", said.out);
   for (const char* part : {"0 convolutional", "4 shortcut", "6 yolo", "8 x   8 x  14", "Memory, detection",
                            "Memory, training,", "output of 0"})
     expect_in(part, said.out);

@@ -31,6 +31,51 @@ TEST(AvgpoolKernel, TakesMeansAndSharesGradients) {
   }
 }
 
+// Windows that overlap, hang over the edge and do not; the divisor counts pixel by pixel what lies in a
+// window.
+TEST(AvgpoolKernel, TakesMeansOverWindows) {
+  Stream s;
+  const Shape in{2, 5, 6, 8};
+  for (int size : {1, 2, 3})
+    for (int padding : {0, 1})
+      for (bool up : {false, true})
+        for (bool count : {false, true}) {
+          if (padding >= size) continue;
+          SCOPED_TRACE(size);
+          const Averaging a{
+              {averaging_window(in.h, size, 2, padding, up), averaging_window(in.w, size, 2, padding, up)},
+              count};
+          const Shape out{in.n, a.window.h.outputs(in.h), a.window.w.outputs(in.w), in.c};
+          const Values x = coarse_values(in.size(), 1), dy = coarse_values(out.size(), 2),
+                       before = coarse_values(in.size(), 3);
+          std::vector<double> want_y(size_t(out.size())), want_dx(before.begin(), before.end());
+          for (int i = 0; i < out.size(); ++i) {
+            const auto [n, oh, ow, c] = out.pixel(i);
+            std::vector<int> pixels;
+            int counted = 0;
+            for (int p = 0; p < size; ++p)
+              for (int q = 0; q < size; ++q) {
+                const int h = oh * 2 - padding + p, w = ow * 2 - padding + q;
+                const bool inside = h >= 0 && w >= 0 && h < in.h && w < in.w;
+                if (inside) pixels.push_back(in.index(n, h, w, c));
+                counted += inside || (count && h < in.h + padding && w < in.w + padding);
+              }
+            ASSERT_FALSE(pixels.empty());
+            for (int at : pixels) {
+              want_y[size_t(i)] += double(x[size_t(at)]) / counted;
+              want_dx[size_t(at)] += double(dy[size_t(i)]) / counted;
+            }
+          }
+          in_all_orders([&] {
+            Values y(out.size(), NAN), dx = before;
+            cuda::avgpool_windows_forward(s, constant(x, in), view(y, out), a);
+            cuda::avgpool_windows_backward(s, constant(dy, out), view(dx, in), a);
+            for (int i = 0; i < out.size(); ++i) ASSERT_NEAR(y[i], want_y[i], 1e-6);
+            for (int i = 0; i < in.size(); ++i) ASSERT_NEAR(dx[i], want_dx[i], 1e-6);
+          });
+        }
+}
+
 TEST(AvgpoolKernel, ReadsBf16AndMakesFloats) {
   const Shape shape{1, 2, 3, 8}, out{1, 1, 1, 8};
   std::vector<bf16> x(48, 0.5f), dx(48, 1.0f);

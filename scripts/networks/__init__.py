@@ -1,0 +1,1 @@
+"""The parts that scripts/make-cfg puts .cfg files together from."""

@@ -1,0 +1,34 @@
+// The classifiers in cfg/: as many trained parameters as their papers' and PyTorch's networks have.
+#include <gtest/gtest.h>
+
+#include "tests/models/networks.h"
+
+namespace osprey {
+namespace {
+
+TEST(CfgFiles, HaveThePublishedNumbersOfParameters) {
+  // VGG-16 and ResNet-101 would take half a gigabyte each.
+  for (const auto& [name, parameters] : {std::pair<const char*, int64_t>{"resnet18", 11689512},
+                                         {"resnet34", 21797672},
+                                         {"resnet50", 25557032},
+                                         {"resnet20-cifar", 269722}}) {
+    SCOPED_TRACE(name);
+    Network network(read_cfg(OSPREY_SOURCE_DIR "/cfg/" + std::string(name) + ".cfg"), inference());
+    network.plan(1, network.net().width, network.net().height);
+    EXPECT_EQ(network.parameters().trained_count(), parameters);
+  }
+}
+
+// Frozen batch norm is made of constants: PyTorch has them as buffers, not as parameters.
+TEST(CfgFiles, FrozenBatchNormHasNoParameters) {
+  const std::string cfg = "[net]\nwidth=8\nheight=8\n[convolutional]\nfilters=4\nsize=3\nbatch_normalize=1\n";
+  Network trained = network_of(cfg), frozen = network_of(cfg + "frozen=1\n");
+  trained.plan(1, 8, 8);
+  frozen.plan(1, 8, 8);
+  EXPECT_EQ(trained.parameters().trained_count(), 4 * 27 + 8);
+  EXPECT_EQ(frozen.parameters().trained_count(), 4 * 27);
+  EXPECT_EQ(frozen.parameters().count(), trained.parameters().count());  // one .weights file serves both
+}
+
+}  // namespace
+}  // namespace osprey
