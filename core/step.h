@@ -30,6 +30,12 @@ struct Truths {
   View<int> counts;  // [N, 1, 1, 1]: how many of an image's boxes are valid
 };
 
+// Boxes in which there may be an object, given together with the images, at a fixed capacity.
+struct Proposals {
+  View<float> boxes;  // [N, 1, capacity, 5]: x, y, w, h (centre and size in units of the network input), score
+  View<int> counts;   // [N, 1, 1, 1]: how many of an image's boxes are valid
+};
+
 // What a loss layer has to tell of a forward pass in training, summed over the mini-batch.
 struct LossReport {
   double loss = 0;  // Darknet's cost of the layer

@@ -12,7 +12,7 @@ __global__ void row_candidates_kernel(View<const float> rows, float threshold, D
   const auto listed = [&](int row, CandidateBox& candidate) {
     candidate.objectness = values(row)[kObjectness];
     candidate.classes = values(row) + kClasses;
-    if (!(candidate.objectness > 0)) return false;
+    if (!(candidate.objectness > threshold)) return false;  // of which a class has a part, at most
     for (int c = 0; c < length - kClasses; ++c)
       if (candidate.score(c, threshold) > 0) return true;
     return false;

@@ -109,7 +109,7 @@ class AvgPool final : public Layer {
                 fmt::format("{} needs size: without it the mean is over the whole image",
                             window_key_ ? window_key_ : ""));
       p.output({in.n, 1, 1, in.c}, p.wanted_type());
-      flops_ = double(in.h) * in.w * in.c;
+      flops_ = double(in.h) * in.w * in.c * p.items_per_image();
       return;
     }
     p.require(padding_ < size_, "padding", "padding leaves windows with no pixel of the image");
@@ -120,7 +120,7 @@ class AvgPool final : public Layer {
               averaging_window(in.w, size_, stride_, padding_, round_up_)};
     const Shape out{in.n, window.h.outputs(in.h), window.w.outputs(in.w), in.c};
     p.output(out, p.wanted_type());
-    flops_ = double(size_) * size_ * out.h * out.w * out.c;
+    flops_ = double(size_) * size_ * out.h * out.w * out.c * p.items_per_image();
   }
 
   void forward(Stream& s) override {

@@ -65,7 +65,7 @@ class Connected final : public Layer {
     p.require(batch_normalize_ || !norm_.frozen, "frozen",
               "frozen=1 is about batch norm: it needs batch_normalize=1");
     const double ins = double(in.h) * in.w * in.c;
-    flops_ = 2 * ins * outputs_;
+    flops_ = 2 * ins * outputs_ * p.items_per_image();
     declare_bias(p, norm_, channels, initial_.bias());
     ParameterInfo info{.name = "weights", .order = FileOrder::flattened_input};
     initial_.set(info, {outputs_, 1, 1, in.h * in.w * in.c});

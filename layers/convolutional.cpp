@@ -99,7 +99,7 @@ class Convolutional final : public Layer {
       p.require(p.input(1) == out, fmt::format("cannot add {} to {}", p.input(1).text(), out.text()));
 
     const Shape channels{1, 1, 1, filters_}, weights = convolution_.weights(in, filters_);
-    flops_ = 2.0 * double(weights.elements()) * out.h * out.w;
+    flops_ = 2.0 * double(weights.elements()) * out.h * out.w * p.items_per_image();
     declare_parameters(p, channels, weights);
 
     training_ = p.training();

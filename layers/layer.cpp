@@ -12,7 +12,8 @@ void Plan::refuse_huge(Shape shape) const {
 
 void Plan::output(Shape shape, Type type) {
   require(shape.h > 0 && shape.w > 0 && shape.c > 0,
-          fmt::format("makes an output of {} from an input of {}", shape.text(), input().text()));
+          fmt::format("makes an output of {}{}", shape.text(),
+                      inputs_.empty() ? "" : " from an input of " + input().text()));
   refuse_huge(shape);
   output_ = shape;
   output_type_ = type;
@@ -38,6 +39,11 @@ void Plan::truths(Truths& truths, int capacity) {
 void Plan::targets(View<float>& targets, Shape shape) {
   targets_ = &targets;
   targets_shape_ = shape;
+}
+
+void Plan::proposals(Proposals& proposals, int capacity) {
+  proposals_ = &proposals;
+  proposal_capacity_ = capacity;
 }
 
 }  // namespace osprey

@@ -92,6 +92,11 @@ class Plan {
   bool training() const { return options_.training; }
   bool needs_dx() const { return needs_dx_ && training(); }  // false where nothing before it is trained
   int inputs() const { return int(inputs_.size()); }
+  // How many items of the first input come from one image: 1, or the RoIs that were pooled from it.
+  int items_per_image() const {
+    const int images = options_.network_input.n;
+    return images > 0 && input().n % images == 0 ? input().n / images : 1;
+  }
   int line() const { return section_.line; }  // of the section in its file: tells layers of a network apart
   Shape input(int k = 0) const { return inputs_.at(k).shape; }
   Type input_type(int k = 0) const { return inputs_.at(k).type; }
@@ -168,6 +173,7 @@ class Plan {
   // Inputs of the whole network, for heads and losses.
   void truths(Truths& truths, int capacity);
   void targets(View<float>& targets, Shape shape);
+  void proposals(Proposals& proposals, int capacity);
   void step(const Step*& step) { step_ = &step; }
   // Where a layer with a loss adds what it has to tell of each forward pass in training.
   void loss(LossReport*& report) { loss_ = &report; }
@@ -213,6 +219,8 @@ class Plan {
   int truth_capacity_ = 0;
   View<float>* targets_ = nullptr;
   Shape targets_shape_;
+  Proposals* proposals_ = nullptr;
+  int proposal_capacity_ = 0;
   const Step** step_ = nullptr;
   LossReport** loss_ = nullptr;
 };

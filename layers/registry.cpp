@@ -30,7 +30,13 @@ extern const LayerType
     yolo,
     retina,
     ssd,
-    rpn;
+    rpn,
+    proposals,
+    roi_align,
+    roi_pool,
+    roi_sampler,
+    rcnn,
+    spp;
 
 const std::vector<const LayerType*>& layer_types() {
   static const std::vector<const LayerType*> all = {
@@ -56,6 +62,12 @@ const std::vector<const LayerType*>& layer_types() {
       &retina,
       &ssd,
       &rpn,
+      &proposals,
+      &roi_align,
+      &roi_pool,
+      &roi_sampler,
+      &rcnn,
+      &spp,
   };
   // clang-format on
   return all;

@@ -111,6 +111,7 @@ class Network {
   void keep_images() { keep_images_ = true; }
   const Truths& truths() const { return truths_; }
   int truth_capacity() const { return truth_capacity_; }
+  const Proposals& proposals() const { return proposals_; }  // empty if there is no [proposals]
   View<float> targets() const { return targets_; }  // of a classifier; empty if there is no such layer
   Step& step() { return *reinterpret_cast<Step*>(feed_.host()); }
 
@@ -171,6 +172,7 @@ class Network {
   Truths truths_;
   int truth_capacity_ = 0;
   View<float> targets_;
+  Proposals proposals_;
 };
 
 }  // namespace osprey

@@ -88,7 +88,7 @@ std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
       node.layer->plan(plan);
     node.output = plan.output_;
     node.output_type = plan.output_type_;
-    if (detects_or_loses(node) && inputs[0].type != Type::f32)
+    if (detects_or_loses(node) && !inputs.empty() && inputs[0].type != Type::f32)
       node.section.fail(node.section.line,
                         "precision=bf16 needs a [convolutional], [connected] or [avgpool] right before it");
     bool learns = false;
@@ -239,17 +239,22 @@ void Network::bind_lasting(const std::vector<Plan>& plans) {
 void Network::bind_feed(const std::vector<Plan>& plans) {
   Shape targets;
   truth_capacity_ = 0;
+  int proposal_capacity = 0;
   for (const Plan& plan : plans) {
+    proposal_capacity = std::max(proposal_capacity, plan.proposal_capacity_);
     truth_capacity_ = std::max(truth_capacity_, plan.truth_capacity_);
     if (plan.targets_) targets = plan.targets_shape_;
   }
   const Shape input = input_.shape;
   const Shape boxes{input.n, 1, truth_capacity_, 5}, counts{input.n, 1, 1, 1};
+  const Shape proposed{input.n, 1, proposal_capacity, 5};
   const Step before = feed_.host() ? step() : Step();
   Places places;
   places.take(sizeof(Step));  // first, where step() finds it
   const size_t boxes_at = places.take(size_t(boxes.elements()) * sizeof(float));
   const size_t counts_at = places.take(size_t(counts.elements()) * sizeof(int));
+  const size_t proposals_at = places.take(size_t(proposed.elements()) * sizeof(float));
+  const size_t proposal_counts_at = places.take(size_t(counts.elements()) * sizeof(int));
   const size_t targets_at = places.take(size_t(targets.elements()) * sizeof(float));
   feed_.allocate(stream_, places.bytes());
   reports_.allocate(stream_, nodes_.size() * sizeof(LossReport));
@@ -257,12 +262,17 @@ void Network::bind_feed(const std::vector<Plan>& plans) {
     return Truths{{reinterpret_cast<float*>(memory + boxes_at), boxes},
                   {reinterpret_cast<int*>(memory + counts_at), counts}};
   };
+  const auto proposals_in = [&](char* memory) {
+    return Proposals{{reinterpret_cast<float*>(memory + proposals_at), proposed},
+                     {reinterpret_cast<int*>(memory + proposal_counts_at), counts}};
+  };
   const auto targets_in = [&](char* memory) {
     return targets.elements() ? View<float>(reinterpret_cast<float*>(memory + targets_at), targets)
                               : View<float>();
   };
   truths_ = truths_in(feed_.host());
   targets_ = targets_in(feed_.host());
+  proposals_ = proposal_capacity > 0 ? proposals_in(feed_.host()) : Proposals();
   step() = before;
   fed_input_ = input_;
   if (stream_.device != Device::cpu) {
@@ -274,6 +284,7 @@ void Network::bind_feed(const std::vector<Plan>& plans) {
     const Plan& plan = plans[i];
     if (plan.truths_) *plan.truths_ = truths_in(feed_.device());
     if (plan.targets_) *plan.targets_ = targets_in(feed_.device());
+    if (plan.proposals_) *plan.proposals_ = proposals_in(feed_.device());
     if (plan.step_) *plan.step_ = reinterpret_cast<const Step*>(feed_.device());
     if (plan.loss_) *plan.loss_ = reinterpret_cast<LossReport*>(reports_.device()) + i;
   }

@@ -1,8 +1,10 @@
+// [roi_align]: each RoI of a table becomes a grid of bins, of the map of a pyramid that fits its size.
 #include "cuda/roi_align.h"
 
 #include <algorithm>
 
 #include "core/parallel.h"
+#include "layers/roi/roi_maps.h"
 #include "layers/vector_loop.h"
 
 namespace osprey::cpu {
@@ -92,3 +94,46 @@ void roi_align_backward(Stream&, View<const float> dy, Rois rois, RoiMap map, Vi
 }
 
 }  // namespace osprey::cpu
+
+namespace osprey {
+namespace {
+
+class RoiAlignLayer final : public Layer {
+ public:
+  void keys(Keys& k) override {
+    maps_.keys(k);
+    k.integer("sampling_ratio", rule_.sampling_ratio, 0)
+        .between(0, 64)
+        .help("sample points per bin and axis; 0: one for each cell that a bin begins");
+    k.flag("aligned", rule_.aligned, true)
+        .help("0: the older convention, half a cell to the right and down, with RoIs of at least one cell");
+  }
+
+  void plan(Plan& p) override { maps_.plan(p); }
+
+  void forward(Stream& s) override {
+    maps_.read(s, x(0));
+    for (int k = 0; k < maps_.count(); ++k)
+      on(s, cpu::roi_align_forward, cuda::roi_align_forward)(s, x(k + 1), maps_.rois(), maps_.map(k), y,
+                                                             rule_);
+  }
+  void backward(Stream& s) override {
+    for (int k = 0; k < maps_.count(); ++k)
+      if (dx(k + 1))
+        on(s, cpu::roi_align_backward, cuda::roi_align_backward)(s, dy, maps_.rois(), maps_.map(k), dx(k + 1),
+                                                                 rule_);
+  }
+
+  LayerSummary summary() const override { return maps_.summary(); }
+
+ private:
+  RoiMaps maps_;
+  RoiAlign rule_;
+};
+
+}  // namespace
+
+extern const LayerType roi_align = {"roi_align", nullptr, "pools each RoI by bilinear samples",
+                                    make<RoiAlignLayer>};
+
+}  // namespace osprey

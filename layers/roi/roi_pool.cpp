@@ -1,7 +1,9 @@
+// [roi_pool]: each RoI of a table becomes a grid of bins, of the map of a pyramid that fits its size.
 #include "cuda/roi_pool.h"
 
 #include "core/parallel.h"
 #include "layers/roi/range_max.h"
+#include "layers/roi/roi_maps.h"
 
 namespace osprey::cpu {
 
@@ -42,3 +44,42 @@ void roi_pool_backward(Stream&, View<const float> dy, View<const int> winner, Ro
 }
 
 }  // namespace osprey::cpu
+
+namespace osprey {
+namespace {
+
+class RoiPoolLayer final : public Layer {
+ public:
+  void keys(Keys& k) override { maps_.keys(k); }
+
+  void plan(Plan& p) override {
+    maps_.plan(p);
+    p.keep(winner_, p.output_shape());
+  }
+
+  void forward(Stream& s) override {
+    maps_.read(s, x(0));
+    for (int k = 0; k < maps_.count(); ++k)
+      on(s, cpu::roi_pool_forward, cuda::roi_pool_forward)(s, x(k + 1), maps_.rois(), maps_.map(k), y,
+                                                           winner_);
+  }
+  void backward(Stream& s) override {
+    for (int k = 0; k < maps_.count(); ++k)
+      if (dx(k + 1))
+        on(s, cpu::roi_pool_backward, cuda::roi_pool_backward)(s, dy, winner_, maps_.rois(), maps_.map(k),
+                                                               dx(k + 1));
+  }
+
+  LayerSummary summary() const override { return maps_.summary(); }
+
+ private:
+  RoiMaps maps_;
+  View<int> winner_;  // like y
+};
+
+}  // namespace
+
+extern const LayerType roi_pool = {"roi_pool", nullptr, "pools each RoI by the maxima of its bins",
+                                   make<RoiPoolLayer>};
+
+}  // namespace osprey

@@ -1,6 +1,11 @@
+// [spp]: the maxima of all bins of a pyramid over the whole map. A [connected] that follows sees a vector of
+// one length, whatever the size of the image.
 #include "cuda/spp.h"
 
+#include <algorithm>
+
 #include "core/parallel.h"
+#include "layers/layer.h"
 #include "layers/roi/range_max.h"
 
 namespace osprey::cpu {
@@ -29,3 +34,46 @@ void spp_backward(Stream&, View<const float> dy, View<const int> winner, View<fl
 }
 
 }  // namespace osprey::cpu
+
+namespace osprey {
+namespace {
+
+class Spp final : public Layer {
+ public:
+  void keys(Keys& k) override {
+    k.integers("levels", bins_)
+        .at_least(1)
+        .shown_as("1,2,4")
+        .help("the map is cut into so many bins per axis, once for each number");
+  }
+
+  void plan(Plan& p) override {
+    if (bins_.empty()) bins_ = {1, 2, 4};
+    const Shape in = p.input();
+    p.require(int(bins_.size()) <= SppLevels::kMost, "levels",
+              fmt::format("levels must be {} numbers at most, not {}", SppLevels::kMost, bins_.size()));
+    levels_.count = int(bins_.size());
+    std::copy(bins_.begin(), bins_.end(), levels_.bins);
+    p.output({in.n, 1, levels_.total(), in.c});
+    p.keep(winner_, p.output_shape());
+  }
+
+  void forward(Stream& s) override {
+    on(s, cpu::spp_forward, cuda::spp_forward)(s, x(), y, winner_, levels_);
+  }
+  void backward(Stream& s) override {
+    if (dx()) on(s, cpu::spp_backward, cuda::spp_backward)(s, dy, winner_, dx(), levels_);
+  }
+
+ private:
+  std::vector<int> bins_;
+  SppLevels levels_;
+  View<int> winner_;  // like y
+};
+
+}  // namespace
+
+extern const LayerType spp = {"spp", nullptr, "maxima of a pyramid of bins: maps of any size to one length",
+                              make<Spp>};
+
+}  // namespace osprey
