@@ -101,8 +101,9 @@ TEST(Proposals, TheGpuAgreesWithTheCpu) {
     in_all_orders([&] { EXPECT_EQ(p.run(Device::cuda, pre_nms, post_nms), want); });
   };
   expect_agreement(ProposalOverlap::nwd, 100, 40);
-  for (const int pre_nms : {1, 33, 1300})
-    for (const int post_nms : {1, 40, 3000}) expect_agreement(ProposalOverlap::iou, pre_nms, post_nms);
+  expect_agreement(ProposalOverlap::iou, 1300, 40);
+  expect_agreement(ProposalOverlap::iou, 33, 3000);
+  expect_agreement(ProposalOverlap::iou, 1, 1);
 }
 
 }  // namespace

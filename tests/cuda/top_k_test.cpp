@@ -82,7 +82,7 @@ TEST(TopK, SegmentsOfARow) {
   segments.add(constant(scores, {images, 1, 1, row}), 2500, 499);
   segments.add(constant(scores, {images, 1, 1, row}), 2999, 1);
   segments.add(constant(scores, {images, 1, 1, row}), 100, 0);
-  for (const int k : {1, 7, 600, 1025}) expect_sorted(segments, images, k);
+  for (const int k : {1, 1025}) expect_sorted(segments, images, k);
 }
 
 TEST(TopK, MapsOfLevels) {
@@ -101,14 +101,16 @@ TEST(TopK, NothingTakesPart) {
 }
 
 // As many as the anchors of a fine level, the most that py-faster-rcnn chooses of them. Scores that differ in
-// all digits: the lower bits decide too.
+// all digits: the lower bits decide too. In one order of the threads, since the sanitizer takes long.
 TEST(TopK, ManyOfMany) {
-  const int row = 200'000;
+  const int row = 200'000, k = 12'000;
   Values scores = uniform(row, 4);
   for (int i = 0; i < row; i += 3) scores[size_t(i)] = 1 + float(i % 700) * 0x1p-23f;
   ScoreSegments segments;
   segments.add(constant(scores, {1, 1, 1, row}));
-  expect_sorted(segments, 1, 12'000);
+  const Chosen want = sorted(segments, 1, k);
+  for (const Device device : {Device::cpu, Device::cuda})
+    EXPECT_EQ(chosen(device, segments, 1, k).indices, want.indices);
 }
 
 }  // namespace
