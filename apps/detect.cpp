@@ -10,6 +10,7 @@
 
 #include "apps/commands.h"
 #include "apps/load.h"
+#include "apps/nms_options.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/log.h"
@@ -153,14 +154,10 @@ void add_detect(CLI::App& app) {
   command->add_option("cfg", a->load.cfg, "the .cfg file")->required();
   command->add_option("weights", a->load.weights, "the .weights file")->required();
   command->add_option("images", a->images, "images, folders of images, .txt lists of images")->required();
-  command->add_option("--thresh", a->detection.threshold, "boxes need a higher score")
+  command->add_option("--thresh", a->detection.settings.threshold, "boxes need a higher score")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  command
-      ->add_option("--nms", a->detection.nms_threshold,
-                   "of two boxes with more overlap the surer stays; 0: all stay")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
+  add_nms_options(*command, a->detection.settings);
   command->add_option("--names", a->names, "file with the names of the classes, one a line");
   command->add_option("--out", a->out, "folder for pictures with the boxes drawn");
   command->add_option("--json", a->json,

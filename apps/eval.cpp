@@ -5,6 +5,7 @@
 #include "apps/commands.h"
 #include "apps/eval_recorded.h"
 #include "apps/load.h"
+#include "apps/nms_options.h"
 #include "core/log.h"
 #include "train/detector.h"
 #include "train/metrics/proposals.h"
@@ -55,10 +56,10 @@ void evaluate_network(Arguments a) {
 
 void add_metric_options(CLI::App* command, RecordedOptions& o) {
   command
-      ->add_option(
-          "--metric", o.metric,
-          "coco: COCO's twelve numbers; voc07, voc: PASCAL VOC 2007, 2010; map: as Darknet's detector map")
-      ->check(CLI::IsMember({"coco", "voc07", "voc", "map"}))
+      ->add_option("--metric", o.metric,
+                   "coco: COCO's twelve numbers; aitod: the same for tiny objects, as AI-TOD has them; "
+                   "voc07, voc: PASCAL VOC 2007, 2010; map: as Darknet's detector map")
+      ->check(CLI::IsMember({"coco", "aitod", "voc07", "voc", "map"}))
       ->capture_default_str();
   command
       ->add_option("--points", o.points, "map: 0 the area under the curve, 11 or 101 the mean over recalls")
@@ -77,8 +78,8 @@ void check_metric_options(const CLI::App& command, const RecordedOptions& o) {
   const bool map = o.metric == "map";
   if (command.count("--points") && !map) fail("--points: only with --metric map");
   if (command.count("--thresh") && !map) fail("--thresh: only with --metric map");
-  if (command.count("--iou_thresh") && o.metric == "coco")
-    fail("--iou_thresh: COCO's metric has its own ten thresholds");
+  if (command.count("--iou_thresh") && (o.metric == "coco" || o.metric == "aitod"))
+    fail("--iou_thresh: {}'s metric has its own ten thresholds", o.metric == "coco" ? "COCO" : "AI-TOD");
 }
 
 }  // namespace
@@ -93,10 +94,7 @@ void add_eval(CLI::App& app) {
   command->add_option("--split", a->split, "which list of the .data file")
       ->check(CLI::IsMember({"valid", "train"}))
       ->capture_default_str();
-  command
-      ->add_option("--nms", a->detection.nms_threshold, "IoU above which the surer of two boxes stays alone")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
+  add_nms_options(*command, a->detection.settings);
   command->add_flag("--letterbox", a->letterbox,
                     "keep the aspect ratio (default: as letter_box in [net] says)");
   command->add_flag("--stretch", a->stretch, "stretch images to the network's size");

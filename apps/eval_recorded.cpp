@@ -13,6 +13,9 @@ void print_evaluation(const std::vector<TruthBox>& truths, const std::vector<Det
   if (options.metric == "coco") {
     const CocoMetrics metrics = coco_metrics(truths, detections, classes);
     options.json ? void(std::puts(metrics_json(metrics, names).c_str())) : print_metrics(metrics, names);
+  } else if (options.metric == "aitod") {
+    const AitodMetrics metrics = aitod_metrics(truths, detections, classes);
+    options.json ? void(std::puts(metrics_json(metrics, names).c_str())) : print_metrics(metrics, names);
   } else if (options.metric == "voc07" || options.metric == "voc") {
     const VocPoints points = options.metric == "voc" ? VocPoints::all : VocPoints::eleven;
     const VocMetrics metrics = voc_metrics(truths, detections, classes, points, options.iou_threshold);
@@ -23,7 +26,7 @@ void print_evaluation(const std::vector<TruthBox>& truths, const std::vector<Det
     const DarknetMap metrics = darknet_map(truths, detections, classes, map);
     options.json ? void(std::puts(metrics_json(metrics, names).c_str())) : print_metrics(metrics, names, map);
   } else {
-    fail("metric {}: expected coco, voc07, voc or map", options.metric);
+    fail("metric {}: expected coco, aitod, voc07, voc or map", options.metric);
   }
 }
 

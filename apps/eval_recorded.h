@@ -9,9 +9,9 @@ namespace osprey {
 
 struct RecordedOptions {
   std::string truth, detections;  // COCO's ground truth and results
-  std::string metric = "coco";    // coco, voc07, voc or map
+  std::string metric = "coco";    // coco, aitod, voc07, voc or map
   int points = 0;                 // map: 0, 11 or 101
-  double iou_threshold = 0.5;     // all but coco
+  double iou_threshold = 0.5;     // all but coco and aitod
   double confidence = 0.25;       // map
   bool json = false;              // one JSON object instead of tables
 };

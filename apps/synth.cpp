@@ -1,6 +1,7 @@
 // osprey synth: writes the built-in data set.
 #include "data/synth.h"
 
+#include <iterator>
 #include <memory>
 
 #include "apps/commands.h"
@@ -23,11 +24,14 @@ void set_size(const std::string& text, SynthOptions& options) {
 void add_synth(CLI::App& app) {
   struct Arguments {
     SynthOptions options;
-    std::string folder, size = "256x256";
+    std::string folder, size = "256x256", kind = kSynthKindNames[0];
   };
   auto a = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("synth", "Write a data set of drawn aerial scenes to train on");
   command->add_option("folder", a->folder, "where to; it is made")->required();
+  command->add_option("--kind", a->kind, "usual: objects of 6 to 56 pixels; tiny: many, of 4 to 12")
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kSynthKindNames), std::end(kSynthKindNames))))
+      ->capture_default_str();
   command->add_option("--images", a->options.images, "images for training")->capture_default_str();
   command->add_option("--valid", a->options.valid_images, "images for validation")->capture_default_str();
   command->add_option("--size", a->size, "WIDTHxHEIGHT of the images in pixels")->capture_default_str();
@@ -35,6 +39,11 @@ void add_synth(CLI::App& app) {
   command->add_option("--format", a->options.format, "of the labels: darknet, voc or coco")
       ->capture_default_str();
   command->callback([a] {
+    const SynthOptions of_kind =
+        synth_options(a->kind == kSynthKindNames[0] ? SynthKind::usual : SynthKind::tiny);
+    a->options.kind = of_kind.kind;
+    a->options.min_objects = of_kind.min_objects;
+    a->options.max_objects = of_kind.max_objects;
     set_size(a->size, a->options);
     write_synth(a->options, a->folder);
     info("{}/synth.data: {} images for training, {} for validation", a->folder, a->options.images,

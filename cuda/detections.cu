@@ -7,7 +7,7 @@ __device__ ListedDetection detection(const DetectionLists& lists, int image, int
                                      float score_threshold) {
   const CandidateBox& from = lists.candidates(image, 0, 0, candidate);
   const ImagePlace& place = lists.places[image];
-  return {candidate, class_id, from.score(class_id, score_threshold),
+  return {candidate, class_id, lists.score(image, class_id, candidate, score_threshold),
           scaled(from.box, place.width, place.height)};
 }
 
@@ -22,7 +22,8 @@ __global__ void collect_kernel(DetectionLists lists, float score_threshold) {
     int own = 0;
     for (unsigned left = bits; left; left &= left - 1) {
       const int bit = __ffs(int(left)) - 1;
-      if (finite(detection(lists, image, class_id, i % words * 32 + bit, score_threshold).box))
+      const ListedDetection found = detection(lists, image, class_id, i % words * 32 + bit, score_threshold);
+      if (finite(found.box) && found.score > score_threshold)
         ++own;
       else
         bits &= ~(1u << bit);

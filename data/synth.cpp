@@ -22,8 +22,12 @@ struct Sizes {
 constexpr Sizes kSizes[] = {
     {13, 26, 7, .15f}, {24, 46, 16, .1f}, {22, 56, 12, .1f}, {24, 54, 16, .1f}, {13, 38, 6, .15f}};
 
-float draw_length(Thing thing, Random& random) {
-  const Sizes& s = kSizes[int(thing)];
+// The box of a thing that lies obliquely is shorter than the thing; these keep it within 4 to 12 pixels.
+constexpr Sizes kTinySizes[] = {
+    {5, 9, 4.5f, .3f}, {6, 12, 5, .1f}, {6, 12, 5, .2f}, {6, 11, 5, .2f}, {5, 10, 4, .2f}};
+
+float draw_length(SynthKind kind, Thing thing, Random& random) {
+  const Sizes& s = (kind == SynthKind::tiny ? kTinySizes : kSizes)[int(thing)];
   const bool tiny = random.chance(s.tiny_share);
   return tiny ? random.uniform(s.tiny_least, s.least) : random.uniform(s.least, s.most);
 }
@@ -44,9 +48,9 @@ bool stands_well(const Ground& ground, Thing thing, const Pose& pose, const Poin
   return true;
 }
 
-Pose draw_pose(const Ground& ground, Thing thing, Random& random, bool& on_road) {
+Pose draw_pose(const Ground& ground, SynthKind kind, Thing thing, Random& random, bool& on_road) {
   const float w = float(ground.image.width), h = float(ground.image.height);
-  Pose pose = {random.uniform(0, w), random.uniform(0, h), draw_length(thing, random),
+  Pose pose = {random.uniform(0, w), random.uniform(0, h), draw_length(kind, thing, random),
                random.uniform(0, 6.2831853f)};
   on_road = (thing == Thing::car || thing == Thing::truck) && !ground.roads.empty() && random.chance(.6f);
   if (on_road) {
@@ -63,15 +67,15 @@ Pose draw_pose(const Ground& ground, Thing thing, Random& random, bool& on_road)
   return pose;
 }
 
-void place_thing(Ground& ground, std::vector<Box>& taken, std::vector<Label>& labels, Point light,
-                 Random& random) {
+void place_thing(Ground& ground, SynthKind kind, std::vector<Box>& taken, std::vector<Label>& labels,
+                 Point light, Random& random) {
   const float w = float(ground.image.width), h = float(ground.image.height);
   Thing thing = Thing::car;
   for (int attempt = 0; attempt < 48; ++attempt) {
     // A kind gets a few places to try, or large ones would be rare; not all, as a scene may have no water.
     if (attempt % 12 == 0) thing = Thing(random.below(int(synth_names().size())));
     bool on_road = false;
-    const Pose pose = draw_pose(ground, thing, random, on_road);
+    const Pose pose = draw_pose(ground, kind, thing, random, on_road);
     const Point half = reach(thing, pose);
     const Box room = {pose.x - half.x - 2, pose.y - half.y - 2, pose.x + half.x + 2, pose.y + half.y + 2};
     if (room.x1 < 0 || room.y1 < 0 || room.x2 > w || room.y2 > h) continue;
@@ -168,6 +172,13 @@ const std::vector<std::string>& synth_names() {
   return names;
 }
 
+SynthOptions synth_options(SynthKind kind) {
+  SynthOptions options;
+  options.kind = kind;
+  if (kind == SynthKind::tiny) options.min_objects = 20, options.max_objects = 40;
+  return options;
+}
+
 SynthScene draw_scene(const SynthOptions& o, int64_t index) {
   check(o);
   Random random(o.seed, Purpose::synth, 0, uint64_t(index));
@@ -179,8 +190,9 @@ SynthScene draw_scene(const SynthOptions& o, int64_t index) {
   const int count = std::max(o.min_objects > 0 ? 1 : 0, int(std::lround(float(wanted) * places)));
   SynthScene scene;
   std::vector<Box> taken;
-  for (int i = 0; i < count; ++i) place_thing(ground, taken, scene.labels, light, random);
+  for (int i = 0; i < count; ++i) place_thing(ground, o.kind, taken, scene.labels, light, random);
   scatter_clutter(ground, taken, light, random);
+  if (o.kind == SynthKind::tiny) scatter_tiny_clutter(ground, taken, light, random);
   photograph(ground.image, random);
   scene.image = std::move(ground.image);
   return scene;

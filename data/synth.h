@@ -1,6 +1,7 @@
-// The built-in data set: scenes seen from above, drawn here, with exact boxes. Cars, trucks, ships, planes
-// and storage tanks of 6 to 56 pixels on land, water and roads, among trees, rocks and painted marks that are
-// no objects. Scene i of a seed is always the same picture.
+// The built-in data sets: scenes seen from above, drawn here, with exact boxes. Cars, trucks, ships, planes
+// and storage tanks on land, water and roads, among trees, rocks and painted marks that are no objects. In
+// the usual set they have 6 to 56 pixels; in the tiny one 4 to 12, and there are many, among more that
+// resembles them. Scene i of a seed is always the same picture.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +13,18 @@
 
 namespace osprey {
 
+enum class SynthKind { usual, tiny };
+inline constexpr const char* kSynthKindNames[] = {"usual", "tiny"};
+
 struct SynthOptions {
+  SynthKind kind = SynthKind::usual;
   int images = 400, valid_images = 100;
   int width = 256, height = 256;
   uint64_t seed = 1;
   std::string format = "darknet";         // darknet, voc or coco
   int min_objects = 6, max_objects = 12;  // per 256x256 pixels
 };
+SynthOptions synth_options(SynthKind kind);  // with as many objects as the kind has
 
 struct SynthScene {
   Image image;

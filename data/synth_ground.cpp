@@ -239,6 +239,21 @@ void scatter_clutter(Ground& ground, const std::vector<Box>& taken, Point light,
   }
 }
 
+void scatter_tiny_clutter(Ground& ground, const std::vector<Box>& taken, Point light, Random& random) {
+  Image& image = ground.image;
+  const float w = float(image.width), h = float(image.height);
+  const int count = std::max(1, int(random.uniform(20, 50) * w * h / 65536.f));
+  for (int i = 0; i < count; ++i) {
+    const float kind = random.uniform(), x = random.uniform(0, w), y = random.uniform(0, h);
+    const Pose pose = {x, y, random.uniform(4, 9), random.uniform(0, 6.2831853f)};
+    if (!is_free(taken, x, y, pose.length * .5f + 1)) continue;
+    const Shape shape = kind < .35f && !ground.is_water(x, y) ? tree(random)
+                        : kind < .7f || ground.is_water(x, y) ? rock(random)
+                                                              : mark(random);
+    paint(image, shape, pose, {light.x, light.y});
+  }
+}
+
 void photograph(Image& image, Random& random) {
   const float exposure = random.uniform(.82f, 1.12f);
   const float gain[] = {exposure * random.uniform(.95f, 1.05f), exposure,

@@ -62,6 +62,9 @@ Ground draw_ground(int width, int height, Random& random);
 // Trees, rocks and painted marks at random places, away from `taken`.
 void scatter_clutter(Ground& ground, const std::vector<Box>& taken, Point light, Random& random);
 
+// The same of 4 to 9 pixels, many of them, all over the ground.
+void scatter_tiny_clutter(Ground& ground, const std::vector<Box>& taken, Point light, Random& random);
+
 // Camera: exposure, tint, softness, noise.
 void photograph(Image& image, Random& random);
 

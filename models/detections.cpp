@@ -18,34 +18,38 @@ Candidates candidates(const std::vector<HeadOutput>& heads, int image, float thr
   return all;
 }
 
-std::vector<Detection> detections(const std::vector<HeadOutput>& heads, int image, float threshold,
-                                  float nms_threshold, const ImagePlace& place) {
+NmsSettings nms_settings(const Head& last, const DetectorSettings& settings) {
+  NmsSettings nms = last.nms();
+  if (settings.nms && *settings.nms != nms.kind) nms.kind = *settings.nms, nms.threshold = -1;
+  if (settings.nms_threshold) nms.threshold = *settings.nms_threshold;
+  return nms;
+}
+
+std::vector<Detection> detections(const std::vector<HeadOutput>& heads, int image,
+                                  const DetectorSettings& settings, const ImagePlace& place,
+                                  Shape network_input) {
   if (heads.empty()) fail("the network has no head that detects: expected a [yolo] or [region] section");
-  Candidates found = candidates(heads, image, threshold);
+  Candidates found = candidates(heads, image, settings.threshold);
   // Before suppression, as in Darknet: the distances that its greedy kinds measure are those in the image,
   // which a letterbox stretches differently along the two axes.
   for (CentreBox& box : found.boxes) box = in_image(box, place.placement);
-  const Head& last = *heads.back().head;
-  if (nms_threshold > 0) nms(found, nms_threshold, last.nms_kind(), last.beta_nms());
+  const NmsSettings nms_of = nms_settings(*heads.back().head, settings);
+  if (nms_of.suppresses() && is_soft(nms_of.kind))
+    soft_nms(found, nms_of.soft_rule(), nms_of.classes_apart);
+  else if (nms_of.suppresses())
+    nms(found, nms_of.rule(network_input.w, network_input.h).in_image(place.placement), nms_of.classes_apart);
   std::vector<Detection> result;
   for (int i = 0; i < found.count(); ++i) {
     const Box box = scaled(corners(found.boxes[i]), place.width, place.height);
     if (!finite(box)) continue;
     for (int c = 0; c < found.classes; ++c)
-      if (found.of(i)[c] > 0) result.push_back({c, found.of(i)[c], box});
+      if (found.of(i)[c] > settings.threshold) result.push_back({c, found.of(i)[c], box});
   }
   std::stable_sort(result.begin(), result.end(),
                    [](const Detection& a, const Detection& b) { return a.score > b.score; });
+  if (nms_of.max_detections > 0 && int(result.size()) > nms_of.max_detections)
+    result.resize(size_t(nms_of.max_detections));
   return result;
-}
-
-std::vector<Detection> detections(const std::vector<Head*>& heads, int image, float threshold,
-                                  float nms_threshold, Placement placement, int image_width,
-                                  int image_height) {
-  std::vector<HeadOutput> outputs;
-  for (const Head* head : heads) outputs.push_back({head, head->y});
-  return detections(outputs, image, threshold, nms_threshold,
-                    {placement, float(image_width), float(image_height)});
 }
 
 }  // namespace osprey

@@ -39,15 +39,21 @@ Detector::Detector(Network& network, DetectorSettings settings)
     if (head->classes() != classes_)
       fail("the heads of the network have {} and {} classes: their boxes cannot be listed together", classes_,
            head->classes());
+  nms_ = nms_settings(*heads.back(), settings);
   places_.allocate(network.stream(), size_t(batch_) * sizeof(ImagePlace));
   std::fill_n(places().data, batch_, ImagePlace{});
   if (network.device() != Device::cpu) plan_lists();
 }
 
 void Detector::plan_lists() {
-  int64_t rows = 0;
-  for (const Head* head : network_.heads()) rows += head->y.shape.elements() / batch_ / (kClasses + classes_);
-  const int capacity = int(std::min<int64_t>(rows, kMostCandidates));
+  Head::Listed all;
+  for (const Head* head : network_.heads()) {
+    const Head::Listed own = head->most_listed();
+    all = {all.candidates + own.candidates, all.of_class + own.of_class, all.best || own.best};
+  }
+  const int capacity =
+      int(std::min<int64_t>(all.candidates, all.best ? kMostBestCandidates : kMostCandidates));
+  lists_.most_of_class = int(std::min<int64_t>(all.of_class, capacity));
   const int most = int(std::min<int64_t>(int64_t(capacity) * classes_, kMostDetections));
   lists_.places = {reinterpret_cast<const ImagePlace*>(places_.device()), {batch_, 1, 1, 1}};
   counts_.allocate(network_.stream(), 2 * size_t(batch_) * sizeof(int));
@@ -58,6 +64,13 @@ void Detector::plan_lists() {
     parts.take(lists_.candidates, {batch_, 1, 1, capacity});
     parts.take(lists_.kept, {batch_, 1, classes_, (capacity + 31) / 32});
     parts.take(lists_.found, {batch_, 1, 1, most});
+    if (nms_.suppresses() && is_soft(nms_.kind)) {
+      const int own_lists = nms_.classes_apart ? classes_ : 1;
+      parts.take(lists_.soft.boxes, {batch_, 1, 1, capacity});
+      parts.take(lists_.soft.decayed, {batch_, 1, own_lists, capacity});
+      parts.take(lists_.soft.selected, {batch_, 1, own_lists, capacity});
+      parts.take(lists_.soft.selected_counts, {batch_, 1, 1, own_lists});
+    }
     return parts.bytes();
   };
   lists_memory_.allocate(network_.stream(), lay_out(nullptr));
@@ -76,9 +89,19 @@ void Detector::enqueue() {
   const std::vector<Head*> heads = network_.heads();
   cuda::fill_zero(s, lists_.counts.data, size_t(batch_) * sizeof(int));
   for (const Head* head : heads) head->list(s, settings_.threshold, lists_);
-  const NmsRule rule = {settings_.nms_threshold, heads.back()->nms_kind(), heads.back()->beta_nms()};
-  cuda::nms(s, lists_, settings_.threshold, settings_.nms_threshold > 0, rule);
+  enqueue_suppression();
   cuda::collect_detections(s, lists_, settings_.threshold);
+}
+
+void Detector::enqueue_suppression() {
+  Stream& s = network_.stream();
+  const Shape input = network_.input().shape;
+  const bool classes_apart = nms_.classes_apart || !nms_.suppresses();
+  if (!classes_apart) cuda::keep_best_class(s, lists_, settings_.threshold);
+  if (nms_.suppresses() && is_soft(nms_.kind))
+    cuda::soft_nms(s, lists_, settings_.threshold, nms_.soft_rule(), classes_apart);
+  else
+    cuda::nms(s, lists_, settings_.threshold, nms_.suppresses(), nms_.rule(input.w, input.h), classes_apart);
 }
 
 std::vector<HeadOutput> Detector::outputs(std::vector<std::vector<float>>& memory) const {
@@ -117,7 +140,7 @@ std::vector<std::vector<Detection>> Detector::read() const {
   for (int n = 0; n < batch_; ++n) {
     if (!images[n].complete) {
       if (heads.empty()) heads = outputs(memory);
-      result.push_back(detections(heads, n, settings_.threshold, settings_.nms_threshold, places()[n]));
+      result.push_back(detections(heads, n, settings_, places()[n], network_.input().shape));
       continue;
     }
     std::vector<ListedDetection>& listed = images[n].detections;
@@ -125,6 +148,8 @@ std::vector<std::vector<Detection>> Detector::read() const {
       return std::tuple(-a.score, a.candidate, a.class_id) < std::tuple(-b.score, b.candidate, b.class_id);
     });
     result.emplace_back();
+    if (nms_.max_detections > 0 && int(listed.size()) > nms_.max_detections)
+      listed.resize(size_t(nms_.max_detections));
     for (const ListedDetection& d : listed) result.back().push_back({d.class_id, d.score, d.box});
   }
   return result;

@@ -10,15 +10,11 @@
 
 namespace osprey {
 
-struct DetectorSettings {
-  float threshold = 0.25f, nms_threshold = 0.45f;  // 0..1; an nms_threshold of 0: duplicates stay
-};
-
 //   network.upload(); detector.upload(); network.enqueue_forward(); detector.enqueue(); detector.read()
 //
-// On Device::cuda the lists of a mini-batch have fixed capacities: 4096 candidates and 8192 detections of an
-// image. An image with more, as an untrained network makes, is detected by the host from a copy of the heads'
-// outputs instead: slower, with the same result.
+// On Device::cuda the lists of a mini-batch have fixed capacities: 4096 candidates (16384 where heads list
+// only their best) and 8192 detections of an image. An image with more, as an untrained network makes, is
+// detected by the host from a copy of the heads' outputs instead: slower, with the same result.
 class Detector {
  public:
   // For the mini-batch that the network is planned for now: Network::plan() makes a new Detector necessary.
@@ -42,11 +38,13 @@ class Detector {
   };
 
   void plan_lists();
+  void enqueue_suppression();
   std::vector<Listed> download() const;  // one for each image
   std::vector<HeadOutput> outputs(std::vector<std::vector<float>>& memory) const;
 
   Network& network_;
   DetectorSettings settings_;
+  NmsSettings nms_;  // of all heads together
   int batch_, classes_;
   DetectionLists lists_;
   DeviceBuffer places_{"where the images of a mini-batch lie"}, counts_{"how much was detected"},

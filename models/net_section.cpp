@@ -19,7 +19,15 @@ void training_keys(Keys& k, NetSection& net) {
   k.integer("max_batches", net.max_batches, 0).at_least(0).help("training stops after so many iterations");
   k.integer("burn_in", net.burn_in, 0)
       .at_least(0)
-      .help("iterations in which the rate rises as (i / burn_in)^power");
+      .help("iterations in which the rate rises, as `warmup` says");
+  k.choice("warmup", net.warmup, WarmUp::power, kWarmUpNames)
+      .help(
+          "power: as (i / burn_in)^power, and then the policy begins; linear, constant: what the policy "
+          "says, "
+          "times a factor that rises from warmup_start to 1, or is warmup_start");
+  k.real("warmup_start", net.warmup_start, 0.001f)
+      .between(0, 1)
+      .help("warmup=linear, constant: the factor of the first iteration");
   k.choice("policy", net.policy, Policy::constant, kPolicyNames).help("how the rate falls after burn-in");
   k.real("power", net.power, 4).help("exponent of burn-in, of policy=poly and of policy=random");
   k.integers("steps", net.steps)

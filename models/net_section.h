@@ -12,6 +12,11 @@ namespace osprey {
 enum class Precision { fp32, tf32, bf16 };
 inline constexpr const char* kPrecisionNames[] = {"fp32", "tf32", "bf16"};
 
+// How the rate rises in the iterations of burn_in: Darknet's power of their share, a straight line from a
+// part of the base rate, or that part alone.
+enum class WarmUp { power, linear, constant };
+inline constexpr const char* kWarmUpNames[] = {"power", "linear", "constant"};
+
 enum class Policy { constant, step, steps, exp, poly, sigmoid, random, sgdr };
 
 struct NetSection {
@@ -22,6 +27,8 @@ struct NetSection {
 
   float learning_rate = 0.001f, momentum = 0.9f, decay = 0.0001f;
   int64_t max_batches = 0, burn_in = 0;
+  WarmUp warmup = WarmUp::power;
+  float warmup_start = 0.001f;
   Policy policy = Policy::constant;
   float power = 4, gamma = 1, scale = 1;
   int64_t step = 1;

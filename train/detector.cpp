@@ -8,9 +8,7 @@
 namespace osprey {
 
 ImageDetector::ImageDetector(Network& network, const DetectionOptions& options)
-    : network_(network),
-      feed_(network, options.fit),
-      detector_(network, {options.threshold, options.nms_threshold}) {}
+    : network_(network), feed_(network, options.fit), detector_(network, options.settings) {}
 
 std::vector<std::vector<Detection>> ImageDetector::detect(const std::vector<const ByteImage*>& images) {
   feed_.give(images);

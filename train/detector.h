@@ -13,7 +13,7 @@
 namespace osprey {
 
 struct DetectionOptions {
-  float threshold = 0.25f, nms_threshold = 0.45f;  // Darknet's for `test`
+  DetectorSettings settings;  // Darknet's threshold for `test`, 0.25
   Fit fit = Fit::stretch;
 };
 
@@ -50,7 +50,7 @@ Evaluated evaluate_images(const Network& network, const Dataset& dataset, const 
 Evaluated detect_all(Network& network, const Dataset& dataset, const DetectionOptions& options,
                      const std::function<void(int)>& progress = {});
 
-// The thresholds of Darknet's `map`: low, so that the whole curve is seen.
-inline DetectionOptions map_options(Fit fit) { return {0.005f, 0.45f, fit}; }
+// With the threshold of Darknet's `map`: low, so that the whole curve is seen.
+inline DetectionOptions map_options(Fit fit) { return {{0.005f, {}, {}}, fit}; }
 
 }  // namespace osprey

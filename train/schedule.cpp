@@ -7,30 +7,30 @@
 
 namespace osprey {
 
-float learning_rate(const NetSection& net, int64_t iteration, uint64_t seed) {
+namespace {
+
+double policy_rate(const NetSection& net, int64_t iteration, uint64_t seed) {
   const double base = net.learning_rate, it = double(iteration);
-  if (iteration < net.burn_in) return float(base * std::pow(it / double(net.burn_in), net.power));
   switch (net.policy) {
     case Policy::constant:
-      return float(base);
+      return base;
     case Policy::step:
-      return float(base * std::pow(net.scale, double(iteration / net.step)));
+      return base * std::pow(net.scale, double(iteration / net.step));
     case Policy::steps: {
       double rate = base;
       for (size_t k = 0; k < net.steps.size() && net.steps[k] <= iteration; ++k) rate *= net.scales[k];
-      return float(rate);
+      return rate;
     }
     case Policy::exp:
-      return float(base * std::pow(net.gamma, it));
+      return base * std::pow(net.gamma, it);
     case Policy::poly: {
       const double left = net.max_batches ? 1 - it / double(net.max_batches) : 1;
-      return float(base * std::pow(std::max(left, 0.0), net.power));
+      return base * std::pow(std::max(left, 0.0), net.power);
     }
     case Policy::sigmoid:
-      return float(base / (1 + std::exp(net.gamma * (it - double(net.step)))));
+      return base / (1 + std::exp(net.gamma * (it - double(net.step))));
     case Policy::random:
-      return float(base *
-                   std::pow(Random(seed, Purpose::sample, uint64_t(iteration), ~0ull).uniform(), net.power));
+      return base * std::pow(Random(seed, Purpose::sample, uint64_t(iteration), ~0ull).uniform(), net.power);
     case Policy::sgdr: {
       int64_t start = 0, cycle = std::max<int64_t>(net.sgdr_cycle, 1);
       while (start + cycle < iteration) {
@@ -38,10 +38,23 @@ float learning_rate(const NetSection& net, int64_t iteration, uint64_t seed) {
         cycle *= net.sgdr_mult;
       }
       const double low = net.learning_rate_min, turn = M_PI * double(iteration - start) / double(cycle);
-      return float(low + 0.5 * (base - low) * (1 + std::cos(turn)));
+      return low + 0.5 * (base - low) * (1 + std::cos(turn));
     }
   }
-  return float(base);
+  return base;
+}
+
+}  // namespace
+
+float learning_rate(const NetSection& net, int64_t iteration, uint64_t seed) {
+  const double base = net.learning_rate, warm = double(net.burn_in), start = net.warmup_start;
+  if (net.warmup == WarmUp::power && iteration < net.burn_in)
+    return float(base * std::pow(double(iteration) / warm, net.power));
+  double factor = 1;
+  const double done = double(iteration - 1);  // iterations before this one
+  if (net.warmup == WarmUp::constant && done < warm) factor = start;
+  if (net.warmup == WarmUp::linear && done < warm) factor = start + (1 - start) * done / warm;
+  return float(factor * policy_rate(net, iteration, seed));
 }
 
 MultiScale::MultiScale(const NetSection& net, float random, uint64_t seed)

@@ -10,7 +10,10 @@ namespace osprey {
 
 // The rate of an iteration; the first one is 1. During burn-in (iteration / burn_in)^power of the base rate,
 // then as the policy says. The reference is Darknet's get_current_rate; steps count from the start of
-// training.
+// training. With warmup=linear or constant the policy's rate is multiplied by a factor during burn-in: of
+// iteration i, start + (1 - start) (i - 1) / burn_in, or start; as PyTorch's LinearLR and ConstantLR beside
+// MultiStepLR, and detectron2's WarmupMultiStepLR. Those count iterations from 0: their milestone of m is a
+// step of m + 1 here.
 float learning_rate(const NetSection& net, int64_t iteration, uint64_t seed);
 
 // Multi-scale training: every ten iterations another size, between 1 / coefficient and coefficient times that

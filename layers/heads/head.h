@@ -6,8 +6,8 @@
 #include "core/box.h"
 #include "cuda/detections.h"
 #include "cuda/head.h"
-#include "cuda/nms.h"
 #include "layers/layer.h"
+#include "layers/nms/nms_settings.h"
 
 namespace osprey {
 
@@ -33,8 +33,18 @@ class Head : public Layer {
   virtual void decode(View<const float> output, int image, float threshold, Candidates& out) const = 0;
   // The same on Device::cuda for all images, from y to the candidates of `lists`. Threshold: at least 0.
   virtual void list(Stream& s, float threshold, const DetectionLists& lists) const = 0;
-  virtual NmsKind nms_kind() const { return NmsKind::standard; }
-  virtual float beta_nms() const { return 0.6f; }
+  // How many candidates of an image list() may name, and how many of them can be of one class. Heads that cut
+  // their lists to the best have candidates of one class each.
+  struct Listed {
+    int64_t candidates = 0, of_class = 0;
+    bool best = false;
+  };
+  virtual Listed most_listed() const {
+    const int64_t rows = y.shape.elements() / y.shape.n / (kClasses + classes());
+    return {rows, rows, false};
+  }
+  // How duplicates are found; of several heads the last one's counts, but for top_k, which each obeys itself.
+  virtual NmsSettings nms() const { return {}; }
   // Of Darknet's heads: the negative of the gradient that the loss sends into the head's input, as Darknet
   // calls its delta; [N,H,W,C], valid after a forward pass in training.
   virtual View<const float> delta() const { return {}; }

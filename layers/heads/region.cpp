@@ -58,6 +58,7 @@ class Region final : public Head {
     k.integer("coords", coords_, 4).between(4, 4).help("numbers of a box: 4");
     k.flag("softmax", softmax_, false).help("1: the classes of a box exclude each other");
     loss_keys(k);
+    nms_keys(k, nms_);
     augmentation_keys(k, augmentation_);
     k.text("tree", tree_, "").help("a file that makes classes a hierarchy: not supported");
     k.text("map", map_, "").help("a file that renumbers classes: not supported");
@@ -105,6 +106,7 @@ class Region final : public Head {
   bool has_loss() const override { return true; }
 
   int classes() const override { return grid_.classes; }
+  NmsSettings nms() const override { return nms_; }
   View<const float> delta() const override { return delta_; }
   Augmentation augmentation() const override { return augmentation_; }
 
@@ -154,6 +156,7 @@ class Region final : public Head {
   std::vector<Anchor> anchors_;
   bool softmax_ = false;
   std::string tree_, map_;
+  NmsSettings nms_;
   RegionGrid grid_;
   RegionLoss loss_;
   Augmentation augmentation_;

@@ -39,6 +39,11 @@ class Retina final : public Head {
     matching.low_quality = LowQuality::own_truth;
     assigner_.dense_keys(k, matching);
     loss_keys(k);
+    nms_.threshold = 0.5f;
+    nms_.max_detections = 100;
+    nms_.top_k = 1000;
+    nms_keys(k, nms_);
+    top_k_key(k, nms_);
     augmentation_keys(k, augmentation_);
   }
 
@@ -60,6 +65,9 @@ class Retina final : public Head {
     training_ = p.training();
     p.output(training_ ? Shape{images, 1, 1, 1} : Shape{images, 1, rows, kClasses + classes_}, Type::f32);
     plan_rows(p, {images, 1, rows, 1}, has_quality);
+    AnchorLevels of_levels;
+    for (int l = 0; l < levels_.levels(); ++l) of_levels.add(levels_.cells(l) * a);
+    row_list_.plan(p, {images, 1, rows, kClasses + classes_}, of_levels, nms_);
     if (!training_) return;
     p.obeys_writes();
     p.truths(truths_, augmentation_.max_boxes);
@@ -105,14 +113,16 @@ class Retina final : public Head {
 
   bool has_loss() const override { return true; }
   int classes() const override { return classes_; }
+  NmsSettings nms() const override { return nms_; }
   Augmentation augmentation() const override { return augmentation_; }
 
   void decode(View<const float> output, int image, float threshold, Candidates& out) const override {
-    decode_rows(output, image, threshold, out);
+    row_list_.decode(output, image, threshold, out);
   }
   void list(Stream& s, float threshold, const DetectionLists& lists) const override {
-    cuda::row_candidates(s, y, threshold, lists);
+    row_list_.list(s, y, threshold, lists);
   }
+  Listed most_listed() const override { return row_list_.most_listed(y.shape); }
 
  private:
   void match(Stream& s, const DenseRows& rows) {
@@ -192,6 +202,8 @@ class Retina final : public Head {
   Assigner assigner_;
   DenseRule rule_;
   ScoreRule score_ = ScoreRule::product;
+  NmsSettings nms_;
+  RowList row_list_;
   Augmentation augmentation_;
 
   Shape network_;

@@ -61,6 +61,11 @@ class Ssd final : public Head {
         .at_least(0)
         .help("where the loss of a box turns from square to straight; 0: plain L1");
     k.real("box_weight", rule_.box_weight, 1).at_least(0).help("factor of the box loss");
+    nms_.max_detections = 200;
+    nms_.top_k = 400;
+    nms_.top_k_of_class = true;
+    nms_keys(k, nms_);
+    top_k_key(k, nms_);
     augmentation_keys(k, augmentation_);
   }
 
@@ -75,6 +80,7 @@ class Ssd final : public Head {
     training_ = p.training();
     p.constant(anchors_, boxes_);
     p.output(training_ ? Shape{images, 1, 1, 1} : with(kClasses + classes_), Type::f32);
+    row_list_.plan(p, with(kClasses + classes_), {}, nms_);
     p.scratch(logits_, with(1 + classes_));
     p.scratch(deltas_, with(4));
     p.keep(gradients_.logits, with(1 + classes_));
@@ -110,14 +116,16 @@ class Ssd final : public Head {
 
   bool has_loss() const override { return true; }
   int classes() const override { return classes_; }
+  NmsSettings nms() const override { return nms_; }
   Augmentation augmentation() const override { return augmentation_; }
 
   void decode(View<const float> output, int image, float threshold, Candidates& out) const override {
-    decode_rows(output, image, threshold, out);
+    row_list_.decode(output, image, threshold, out);
   }
   void list(Stream& s, float threshold, const DetectionLists& lists) const override {
-    cuda::row_candidates(s, y, threshold, lists);
+    row_list_.list(s, y, threshold, lists);
   }
+  Listed most_listed() const override { return row_list_.most_listed(y.shape); }
 
  private:
   void box_keys(Keys& k) {
@@ -233,6 +241,8 @@ class Ssd final : public Head {
   HardNegativeRule mining_;
   SsdRule rule_;
   Augmentation augmentation_;
+  NmsSettings nms_;
+  RowList row_list_;
 
   Shape network_;
   bool training_ = false;

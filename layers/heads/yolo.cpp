@@ -38,7 +38,8 @@ void yolo_forward(Stream&, View<const float> x, View<float> y, int row_length, b
 
 namespace {
 
-constexpr const char* kNmsNames[] = {"default", "greedynms", "diounms"};  // in the order of NmsKind
+// Darknet's kinds, in the order of NmsKind.
+constexpr const char* kDarknetNmsNames[] = {"default", "greedynms", "diounms"};
 
 class Yolo final : public Head {
  public:
@@ -59,11 +60,9 @@ class Yolo final : public Head {
         .help("lets a centre reach the edge of its cell and beyond");
     matching_keys(k);
     loss_keys(k);
-    k.choice("nms_kind", nms_kind_, NmsKind::standard, kNmsNames)
-        .help("how duplicates are found: by IoU, or by IoU less a power of the centres' distance");
-    k.real("beta_nms", beta_nms_, 0.6f)
-        .more_than(0)
-        .help("that power, for diounms; greedynms always takes 0.6");
+    k.choice("nms_kind", nms_.kind, NmsKind::standard, kDarknetNmsNames)
+        .help("how duplicates are found, in Darknet's words; nms= has more kinds");
+    nms_keys(k, nms_);
     augmentation_keys(k, augmentation_);
     k.text("map", map_, "").help("a file that renumbers classes: not supported");
     ignored_keys(k);
@@ -113,8 +112,7 @@ class Yolo final : public Head {
   bool has_loss() const override { return true; }
 
   int classes() const override { return grid_.classes; }
-  NmsKind nms_kind() const override { return nms_kind_; }
-  float beta_nms() const override { return beta_nms_; }
+  NmsSettings nms() const override { return nms_; }
   View<const float> delta() const override { return delta_; }
   Augmentation augmentation() const override { return augmentation_; }
 
@@ -214,8 +212,8 @@ class Yolo final : public Head {
   std::vector<int> mask_;        // those of this head
   std::vector<int> counters_;
   std::string map_;
-  float scale_x_y_ = 1, beta_nms_ = 0.6f;
-  NmsKind nms_kind_ = NmsKind::standard;
+  float scale_x_y_ = 1;
+  NmsSettings nms_;
   YoloGrid grid_;
   YoloLoss loss_;
   Augmentation augmentation_;

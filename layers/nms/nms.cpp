@@ -34,17 +34,71 @@ std::vector<char> survivors(const std::vector<Box>& sorted, NmsRule rule) {
   return stays;
 }
 
-void nms_of_class(Candidates& candidates, int class_id, NmsRule rule) {
-  std::vector<int> present;
-  std::vector<float> scores;
-  for (int i = 0; i < candidates.count(); ++i)
-    if (const float p = candidates.of(i)[class_id]; p != 0) present.push_back(i), scores.push_back(p);
-  const std::vector<int> order = by_falling_score(scores);
+// Probabilities that are not 0, of boxes that suppress each other.
+struct Rivals {
+  std::vector<Box> boxes;
+  std::vector<float*> probabilities;
+
+  void add(Candidates& candidates, int i, float& probability) {
+    if (probability == 0) return;
+    boxes.push_back(corners(candidates.boxes[i]));
+    probabilities.push_back(&probability);
+  }
+  std::vector<float> scores() const {
+    std::vector<float> all;
+    for (const float* p : probabilities) all.push_back(*p);
+    return all;
+  }
+};
+
+// What every list of rivals, those of a class or all of them, undergoes. Classes touch different
+// probabilities, so they can run side by side.
+template <class Suppress>
+void for_rivals(Candidates& candidates, bool classes_apart, Suppress suppress) {
+  if (!classes_apart) {
+    Rivals rivals;
+    for (int i = 0; i < candidates.count(); ++i) {
+      float* const all = candidates.of(i);
+      float* const best = std::max_element(all, all + candidates.classes);
+      for (float* p = all; p < all + candidates.classes; ++p)
+        if (p != best) *p = 0;
+      rivals.add(candidates, i, *best);
+    }
+    return suppress(rivals);
+  }
+  parallel_for(candidates.classes, 1, [&](int64_t first, int64_t last) {
+    for (int64_t c = first; c < last; ++c) {
+      Rivals rivals;
+      for (int i = 0; i < candidates.count(); ++i) rivals.add(candidates, i, candidates.of(i)[c]);
+      suppress(rivals);
+    }
+  });
+}
+
+void nms_of_rivals(const Rivals& rivals, NmsRule rule) {
+  const std::vector<int> order = by_falling_score(rivals.scores());
   std::vector<Box> sorted;
-  for (int at : order) sorted.push_back(corners(candidates.boxes[present[at]]));
+  for (int at : order) sorted.push_back(rivals.boxes[at]);
   const std::vector<char> stays = survivors(sorted, rule);
   for (size_t i = 0; i < order.size(); ++i)
-    if (!stays[i]) candidates.of(present[order[i]])[class_id] = 0;
+    if (!stays[i]) *rivals.probabilities[order[i]] = 0;
+}
+
+void soft_nms_of_rivals(const Rivals& rivals, SoftNmsRule rule) {
+  const int count = int(rivals.boxes.size());
+  std::vector<float> scores = rivals.scores();
+  std::vector<int> selected(scores.size());
+  int selected_count = 0;
+  const Shape shape = {1, 1, 1, count}, one = {1, 1, 1, 1};
+  Stream stream;
+  cpu::soft_nms(stream,
+                {{rivals.boxes.data(), shape},
+                 {&count, one},
+                 {scores.data(), shape},
+                 {selected.data(), shape},
+                 {&selected_count, one}},
+                rule);
+  for (int i = 0; i < count; ++i) *rivals.probabilities[i] = scores[i] > SoftNmsRule::kGone ? scores[i] : 0;
 }
 
 void drop_without_objectness(Candidates& c) {
@@ -63,22 +117,28 @@ void drop_without_objectness(Candidates& c) {
 
 }  // namespace
 
-void nms(Candidates& candidates, float threshold, NmsKind kind, float beta) {
-  assert(threshold >= 0);
+void nms(Candidates& candidates, NmsRule rule, bool classes_apart) {
+  assert(rule.threshold >= 0);
   drop_without_objectness(candidates);
-  // Classes touch different probabilities, so they can run side by side.
-  parallel_for(candidates.classes, 1, [&](int64_t first, int64_t last) {
-    for (int64_t c = first; c < last; ++c) nms_of_class(candidates, int(c), {threshold, kind, beta});
-  });
+  for_rivals(candidates, classes_apart, [&](const Rivals& rivals) { nms_of_rivals(rivals, rule); });
+}
+
+void soft_nms(Candidates& candidates, SoftNmsRule rule, bool classes_apart) {
+  drop_without_objectness(candidates);
+  for_rivals(candidates, classes_apart, [&](const Rivals& rivals) { soft_nms_of_rivals(rivals, rule); });
 }
 
 std::vector<int> nms(const std::vector<Box>& boxes, const std::vector<float>& scores, float threshold,
                      NmsKind kind, float beta) {
-  assert(boxes.size() == scores.size() && threshold >= 0);
+  return nms(boxes, scores, {threshold, kind, beta});
+}
+
+std::vector<int> nms(const std::vector<Box>& boxes, const std::vector<float>& scores, NmsRule rule) {
+  assert(boxes.size() == scores.size() && rule.threshold >= 0);
   const std::vector<int> order = by_falling_score(scores);
   std::vector<Box> sorted;
   for (int i : order) sorted.push_back(boxes[i]);
-  const std::vector<char> stays = survivors(sorted, {threshold, kind, beta});
+  const std::vector<char> stays = survivors(sorted, rule);
   std::vector<int> kept;
   for (size_t i = 0; i < order.size(); ++i)
     if (stays[i]) kept.push_back(order[i]);

@@ -4,16 +4,22 @@
 #include <vector>
 
 #include "layers/heads/head.h"
+#include "layers/nms/nms_settings.h"
 
 namespace osprey {
 
 // Hard NMS, for each class by itself: candidates in falling order of probability (equal ones in the order of
-// the list), and each that is left zeroes the probability of the later ones that overlap it by more than
-// `threshold` (0..1). Candidates with objectness 0 are dropped; all others stay, perhaps with nothing but
-// zeros.
-void nms(Candidates& candidates, float threshold, NmsKind kind = NmsKind::standard, float beta = 0.6f);
+// the list), and each that is left zeroes the probability of the later ones that it suppresses. Candidates
+// with objectness 0 are dropped; all others stay, perhaps with nothing but zeros. Unless the classes are
+// apart, a candidate keeps the probability of its best class (the first of equals) only, and all suppress
+// each other.
+void nms(Candidates& candidates, NmsRule rule, bool classes_apart = true);
 
-// The same for plain lists: the indexes of the boxes that stay, by falling score. NaN scores come last.
+// The same by a soft kind: probabilities of what overlaps fall, to 0 if too little is left.
+void soft_nms(Candidates& candidates, SoftNmsRule rule, bool classes_apart = true);
+
+// For plain lists: the indexes of the boxes that stay, by falling score. NaN scores come last.
+std::vector<int> nms(const std::vector<Box>& boxes, const std::vector<float>& scores, NmsRule rule);
 std::vector<int> nms(const std::vector<Box>& boxes, const std::vector<float>& scores, float threshold,
                      NmsKind kind = NmsKind::standard, float beta = 0.6f);
 

@@ -52,7 +52,7 @@ std::vector<char> kept_by_definition(const std::vector<Box>& boxes, const float*
 TEST(NmsKernel, KeepsWhatTheDefinitionKeeps) {
   Stream s;
   const std::vector<NmsRule> rules = {
-      {.3f, NmsKind::standard, .6f}, {.2f, NmsKind::greedy, 2}, {.25f, NmsKind::diou, .9f}, {0}};
+      {.3f, NmsKind::standard, .6f}, {.2f, NmsKind::greedy, 2}, {.25f, NmsKind::diou_power, .9f}, {0}};
   const int classes = 3;
   // Fewer and more than the threads of a block, a power of two, words that are not full, and none.
   for (const int most : {1, 31, 64, 150}) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "core/parallel.h"
 #include "data/draw.h"
 #include "data/synth_shapes.h"
@@ -41,6 +43,31 @@ TEST(Synth, ScenesHoldWhatIsAskedFor) {
   EXPECT_LE(total, 60 * 12);
   EXPECT_GT(small, 20);
   for (const int n : count) EXPECT_GT(n, total / 20);  // no kind is rare
+}
+
+TEST(Synth, TinyScenesHoldManyTinyObjects) {
+  const SynthOptions o = synth_options(SynthKind::tiny);
+  std::vector<int> count(synth_names().size());
+  int total = 0, of_size[13] = {};
+  for (int i = 0; i < 40; ++i) {
+    const SynthScene scene = draw_scene(o, i);
+    total += int(scene.labels.size());
+    for (const Label& l : scene.labels) {
+      ++count[size_t(l.class_id)];
+      const Box box = scaled(corners(l.box), 256, 256);
+      const int longest = int(std::lround(std::max(box.width(), box.height())));
+      ASSERT_GE(longest, 4) << "scene " << i;
+      ASSERT_LE(longest, 12) << "scene " << i;
+      ++of_size[longest];
+    }
+  }
+  EXPECT_GT(total, 40 * 18);  // of 20 to 40; a few find no place
+  EXPECT_LE(total, 40 * 40);
+  for (int size = 4; size <= 11; ++size) EXPECT_GT(of_size[size], total / 50) << size << " pixels";
+  for (const int n : count) EXPECT_GT(n, total / 20);  // no kind is rare
+  SynthOptions usual = o;
+  usual.kind = SynthKind::usual;
+  EXPECT_NE(draw_scene(o, 3).image.pixels, draw_scene(usual, 3).image.pixels);
 }
 
 // Drawn alone on a grey ground: what changed by more than half of the paint's share is what the box bounds.

@@ -2,9 +2,11 @@
 #include "train/metrics/coco.h"
 
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "tests/golden/golden.h"
+#include "train/metrics/aitod.h"
 
 namespace osprey {
 namespace {
@@ -105,6 +107,20 @@ GOLDEN_WHERE(aitod_ap, "coco_ap", !c.has("stats") && c.params().contains("labels
     c.expect_value("AP" + suffix, table.average_precision(a));
     c.expect_value("AR" + suffix, table.average_recall(a, table.maxima - 1));
   }
+  const AitodMetrics m = aitod_metrics(e.truths, e.detections, e.classes);
+  const std::map<std::string, double> figures{{"AP", m.ap},
+                                              {"AP50", m.ap50},
+                                              {"AP75", m.ap75},
+                                              {"APvt", m.ap_very_tiny},
+                                              {"APt", m.ap_tiny},
+                                              {"APs", m.ap_small},
+                                              {"APm", m.ap_medium},
+                                              {"AR", m.ar1500},
+                                              {"ARvt", m.ar_very_tiny},
+                                              {"ARt", m.ar_tiny},
+                                              {"ARs", m.ar_small},
+                                              {"ARm", m.ar_medium}};
+  for (const auto& [key, value] : figures) c.expect_value(key, value);
 }
 
 }  // namespace

@@ -50,13 +50,14 @@ GOLDEN(batched_nms) {
   c.expect("keep", kept_by_kernel(all, c.floats("scores"), c.ints("labels"), {threshold}));
 }
 
-// The paper's form, IoU - d^2/c^2: power 1.
-GOLDEN(diou_nms) {
+// By DIoU and by NWD. The latter's boxes are in pixels.
+void expect_kept(const golden::Case& c, NmsRule rule) {
   const std::vector<Box> all = boxes(c);
-  const float threshold = c.param("diou_threshold", 0.5f);
-  c.expect("keep", nms(all, c.floats("scores"), threshold, NmsKind::diou, 1));
-  c.expect("keep", kept_by_kernel(all, c.floats("scores"), one_class(all), {threshold, NmsKind::diou, 1}));
+  c.expect("keep", nms(all, c.floats("scores"), rule));
+  c.expect("keep", kept_by_kernel(all, c.floats("scores"), one_class(all), rule));
 }
+GOLDEN(diou_nms) { expect_kept(c, {c.param("diou_threshold", 0.5f), NmsKind::diou}); }
+GOLDEN(nwd_nms) { expect_kept(c, {c.param("nwd_threshold", 0.85f), NmsKind::nwd, 0, c.param("C", 12.8f)}); }
 
 }  // namespace
 }  // namespace osprey

@@ -59,8 +59,7 @@ Results detected(const std::string& cfg, Device device, int batch, DetectorSetti
       heads.push_back({head, {memory.back().data(), head->y.shape}});
     }
   for (int n = 0; n < batch; ++n)
-    results.host.push_back(
-        detections(heads, n, settings.threshold, settings.nms_threshold, detector.places()[n]));
+    results.host.push_back(detections(heads, n, settings, detector.places()[n], network.input().shape));
   return results;
 }
 
@@ -116,22 +115,49 @@ TEST(Detector, FindsWhatTheHostFindsInTheBoxesOfSsd) {
 
 TEST(Detector, FindsWhatTheHostFinds) {
   const std::string yolo = kYolo + "classes=3\n";
-  expect_parity(two_heads(24, yolo), 3, {.25f, .45f});
-  expect_parity(two_heads(24, yolo + "nms_kind=greedynms\n"), 3, {.1f, .3f});
-  expect_parity(two_heads(24, yolo + "nms_kind=diounms\nbeta_nms=0.8\n"), 3, {.25f, .3f});
-  expect_parity(two_heads(24, yolo), 2, {.25f, 0});
-  expect_parity(two_heads(6, kYolo + "classes=1\nmask=1\n"), 3, {.25f, .45f});
-  expect_parity(two_heads(85, kYolo + "classes=80\nmask=2\n"), 2, {.5f, .45f});
-  expect_parity(one_head(1, 1, 18, kYolo + "classes=1\n"), 1, {0, .45f});
-  expect_parity(two_heads(16, kRegion + "classes=3\nsoftmax=1\n"), 3, {.2f, .45f});
-  expect_parity(two_heads(16, kRegion + "classes=3\nsoftmax=1\nclassfix=-1\n"), 2, {.1f, .45f});
+  expect_parity(two_heads(24, yolo), 3, {.25f, .45f, {}});
+  expect_parity(two_heads(24, yolo + "nms_kind=greedynms\n"), 3, {.1f, .3f, {}});
+  expect_parity(two_heads(24, yolo + "nms_kind=diounms\nbeta_nms=0.8\n"), 3, {.25f, .3f, {}});
+  expect_parity(two_heads(24, yolo), 2, {.25f, 0, {}});
+  expect_parity(two_heads(6, kYolo + "classes=1\nmask=1\n"), 3, {.25f, .45f, {}});
+  expect_parity(two_heads(85, kYolo + "classes=80\nmask=2\n"), 2, {.5f, .45f, {}});
+  expect_parity(one_head(1, 1, 18, kYolo + "classes=1\n"), 1, {0, .45f, {}});
+  expect_parity(two_heads(16, kRegion + "classes=3\nsoftmax=1\n"), 3, {.2f, .45f, {}});
+  expect_parity(two_heads(16, kRegion + "classes=3\nsoftmax=1\nclassfix=-1\n"), 2, {.1f, .45f, {}});
+}
+
+// Every kind, with classes apart or not; soft kinds with a threshold below which they let boxes fall.
+TEST(Detector, FindsWhatTheHostFindsByEveryKind) {
+  const std::string yolo = kYolo + "classes=3\n", region = kRegion + "classes=3\nsoftmax=1\n";
+  for (const char* classes : {"nms_classes=1\n", "nms_classes=0\n"})
+    for (const char* kind : {"hard", "diou", "nwd", "soft_linear", "soft_gaussian"}) {
+      const std::string keys = std::string(classes) + "nms=" + kind + "\nnms_constant=3\n";
+      expect_parity(two_heads(24, yolo + keys), 3, {.1f, {}, {}});
+      expect_parity(two_heads(16, region + keys + "nms_min_score=.15\n"), 3, {.1f, .3f, {}});
+    }
+  expect_parity(two_heads(24, yolo + "nms_classes=0\n"), 2, {.25f, 0, {}});
+  expect_parity(two_heads(24, yolo + "max_detections=7\n"), 3, {.1f, {}, NmsKind::soft_linear});
+}
+
+// Heads that list their best boxes only: fewer than they have, as many, and of several images.
+TEST(Detector, FindsWhatTheHostFindsAmongTheBest) {
+  const std::string maps =
+      "[net]\nbatch=1\nwidth=8\nheight=8\nchannels=8\n[maxpool]\nsize=1\nstride=1\nname=c1\n"
+      "[maxpool]\nsize=2\nstride=2\nname=c2\n";
+  const std::string retina = maps +
+                             "[retina]\nfrom=c1,c2,c1,c2\nclasses=4\nscales_per_octave=1\nanchor_sizes=2,4\n"
+                             "anchor_ratios=1,2\n";
+  for (const char* keys :
+       {"nms_top_k=5\n", "nms_top_k=30\nmax_detections=20\n", "nms_top_k=100\nnms_classes=0\n",
+        "nms_top_k=9\nnms=soft_gaussian\nnms_min_score=.3\n", "nms_top_k=0\n"})
+    expect_parity(retina + keys, 3, {.25f, {}, {}});
 }
 
 // e^w of inputs up to 200 is infinite.
 TEST(Detector, LeavesOutBoxesThatAreNotFinite) {
   const std::string cfg = one_head(4, 4, 24, kYolo + "classes=3\n");
-  expect_parity(cfg, 2, {.25f, .45f}, 200);
-  const Results results = detected(cfg, Device::cuda, 1, {.25f, .45f}, 200);
+  expect_parity(cfg, 2, {.25f, .45f, {}}, 200);
+  const Results results = detected(cfg, Device::cuda, 1, {.25f, .45f, {}}, 200);
   for (const Detection& d : results.detector[0]) EXPECT_TRUE(std::isfinite(d.box.x2));
 }
 
@@ -141,14 +167,14 @@ TEST(Detector, MoreThanTheListsHoldIsFoundToo) {
   for (const auto& [side, classes, nms] : {std::tuple(40, 1, .45f), std::tuple(31, 3, 0.f)}) {
     const std::string cfg =
         one_head(side, side, 3 * (5 + classes), kYolo + "classes=" + std::to_string(classes) + "\n");
-    const Results results = detected(cfg, Device::cuda, 1, {.001f, nms}, 2);
+    const Results results = detected(cfg, Device::cuda, 1, {.001f, nms, {}}, 2);
     EXPECT_GT(results.host[0].size(), classes == 1 ? 100u : 8192u);
     expect_same(results.detector, results.host);
   }
 }
 
 TEST(Detector, WorksOnTheCpu) {
-  const Results results = detected(two_heads(24, kYolo + "classes=3\n"), Device::cpu, 2, {.25f, .45f}, 2);
+  const Results results = detected(two_heads(24, kYolo + "classes=3\n"), Device::cpu, 2, {.25f, .45f, {}}, 2);
   EXPECT_FALSE(results.host[0].empty());
   expect_same(results.detector, results.host);
 }

@@ -40,6 +40,19 @@ TEST(LearningRate, RisesInBurnIn) {
   expect_rates(net, {{5, 0.002 / 8}});
 }
 
+// From a quarter to the whole over four iterations; the step at 4 lies within, and counts at once.
+TEST(LearningRate, WarmUpMultipliesWhatThePolicySays) {
+  NetSection net = net_of(Policy::steps);
+  net.burn_in = 4;
+  net.warmup = WarmUp::linear;
+  net.warmup_start = 0.25f;
+  net.steps = {4, 9};
+  net.scales = {0.5f, 0.1f};
+  expect_rates(net, {{1, 0.025}, {2, 0.04375}, {3, 0.0625}, {4, 0.040625}, {5, 0.05}, {8, 0.05}, {9, 0.005}});
+  net.warmup = WarmUp::constant;
+  expect_rates(net, {{1, 0.025}, {3, 0.025}, {4, 0.0125}, {5, 0.05}});
+}
+
 TEST(LearningRate, StepFallsAfterEachStep) {
   NetSection net = net_of(Policy::step);
   net.step = 3;

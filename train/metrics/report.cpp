@@ -39,31 +39,67 @@ ordered_json by_name(const std::vector<std::string>& names, const std::vector<do
   return object;
 }
 
+template <class Metrics>
 struct Figure {
   const char* key;
   const char* meaning;
-  double CocoMetrics::*value;
+  double Metrics::*value;
 };
-constexpr Figure kFigures[] = {{"AP", "IoU 0.50:0.95", &CocoMetrics::ap},
-                               {"AP50", "IoU 0.50", &CocoMetrics::ap50},
-                               {"AP75", "IoU 0.75", &CocoMetrics::ap75},
-                               {"APs", "small objects, below 32x32 pixels", &CocoMetrics::ap_small},
-                               {"APm", "medium objects, below 96x96", &CocoMetrics::ap_medium},
-                               {"APl", "large objects", &CocoMetrics::ap_large},
-                               {"AR1", "1 detection an image", &CocoMetrics::ar1},
-                               {"AR10", "10 detections an image", &CocoMetrics::ar10},
-                               {"AR100", "100 detections an image", &CocoMetrics::ar100},
-                               {"ARs", "small objects", &CocoMetrics::ar_small},
-                               {"ARm", "medium objects", &CocoMetrics::ar_medium},
-                               {"ARl", "large objects", &CocoMetrics::ar_large}};
+constexpr Figure<CocoMetrics> kCocoFigures[] = {
+    {"AP", "IoU 0.50:0.95", &CocoMetrics::ap},
+    {"AP50", "IoU 0.50", &CocoMetrics::ap50},
+    {"AP75", "IoU 0.75", &CocoMetrics::ap75},
+    {"APs", "small objects, below 32x32 pixels", &CocoMetrics::ap_small},
+    {"APm", "medium objects, below 96x96", &CocoMetrics::ap_medium},
+    {"APl", "large objects", &CocoMetrics::ap_large},
+    {"AR1", "1 detection an image", &CocoMetrics::ar1},
+    {"AR10", "10 detections an image", &CocoMetrics::ar10},
+    {"AR100", "100 detections an image", &CocoMetrics::ar100},
+    {"ARs", "small objects", &CocoMetrics::ar_small},
+    {"ARm", "medium objects", &CocoMetrics::ar_medium},
+    {"ARl", "large objects", &CocoMetrics::ar_large}};
+constexpr Figure<AitodMetrics> kAitodFigures[] = {
+    {"AP", "IoU 0.50:0.95", &AitodMetrics::ap},
+    {"AP50", "IoU 0.50", &AitodMetrics::ap50},
+    {"AP75", "IoU 0.75", &AitodMetrics::ap75},
+    {"APvt", "very tiny objects, up to 8x8 pixels", &AitodMetrics::ap_very_tiny},
+    {"APt", "tiny objects, up to 16x16", &AitodMetrics::ap_tiny},
+    {"APs", "small objects, up to 32x32", &AitodMetrics::ap_small},
+    {"APm", "medium objects, and larger", &AitodMetrics::ap_medium},
+    {"AR1", "1 detection an image", &AitodMetrics::ar1},
+    {"AR100", "100 detections an image", &AitodMetrics::ar100},
+    {"AR1500", "1500 detections an image", &AitodMetrics::ar1500},
+    {"ARvt", "very tiny objects", &AitodMetrics::ar_very_tiny},
+    {"ARt", "tiny objects", &AitodMetrics::ar_tiny},
+    {"ARs", "small objects", &AitodMetrics::ar_small},
+    {"ARm", "medium objects, and larger", &AitodMetrics::ar_medium}};
+
+template <class Metrics, size_t N>
+void print_figures(const Metrics& metrics, const std::vector<std::string>& names,
+                   const Figure<Metrics> (&figures)[N]) {
+  print_classes(names, metrics.per_class, "AP");
+  fmt::print("\n");
+  for (const Figure<Metrics>& f : figures)
+    fmt::print("{:<6}  {:>6}  {}\n", f.key, percent(metrics.*f.value), f.meaning);
+}
+
+template <class Metrics, size_t N>
+std::string figures_json(const Metrics& metrics, const std::vector<std::string>& names,
+                         const Figure<Metrics> (&figures)[N]) {
+  ordered_json object;
+  for (const Figure<Metrics>& f : figures) object[f.key] = metrics.*f.value;
+  object["per_class"] = by_name(names, metrics.per_class);
+  return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
 
 }  // namespace
 
 void print_metrics(const CocoMetrics& metrics, const std::vector<std::string>& names) {
-  print_classes(names, metrics.per_class, "AP");
-  fmt::print("\n");
-  for (const Figure& f : kFigures)
-    fmt::print("{:<5}  {:>6}  {}\n", f.key, percent(metrics.*f.value), f.meaning);
+  print_figures(metrics, names, kCocoFigures);
+}
+
+void print_metrics(const AitodMetrics& metrics, const std::vector<std::string>& names) {
+  print_figures(metrics, names, kAitodFigures);
 }
 
 void print_metrics(const VocMetrics& metrics, const std::vector<std::string>& names, VocPoints points,
@@ -95,10 +131,11 @@ void print_metrics(const DarknetMap& metrics, const std::vector<std::string>& na
 }
 
 std::string metrics_json(const CocoMetrics& metrics, const std::vector<std::string>& names) {
-  ordered_json object;
-  for (const Figure& f : kFigures) object[f.key] = metrics.*f.value;
-  object["per_class"] = by_name(names, metrics.per_class);
-  return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  return figures_json(metrics, names, kCocoFigures);
+}
+
+std::string metrics_json(const AitodMetrics& metrics, const std::vector<std::string>& names) {
+  return figures_json(metrics, names, kAitodFigures);
 }
 
 std::string metrics_json(const VocMetrics& metrics, const std::vector<std::string>& names) {

@@ -19,40 +19,40 @@ constexpr CentreBox kA = {.4f, .5f, .4f, .4f}, kB = {.5f, .5f, .4f, .4f}, kC = {
 
 TEST(Nms, WhatIsSuppressedDoesNotSuppress) {
   Candidates found = list(1, {kA, kB, kC}, {.9f, .8f, .7f});
-  nms(found, .5f);
+  nms(found, {.5f});
   EXPECT_EQ(found.probabilities, (std::vector<float>{.9f, 0, .7f}));
 }
 
 TEST(Nms, ClassesAreIndependent) {
   Candidates found = list(2, {kA, kB}, {.9f, .1f, .8f, .2f});
-  nms(found, .5f);
+  nms(found, {.5f});
   EXPECT_EQ(found.probabilities, (std::vector<float>{.9f, 0, 0, .2f}));
 }
 
 TEST(Nms, OfEqualScoresTheFirstStays) {
   Candidates found = list(1, {kB, kA, kC}, {.5f, .5f, .5f});
-  nms(found, .5f);
+  nms(found, {.5f});
   EXPECT_EQ(found.probabilities, (std::vector<float>{.5f, 0, 0}));
 }
 
 TEST(Nms, AnOverlapEqualToTheThresholdStays) {
   Candidates found = list(1, {{.5f, .5f, 1, 1}, {.25f, .5f, .5f, 1}}, {.9f, .8f});  // exactly 1/2
-  nms(found, .5f);
+  nms(found, {.5f});
   EXPECT_EQ(found.probabilities, (std::vector<float>{.9f, .8f}));
-  nms(found, .49f);
+  nms(found, {.49f});
   EXPECT_EQ(found.probabilities, (std::vector<float>{.9f, 0}));
 }
 
 TEST(Nms, BoxesWithoutAreaSuppressNothing) {
   Candidates found = list(1, {{.5f, .5f, 0, 0}, {.5f, .5f, 0, 0}}, {.9f, .8f});
-  nms(found, 0);
+  nms(found, {0});
   EXPECT_EQ(found.probabilities, (std::vector<float>{.9f, .8f}));
 }
 
 TEST(Nms, DropsCandidatesWithoutObjectness) {
   Candidates found = list(1, {kA, kB, kC}, {.9f, .8f, .7f});
   found.objectness[0] = 0;
-  nms(found, .5f);
+  nms(found, {.5f});
   ASSERT_EQ(found.count(), 2);
   EXPECT_EQ(found.probabilities, (std::vector<float>{.8f, 0}));
 }
@@ -61,12 +61,12 @@ TEST(Nms, DistanceSparesBoxesThatAreApart) {
   // Centres 0.1 apart; the enclosing box is 0.5 x 0.4: (d/c)^2 = 0.01 / 0.41.
   const Box a = corners(kA), b = corners(kB);
   EXPECT_NEAR(nms_overlap(a, b, NmsKind::standard, 2), .6, 1e-6);
-  EXPECT_NEAR(nms_overlap(a, b, NmsKind::diou, 2), .6 - std::pow(.01 / .41, 2), 1e-6);
+  EXPECT_NEAR(nms_overlap(a, b, NmsKind::diou_power, 2), .6 - std::pow(.01 / .41, 2), 1e-6);
   EXPECT_NEAR(nms_overlap(a, b, NmsKind::greedy, 2), .6 - std::pow(.01 / .41, .6), 1e-6);  // 0.49; not beta
   Candidates found = list(1, {kA, kB}, {.9f, .8f});
-  nms(found, .5f, NmsKind::greedy);
+  nms(found, {.5f, NmsKind::greedy});
   EXPECT_EQ(found.probabilities, (std::vector<float>{.9f, .8f}));
-  nms(found, .5f, NmsKind::diou, 2);
+  nms(found, {.5f, NmsKind::diou_power, 2});
   EXPECT_EQ(found.probabilities, (std::vector<float>{.9f, 0}));
 }
 
@@ -77,7 +77,7 @@ TEST(Nms, NotANumberComesLast) {
 
 TEST(Nms, NothingIsFine) {
   Candidates none;
-  nms(none, .5f);
+  nms(none, {.5f});
   EXPECT_EQ(none.count(), 0);
   EXPECT_TRUE(nms(std::vector<Box>{}, {}, .5f).empty());
 }
@@ -94,7 +94,7 @@ TEST(Nms, ManyCandidatesAreNotSlow) {
     for (int c = 0; c < 80; ++c) found.probabilities.push_back(random.chance(.05f) ? random.uniform() : 0);
   }
   const auto start = std::chrono::steady_clock::now();
-  nms(found, .45f);
+  nms(found, {.45f});
   // Some 0.1 s on one core; ten seconds would be another algorithm.
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
 }

@@ -185,9 +185,34 @@ TEST(Yolo, TellsWhatRulesTheTraining) {
   EXPECT_FLOAT_EQ(head.augmentation().random, 1);
   EXPECT_EQ(head.augmentation().max_boxes, 50);
   EXPECT_EQ(layer.truth_capacity(), 50);
-  EXPECT_EQ(head.nms_kind(), NmsKind::diou);
-  EXPECT_FLOAT_EQ(head.beta_nms(), .7f);
+  EXPECT_EQ(head.nms().kind, NmsKind::diou_power);
+  EXPECT_FLOAT_EQ(head.nms().beta, .7f);
+  EXPECT_FLOAT_EQ(head.nms().threshold_or_usual(), .45f);
   EXPECT_EQ(head.classes(), 1);
+}
+
+TEST(Yolo, TellsHowDuplicatesAreFound) {
+  const auto nms_of = [](const std::string& keys) {
+    SingleLayer layer(kSmall + keys, {kOneCell});
+    return layer.layer().head()->nms();
+  };
+  const NmsSettings plain = nms_of("");
+  EXPECT_EQ(plain.kind, NmsKind::standard);
+  EXPECT_FLOAT_EQ(plain.threshold_or_usual(), .45f);
+  EXPECT_TRUE(plain.classes_apart);
+  EXPECT_EQ(plain.max_detections, 0);
+  const NmsSettings nwd =
+      nms_of("nms_kind=greedynms\nnms=nwd\nnms_constant=9\nnms_classes=0\nmax_detections=5");
+  EXPECT_EQ(nwd.kind, NmsKind::nwd);
+  EXPECT_FLOAT_EQ(nwd.threshold_or_usual(), .85f);
+  EXPECT_FLOAT_EQ(nwd.constant, 9);
+  EXPECT_FALSE(nwd.classes_apart);
+  EXPECT_EQ(nwd.max_detections, 5);
+  const NmsSettings soft = nms_of("nms=soft_gaussian\nnms_sigma=.3\nnms_min_score=.01\nnms_threshold=.2");
+  EXPECT_EQ(soft.soft_rule().kind, SoftNmsKind::gaussian);
+  EXPECT_FLOAT_EQ(soft.soft_rule().sigma, .3f);
+  EXPECT_FLOAT_EQ(soft.soft_rule().min_score, .01f);
+  EXPECT_FLOAT_EQ(soft.soft_rule().threshold, .2f);
 }
 
 TEST(Yolo, ExplainsWhatIsWrongWithItsSection) {
@@ -206,6 +231,8 @@ TEST(Yolo, ExplainsWhatIsWrongWithItsSection) {
   expect_error("[yolo]\nnum=1\nanchors=0,1", "test.cfg:3: [yolo] anchors must be more than 0");
   expect_error("[yolo]\nclasses=0", "test.cfg:2: [yolo] classes must be at least 1, not 0");
   expect_error(kSmall + "nms_kind=cornersnms", "nms_kind must be one of default, greedynms, diounms");
+  expect_error(kSmall + "nms=soft", "nms must be one of hard, greedynms, diounms, diou, nwd, soft_linear");
+  expect_error(kSmall + "nms_threshold=1.5", "nms_threshold must be between 0 and 1");
   expect_error(kSmall + "counters_per_class=3,4",
                "test.cfg:6: [yolo] counters_per_class must list 1 numbers, one for each class, not 2",
                {kOneCell});
