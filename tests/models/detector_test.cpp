@@ -109,8 +109,10 @@ const std::string kSsd =
     "[ssd]\nfrom=classes0,classes1,boxes0,boxes1\nclasses=2\nmin_sizes=2,4\n";
 
 TEST(Detector, FindsWhatTheHostFindsInTheBoxesOfSsd) {
-  expect_parity(kSsd, 2, {.4f, .45f});
-  expect_parity(kSsd, 2, {.34f, 0});  // an image without contrast says 1/3 of all
+  expect_parity(kSsd, 2, {.4f, .45f, {}});
+  expect_parity(kSsd + "nms_top_k=3\n", 2, {.4f, .45f, {}});
+  expect_parity(kSsd + "nms_top_k=0\n", 2, {.4f, .45f, {}});
+  expect_parity(kSsd, 2, {.34f, 0, {}});  // an image without contrast says 1/3 of all
 }
 
 TEST(Detector, FindsWhatTheHostFinds) {
