@@ -56,7 +56,7 @@ TEST(Synth, TinyScenesHoldManyTinyObjects) {
       ++count[size_t(l.class_id)];
       const Box box = scaled(corners(l.box), 256, 256);
       const int longest = int(std::lround(std::max(box.width(), box.height())));
-      ASSERT_GE(longest, 4) << "scene " << i;
+      ASSERT_GE(longest, 3) << "scene " << i;  // drawn with 4 or more, which a turned one need not fill
       ASSERT_LE(longest, 12) << "scene " << i;
       ++of_size[longest];
     }
