@@ -20,6 +20,7 @@ namespace osprey {
 namespace {
 
 enum class Clip { none, sizes, boxes };
+constexpr const char* kMatchingNames[] = {"each", "pairs"};  // of SsdMatching
 constexpr const char* kClipNames[] = {"none", "sizes", "boxes"};
 
 // "2|2,3|2" to {{2}, {2, 3}, {2}}.
@@ -51,6 +52,11 @@ class Ssd final : public Head {
         .help(
             "a default box that overlaps a truth by at least this is matched with it, as is the best of "
             "each");
+    k.choice("matching", matching_, SsdMatching::each, kMatchingNames)
+        .help(
+            "which box a truth gets in any case: each its best (torchvision), or the best pair of all, then "
+            "of "
+            "what is left, and so on (the authors')");
     k.real("background", background_, 1)
         .between(0, 1)
         .help("boxes that are not matched though they overlap a truth by this are ignored; 1: none are");
@@ -98,7 +104,8 @@ class Ssd final : public Head {
       return;
     }
     on(s, cpu::list_truths, cuda::list_truths)(s, truths_, width, height, classes_, lists_);
-    on(s, cpu::ssd_matching, cuda::ssd_matching)(s, anchors_, lists_.lists(), foreground_, chosen_, match_);
+    on(s, cpu::ssd_matching, cuda::ssd_matching)(s, anchors_, lists_.lists(), foreground_, chosen_, match_,
+                                                 matching_);
     on(s, cpu::ssd_labels, cuda::ssd_labels)(s, anchors_, lists_, background_ < 1 ? background_ : 2, match_,
                                              labels_);
     on(s, cpu::cross_entropy, cuda::cross_entropy)(s, logits_, labels_, RowClasses{}, costs_);
@@ -238,6 +245,7 @@ class Ssd final : public Head {
   std::string ratios_;
   float offset_ = 0.5f, foreground_ = 0.5f, background_ = 1;
   Clip clip_ = Clip::none;
+  SsdMatching matching_ = SsdMatching::each;
   HardNegativeRule mining_;
   SsdRule rule_;
   Augmentation augmentation_;

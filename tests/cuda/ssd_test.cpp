@@ -73,7 +73,7 @@ Results run(Batch& b, Device device) {
   const View<float> cost_view = view(costs, b.row());
   on(s, cpu::ssd_matching, cuda::ssd_matching)(s, b.anchor_view(), b.truths().lists(), 0.5f,
                                                view(chosen, {b.images, 1, 1, Batch::kCapacity}),
-                                               view(r.match, b.row()));
+                                               view(r.match, b.row()), SsdMatching::each);
   on(s, cpu::ssd_labels, cuda::ssd_labels)(s, b.anchor_view(), b.truths(), b.background,
                                            view(r.match, b.row()), view(r.labels, b.with(1)));
   on(s, cpu::cross_entropy, cuda::cross_entropy)(s, b.from().logits, view(r.labels, b.with(1)), RowClasses{},

@@ -123,7 +123,8 @@ GOLDEN_ON_DEVICES(ssd_matcher) {
   std::vector<int> chosen(size_t(image.truths.lists.capacity()));
   on(image.stream, cpu::ssd_matching, cuda::ssd_matching)(
       image.stream, test::same_for_all_images(image.anchors), image.truths.lists,
-      c.params().at("iou").get<float>(), OneImage::row(chosen), OneImage::row(image.match));
+      c.params().at("iou").get<float>(), OneImage::row(chosen), OneImage::row(image.match),
+      SsdMatching::each);
   c.expect("match", image.match);
 }
 

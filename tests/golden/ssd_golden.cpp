@@ -60,7 +60,7 @@ GOLDEN_ON_DEVICES(ssd_loss) {
   std::vector<int> chosen(truths.all.size()), match(row.size()), labels(row.size()), counts(2 * images);
   on(s, cpu::ssd_matching, cuda::ssd_matching)(s, all_anchors, truths.lists.lists(), c.param("iou", 0.5f),
                                                View<int>(chosen.data(), truths.lists.boxes.shape),
-                                               View<int>(match.data(), row));
+                                               View<int>(match.data(), row), SsdMatching::each);
   c.expect("matched", match);
   on(s, cpu::ssd_labels, cuda::ssd_labels)(s, all_anchors, truths.lists, 2, View<int>(match.data(), row),
                                            View<int>(labels.data(), with(1)));

@@ -24,7 +24,9 @@ const Case kCases[] = {
     {"classes=1\nmin_sizes=8,14", 1, {4, 4}},
     {"classes=3\nmin_sizes=6,14\nmax_sizes=10,20\nratios=2|2,3\nsmooth_l1_beta=.3\nbox_weight=2", 3, {4, 6}},
     {"classes=40\nmin_sizes=8,16\nclip=boxes\nnegatives=2\nvariances=.2,.5\nforeground=.4", 40, {4, 4}},
-    {"classes=2\nmin_sizes=10,40\nclip=sizes\nbackground=.2\nnegatives=1000\noffset=.25", 2, {4, 4}},
+    {"classes=2\nmin_sizes=10,40\nclip=sizes\nbackground=.2\nmatching=pairs\nnegatives=1000\noffset=.25",
+     2,
+     {4, 4}},
 };
 
 std::string cfg(const Case& c) { return "[ssd]\nmax=5\n" + c.keys + "\n"; }
