@@ -128,6 +128,9 @@ class Rcnn final : public Head {
         .help("1: hands the moved RoIs to the next stage of a cascade instead of detecting");
     k.real("min_size", rule_.min_size, 0).at_least(0).help("pixels; narrower or lower boxes are dropped");
     loss_keys(k);
+    nms_.threshold = 0.5f;
+    nms_.max_detections = 100;
+    nms_keys(k, nms_);
     augmentation_keys(k, augmentation_);
   }
 
@@ -170,6 +173,7 @@ class Rcnn final : public Head {
   bool has_loss() const override { return true; }
   int classes() const override { return rule_.classes; }
   Augmentation augmentation() const override { return augmentation_; }
+  NmsSettings nms() const override { return nms_; }
 
   void decode(View<const float> output, int image, float threshold, Candidates& out) const override {
     decode_rows(output, image, threshold, out);
@@ -260,6 +264,7 @@ class Rcnn final : public Head {
   RoiBoxLoss box_loss_ = RoiBoxLoss::smooth_l1;
   bool class_specific_ = true, refine_ = false, training_ = false;
   Augmentation augmentation_;
+  NmsSettings nms_;
   RoiTruths truths_;
   RoiTargets targets_;
   RoiLosses losses_;

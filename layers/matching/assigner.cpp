@@ -124,6 +124,11 @@ void Assigner::match(Stream& s, const AssignerInputs& in, View<int> match) const
     case AssignerKind::simota:
       return on(s, cpu::simota_matching, cuda::simota_matching)(s, in.predictions, truths, in.truths.labels,
                                                                 simota_, cost_, candidates_, match, overlap_);
+    case AssignerKind::paa:
+      return match_by_paa(s, in, match);
+    case AssignerKind::ota:
+      return on(s, cpu::ota_matching, cuda::ota_matching)(s, in.predictions, truths, in.truths.labels, ota_,
+                                                          transport_, match, overlap_);
   }
 }
 

@@ -75,8 +75,9 @@ GOLDEN_ON_DEVICES(fast_rcnn_postprocess) {
                     false, {1, image[0], image[1], 3});
   const Values y = layer.forward({c.floats("class_logits"), c.floats("box_regression"), table});
   const std::vector<Detection> found =
-      detections({{layer.layer().head(), {y.data(), layer.output()}}}, 0, c.param("score_thresh", 0.05f),
-                 c.param("nms_thresh", 0.5f), {Placement(), float(image[1]), float(image[0])});
+      detections({{layer.layer().head(), {y.data(), layer.output()}}}, 0,
+                 {c.param("score_thresh", 0.05f), c.param("nms_thresh", 0.5f), {}},
+                 {Placement(), float(image[1]), float(image[0])}, {1, image[0], image[1], 3});
   std::vector<float> boxes, scores;
   std::vector<int> labels;  // counted from 1: 0 is the background
   for (const Detection& d : found) {

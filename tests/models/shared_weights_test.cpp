@@ -143,7 +143,7 @@ TEST_P(SharedWeights, BoxesOnTheSamePixelsEqualAlexeyABs) {
     if (blob(name).empty()) continue;
     SCOPED_TRACE(name);
     run_on_blob(*network, name);
-    Detector detector(*network, {0.25f, 0.45f});
+    Detector detector(*network, {0.25f, 0.45f, {}});
     detector.upload();
     detector.enqueue();
     expect_same(detector.read()[0],
@@ -163,7 +163,7 @@ TEST_P(SharedWeights, BoxesFromTheImageFileEqualAlexeyABs) {
     for (const auto& [fit, engine] : {std::pair(Fit::stretch, "alexeyab_native_stretch"),
                                       std::pair(Fit::letterbox, "alexeyab_native_letterbox")}) {
       SCOPED_TRACE(name + std::string(" ") + engine);
-      const auto ours = ImageDetector(*network, {0.25f, 0.45f, fit}).detect({&image});
+      const auto ours = ImageDetector(*network, {{0.25f, 0.45f, {}}, fit}).detect({&image});
       expect_same(ours[0], found_by(recorded["engines"][engine]), float(image.width), float(image.height));
     }
   }

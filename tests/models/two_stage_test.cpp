@@ -360,7 +360,7 @@ TEST(TwoStage, DetectionsOfBothDevicesAgree) {
     for (Device device : {Device::cpu, Device::cuda}) {
       PlannedNetwork network(cfg, 2, 32, 32, on_device(device, false));
       fill(network);
-      Detector detector(network, {.2f, .5f});
+      Detector detector(network, {.2f, .5f, {}});
       network.upload();
       detector.upload();
       network.enqueue_forward();
