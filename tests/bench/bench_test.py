@@ -68,7 +68,7 @@ class Networks(Folder):
             self.assertAlmostEqual(networks.gigaflops(layers), gigaflops, 3)
             said = subprocess.run([os.path.join(BUILD, "osprey"), "summary", os.path.join(ROOT, "cfg", name + ".cfg")],
                                   capture_output=True, text=True, check=True).stdout
-            self.assertIn(f"({size} bytes as .weights)", said)
+            self.assertIn(f": {size} bytes as .weights)", said)
 
     def test_yolov3_sees_what_it_should(self):
         layers = layers_of("yolov3")
