@@ -1,4 +1,4 @@
-// The classifiers in cfg/: as many trained parameters as their papers' and PyTorch's networks have.
+// The files in cfg/: as many trained parameters as their papers' and PyTorch's networks have.
 #include <gtest/gtest.h>
 
 #include "tests/models/networks.h"
@@ -15,6 +15,17 @@ TEST(CfgFiles, HaveThePublishedNumbersOfParameters) {
     SCOPED_TRACE(name);
     Network network(read_cfg(OSPREY_SOURCE_DIR "/cfg/" + std::string(name) + ".cfg"), inference());
     network.plan(1, network.net().width, network.net().height);
+    EXPECT_EQ(network.parameters().trained_count(), parameters);
+  }
+}
+
+// torchvision's, with its 91 classes; SSD300's are counted in ssd_test.cpp. A small input needs less memory.
+TEST(CfgFiles, DetectorsHaveThePublishedNumbersOfParameters) {
+  for (const auto& [name, parameters] :
+       {std::pair<const char*, int64_t>{"retinanet-r50-fpn", 34014999}, {"faster-rcnn-r50-fpn", 41755286}}) {
+    SCOPED_TRACE(name);
+    Network network(read_cfg(OSPREY_SOURCE_DIR "/cfg/" + std::string(name) + ".cfg"), inference());
+    network.plan(1, 256, 256);
     EXPECT_EQ(network.parameters().trained_count(), parameters);
   }
 }

@@ -1,0 +1,72 @@
+"""Heads: what judges the maps of a neck. Levels are names of layers, fine to coarse."""
+
+
+def towers(cfg, levels, name, convolutions, channels, outputs, bias, activation="relu"):
+    """The same convolutions on every level, then one that gives `outputs` channels and starts with the bias `bias`.
+    The first level has the weights, the others share them. Returns the names of the last layers."""
+    names = []
+    for level in levels:
+        below = level
+        for k in range(convolutions):
+            own, shared = "%s%d_%s" % (name, k + 1, level), "%s%d_%s" % (name, k + 1, levels[0])
+            cfg.add("convolutional", name=own, from_=below, share=None if level == levels[0] else shared,
+                    weights_deviation=0.01, filters=channels, size=3, stride=1, pad=1, activation=activation)
+            below = own
+        own, shared = "%s_%s" % (name, level), "%s_%s" % (name, levels[0])
+        first = level == levels[0]
+        cfg.add("convolutional", name=own, from_=below, share=None if first else shared, weights_deviation=0.01,
+                bias_init=bias if first else None, filters=outputs, size=3, stride=1, pad=1, activation="linear")
+        names.append(own)
+    return names
+
+
+# The class logits start where sigmoid is 0.01: -ln((1 - 0.01) / 0.01). Lin et al., ICCV 2017, section 4.1.
+PRIOR = -4.59511985
+
+
+def retina(cfg, levels, classes, anchors, quality=None, channels=256, **keys):
+    """Two towers of four convolutions, and [retina] with these keys. `quality`: what a third map learns, if any."""
+    cfg.comment("Head: classes")
+    maps = towers(cfg, levels, "classes", 4, channels, anchors * classes, PRIOR)
+    cfg.comment("Head: boxes")
+    maps += towers(cfg, levels, "boxes", 4, channels, anchors * 4, None)
+    if quality:
+        cfg.comment("Head: how good a box is, from the last convolutions of the boxes")
+        for level in levels:
+            first = level == levels[0]
+            cfg.add("convolutional", name="quality_" + level, from_="boxes4_" + level,
+                    share=None if first else "quality_" + levels[0], weights_deviation=0.01, filters=anchors, size=3,
+                    stride=1, pad=1, activation="linear")
+            maps.append("quality_" + level)
+    cfg.add("retina", from_=",".join(maps), classes=classes, quality=quality, **keys)
+
+
+def rpn(cfg, levels, anchors, channels=256, **keys):
+    """One convolution, then objectness and deltas, the same on every level, and [rpn] with these keys."""
+    def conv(name, level, below, filters, size, activation):
+        own, first = "%s_%s" % (name, level), level == levels[0]
+        cfg.add("convolutional", name=own, from_=below, share=None if first else "%s_%s" % (name, levels[0]),
+                weights_deviation=0.01, filters=filters, size=size, stride=1, pad=1, activation=activation)
+        return own
+
+    cfg.comment("Region proposals")
+    objectness, deltas = [], []
+    for level in levels:
+        below = conv("proposing", level, level, channels, 3, "relu")
+        objectness.append(conv("objectness", level, below, anchors, 1, "linear"))
+        deltas.append(conv("deltas", level, below, 4 * anchors, 1, "linear"))
+    cfg.add("rpn", name="proposals", from_=",".join(objectness + deltas), **keys)
+
+
+def box_head(cfg, levels, rois, classes, suffix="", columns=None, sampler=None, extra_classes=(), **keys):
+    """RoIAlign, two layers of 1024, classes and boxes, and [rcnn]; torchvision has box columns for the background."""
+    cfg.add("roi_sampler", name="rois" + suffix, from_=rois, **(sampler or {}))
+    cfg.add("roi_align", from_=",".join(["rois" + suffix] + levels), size=7, sampling_ratio=2, aligned=0)
+    cfg.add("connected", init="caffe_xavier", output=1024, activation="relu")
+    cfg.add("connected", name="features" + suffix, init="caffe_xavier", output=1024, activation="relu")
+    cfg.add("connected", name="classes" + suffix, weights_deviation=0.01, output=classes + 1, activation="linear")
+    cfg.add("connected", name="boxes" + suffix, from_="features" + suffix, weights_deviation=0.001,
+            output=columns or 4 * (classes + 1), activation="linear")
+    cfg.add("rcnn", name="stage" + suffix if suffix else None,
+            from_=",".join(["classes" + suffix, "boxes" + suffix, "rois" + suffix] + list(extra_classes)),
+            classes=classes, **keys)
