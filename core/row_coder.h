@@ -13,6 +13,9 @@ struct RowCoder {
   enum class Kind { deltas, distances } kind = Kind::deltas;
   BoxCoder coder;
 
+  // Of deltas only.
+  HOST_DEVICE Deltas encode(Box target, Box anchor) const { return coder.encode(target, anchor); }
+
   HOST_DEVICE Box decode(Deltas d, Box anchor) const {
     if (kind == Kind::deltas) return coder.decode(d, anchor);
     const CentreBox a = centre(anchor);

@@ -67,7 +67,7 @@ __global__ void dense_costs_kernel(DenseRows rows, DenseTargets targets, DenseRu
     sum += rule.class_loss.cost(rows.logits[i * classes + c], c == label ? 1.0f : 0.0f).loss;
   const Box anchor = targets.anchors[i % targets.anchors.size()],
             box = targets.truths.boxes(image, 0, 0, truth);
-  costs[i] = sum + rule.box_cost(deltas_of_row(rows.deltas, i), anchor, box).loss;
+  costs[i] = sum + rule.box_loss.cost(rule.coder, deltas_of_row(rows.deltas, i), anchor, box).loss;
 }
 
 // One block per image: its threads stride through the rows.
@@ -101,7 +101,7 @@ __device__ void learn_box(const DenseRows& rows, const DenseTargets& targets, co
     const Box anchor = targets.anchors[row % targets.anchors.size()],
               box = targets.truths.boxes(image, 0, 0, truth);
     const Deltas d = deltas_of_row(rows.deltas, row);
-    const DenseRule::RowCost cost = rule.box_cost(d, anchor, box);
+    const RowBoxLoss::Cost cost = rule.box_loss.cost(rule.coder, d, anchor, box);
     own.box_loss += double(cost.loss) * weight;
     own.iou += iou(rule.coder.decode(d, anchor), box);
     ++own.matched;

@@ -2,7 +2,7 @@
 // is in layers/heads/dense_loss.cpp, the kernels in cuda/dense_loss.cu.
 #pragma once
 
-#include "core/losses.h"
+#include "core/row_box_loss.h"
 #include "core/row_coder.h"
 #include "cuda/box_coder.h"
 #include "cuda/truth_lists.h"
@@ -45,9 +45,7 @@ struct DenseRule {
   RowCoder coder;
   ValueLoss class_loss = {ValueLoss::Kind::focal};
   bool soft_classes = false;  // the true class learns the overlap of box and truth instead of 1
-  bool on_deltas = true;      // the box loss: of encoded deltas (smooth L1), else of boxes
-  ValueLoss delta_loss;
-  BoxLossRule box_loss;
+  RowBoxLoss box_loss;
   RowQuality quality = RowQuality::none;
   float box_weight = 1, quality_weight = 1;
   // Sums are divided by the number of positive rows, at least 1: of each image by itself (torchvision), or of
@@ -62,22 +60,6 @@ struct DenseRule {
       return centerness(a.x, a.y, truth);
     }
     return quality == RowQuality::iou ? iou(predicted, truth) : 1.0f;
-  }
-
-  // The box loss of a positive row, with its slopes along the deltas.
-  struct RowCost {
-    float loss;
-    Deltas slopes;
-  };
-  HOST_DEVICE RowCost box_cost(Deltas d, Box anchor, Box truth) const {
-    if (!on_deltas) {
-      const BoxCost cost = box_loss.cost(coder.decode(d, anchor), truth);
-      return {cost.loss, coder.decode_backward(d, anchor, cost.slopes)};
-    }
-    const Deltas t = coder.coder.encode(truth, anchor);
-    const LossAndSlope x = delta_loss.cost(d.x, t.x), y = delta_loss.cost(d.y, t.y),
-                       w = delta_loss.cost(d.w, t.w), h = delta_loss.cost(d.h, t.h);
-    return {x.loss + y.loss + w.loss + h.loss, {x.slope, y.slope, w.slope, h.slope}};
   }
 };
 

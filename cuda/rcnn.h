@@ -7,8 +7,8 @@
 // [N*R,1,1,4], or four for each, [N*R,1,1,4K] or with the background's, which mean nothing, [N*R,1,1,4(K+1)].
 #pragma once
 
-#include "core/losses.h"
 #include "core/roi_table.h"
+#include "core/row_box_loss.h"
 #include "cuda/box_coder.h"
 #include "cuda/matching.h"
 #include "cuda/truth_lists.h"
@@ -20,9 +20,7 @@ struct RcnnRule {
   bool background_first = false;  // of the logits; else it is the last
   int deltas = 4;                 // in a row: 4, 4K or 4(K+1)
   BoxCoder coder = {10, 5};
-  bool loss_of_deltas = true;  // smooth L1 of deltas; else `box_loss` of decoded boxes
-  float beta = 1.0f / 9;       // of smooth L1
-  BoxLossRule box_loss;
+  RowBoxLoss box_loss = {true, 1 / 9.f, {}};
   float class_factor = 1, box_factor = 1;  // of the losses
   float width = 0, height = 0;             // of the network input, pixels
   float min_size = 0;                      // pixels: narrower or lower boxes are not detections
@@ -47,14 +45,8 @@ struct RoiCost {
 HOST_DEVICE inline RoiCost cost_of_roi(const RcnnRule& rule, Deltas d, Box roi, Box truth) {
   const Box box = rule.coder.decode(d, roi);
   const float overlap = iou(box, truth);
-  if (!rule.loss_of_deltas) {
-    const BoxCost cost = rule.box_loss.cost(box, truth);
-    return {cost.loss, overlap, rule.coder.decode_backward(d, roi, cost.slopes)};
-  }
-  const Deltas t = rule.coder.encode(truth, roi);
-  const LossAndSlope x = smooth_l1(d.x, t.x, rule.beta), y = smooth_l1(d.y, t.y, rule.beta);
-  const LossAndSlope w = smooth_l1(d.w, t.w, rule.beta), h = smooth_l1(d.h, t.h, rule.beta);
-  return {x.loss + y.loss + w.loss + h.loss, overlap, {x.slope, y.slope, w.slope, h.slope}};
+  const RowBoxLoss::Cost cost = rule.box_loss.cost(rule.coder, d, roi, truth);
+  return {cost.loss, overlap, cost.slopes};
 }
 
 // What a RoI is taught, for the places of a table in order. `label` is that of a logit, or kNothing.

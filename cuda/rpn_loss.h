@@ -3,7 +3,7 @@
 // the mini-batch. The CPU side is in layers/losses/rpn_loss.cpp, the kernels in cuda/rpn_loss.cu.
 #pragma once
 
-#include "core/losses.h"
+#include "core/row_box_loss.h"
 #include "core/step.h"
 #include "core/stream.h"
 #include "cuda/matching.h"
@@ -13,25 +13,8 @@ namespace osprey {
 
 struct RpnLossRule {
   BoxCoder coder;
-  bool on_deltas = true;  // the box loss compares encoded deltas, else decoded boxes
-  ValueLoss delta_loss = {ValueLoss::Kind::smooth_l1, 1 / 9.f};
-  BoxLossRule box_loss;
+  RowBoxLoss box_loss = {true, 1 / 9.f, {}};
   float box_weight = 1;  // the paper's lambda
-
-  struct RowCost {
-    float loss;
-    Deltas slopes;
-  };
-  HOST_DEVICE RowCost box_cost(Deltas d, Box anchor, Box truth) const {
-    if (!on_deltas) {
-      const BoxCost cost = box_loss.cost(coder.decode(d, anchor), truth);
-      return {cost.loss, coder.decode_backward(d, anchor, cost.slopes)};
-    }
-    const Deltas t = coder.encode(truth, anchor);
-    const LossAndSlope x = delta_loss.cost(d.x, t.x), y = delta_loss.cost(d.y, t.y),
-                       w = delta_loss.cost(d.w, t.w), h = delta_loss.cost(d.h, t.h);
-    return {x.loss + y.loss + w.loss + h.loss, {x.slope, y.slope, w.slope, h.slope}};
-  }
 };
 
 // Which anchors count, and what they learn.
@@ -68,7 +51,7 @@ HOST_DEVICE inline RpnCost rpn_cost(const RpnMaps& maps, const RpnTargets& targe
   if (match >= 0) {
     const Deltas deltas = maps.deltas_of(image, level, row);
     const Box from = anchor_of(targets.anchors, image, anchor), truth = targets.truths.box(image, match);
-    const RpnLossRule::RowCost box = rule.box_cost(deltas, from, truth);
+    const RowBoxLoss::Cost box = rule.box_loss.cost(rule.coder, deltas, from, truth);
     const float of_box = factor * rule.box_weight;
     cost.report.box_loss = double(of_box) * box.loss;
     cost.slopes[1] = of_box * box.slopes.x;

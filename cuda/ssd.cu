@@ -46,7 +46,7 @@ __device__ void learn_box(const SsdRows& rows, const SsdTargets& targets, const 
     const Box anchor = targets.anchors[row - image * targets.match.shape.c],
               truth = targets.truths.boxes(image, 0, 0, match);
     const Deltas d = deltas_of_row(rows.deltas, row);
-    const SsdRule::RowCost cost = rule.box_cost(d, anchor, truth);
+    const RowBoxLoss::Cost cost = rule.box_loss.cost(rule.coder, d, anchor, truth);
     own.box_loss += double(cost.loss) * weight;
     own.iou += iou(rule.coder.decode(d, anchor), truth);
     ++own.matched;

@@ -5,7 +5,7 @@
 // that costs, sample_hard (sampler.h) which of the background counts, and ssd_loss makes the gradients.
 #pragma once
 
-#include "core/losses.h"
+#include "core/row_box_loss.h"
 #include "cuda/box_coder.h"
 #include "cuda/truth_lists.h"
 
@@ -36,19 +36,8 @@ struct SsdSample {
 
 struct SsdRule {
   BoxCoder coder = {10, 5, -INFINITY, INFINITY};
-  float beta = 1;  // of the smooth L1 of the deltas
+  RowBoxLoss box_loss;
   float box_weight = 1;
-
-  struct RowCost {
-    float loss;
-    Deltas slopes;
-  };
-  HOST_DEVICE RowCost box_cost(Deltas d, Box anchor, Box truth) const {
-    const Deltas t = coder.encode(truth, anchor);
-    const LossAndSlope x = smooth_l1(d.x, t.x, beta), y = smooth_l1(d.y, t.y, beta),
-                       w = smooth_l1(d.w, t.w, beta), h = smooth_l1(d.h, t.h, beta);
-    return {x.loss + y.loss + w.loss + h.loss, {x.slope, y.slope, w.slope, h.slope}};
-  }
 };
 
 // The loss is divided by the positive rows of the whole mini-batch, and so counts N times, since the

@@ -57,7 +57,8 @@ struct Loss {
     Deltas slopes = {0, 0, 0, 0};
     if (targets.match[row] >= 0) {
       const float weight = factor * work.weights[row];
-      const auto [loss, along] = rule.box_cost(deltas_of_row(rows.deltas, row), anchor(row), truth(row));
+      const auto [loss, along] =
+          rule.box_loss.cost(rule.coder, deltas_of_row(rows.deltas, row), anchor(row), truth(row));
       sum.box_loss += double(loss) * weight;
       sum.iou += iou(predicted(row), truth(row));
       ++sum.matched;
@@ -154,8 +155,9 @@ void cpu::dense_costs(Stream&, DenseRows rows, DenseTargets targets, const Dense
       const int label = targets.truths.labels(image, 0, 0, truth);
       for (int c = 0; c < classes; ++c)
         costs[row] += rule.class_loss.cost(rows.logits[row * classes + c], c == label ? 1 : 0).loss;
-      costs[row] += rule.box_cost(deltas_of_row(rows.deltas, row), targets.anchors[row % of_image],
-                                  targets.truths.boxes(image, 0, 0, truth))
+      costs[row] += rule.box_loss
+                        .cost(rule.coder, deltas_of_row(rows.deltas, row), targets.anchors[row % of_image],
+                              targets.truths.boxes(image, 0, 0, truth))
                         .loss;
     }
   });

@@ -14,6 +14,7 @@
 #include "core/parallel.h"
 #include "cuda/losses.h"
 #include "layers/heads/row_detections.h"
+#include "layers/losses/box_loss_keys.h"
 #include "layers/roi/roi_maps.h"
 #include "layers/roi/roi_truths.h"
 
@@ -89,25 +90,6 @@ enum class ClassLoss { softmax };
 constexpr const char* kClassLossNames[] = {"softmax"};
 enum class Background { first, last };
 constexpr const char* kBackgroundNames[] = {"first", "last"};
-constexpr const char* kRoiBoxLossNames[] = {"smooth_l1", "l1", "iou", "giou", "diou", "ciou", "nwd"};
-enum class RoiBoxLoss { smooth_l1, l1, iou, giou, diou, ciou, nwd };
-
-BoxLossRule::Kind kind_of(RoiBoxLoss loss) {
-  using Kind = BoxLossRule::Kind;
-  switch (loss) {
-    case RoiBoxLoss::iou:
-      return Kind::iou;
-    case RoiBoxLoss::diou:
-      return Kind::diou;
-    case RoiBoxLoss::ciou:
-      return Kind::ciou;
-    case RoiBoxLoss::nwd:
-      return Kind::nwd;
-    default:
-      return Kind::giou;
-  }
-}
-
 class Rcnn final : public Head {
  public:
   void keys(Keys& k) override {
@@ -186,12 +168,8 @@ class Rcnn final : public Head {
   void loss_keys(Keys& k) {
     k.choice("class_loss", class_loss_, ClassLoss::softmax, kClassLossNames)
         .help("softmax cross entropy of the classes and the background");
-    k.choice("box_loss", box_loss_, RoiBoxLoss::smooth_l1, kRoiBoxLossNames)
-        .help("smooth_l1, l1: of the deltas; others: of the boxes, 1 less that overlap");
-    k.real("smooth_l1_beta", rule_.beta, 1.0f / 9)
-        .at_least(0)
-        .help("smooth_l1: errors below are squared; 1 in Fast R-CNN");
-    k.real("nwd_constant", rule_.box_loss.constant, 12.8f)
+    box_loss_keys(k, rule_.box_loss, "1/9");
+    k.real("nwd_constant", rule_.box_loss.of_boxes.constant, 12.8f)
         .more_than(0)
         .help("C of NWD, in pixels of the network input");
     k.real("class_weight", rule_.class_factor, 1).at_least(0).help("factor of the class loss");
@@ -200,9 +178,6 @@ class Rcnn final : public Head {
 
   void read_rule(const Plan& p) {
     rule_.background_first = background_ == Background::first;
-    rule_.loss_of_deltas = box_loss_ == RoiBoxLoss::smooth_l1 || box_loss_ == RoiBoxLoss::l1;
-    if (box_loss_ == RoiBoxLoss::l1) rule_.beta = 0;
-    rule_.box_loss.kind = kind_of(box_loss_);
     rule_.width = float(p.options().network_input.w);
     rule_.height = float(p.options().network_input.h);
   }
@@ -261,7 +236,6 @@ class Rcnn final : public Head {
   RcnnRule rule_;
   Background background_ = Background::last;
   ClassLoss class_loss_ = ClassLoss::softmax;
-  RoiBoxLoss box_loss_ = RoiBoxLoss::smooth_l1;
   bool class_specific_ = true, refine_ = false, training_ = false;
   Augmentation augmentation_;
   NmsSettings nms_;

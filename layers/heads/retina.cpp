@@ -8,16 +8,12 @@
 #include "cuda/dense_loss.h"
 #include "layers/heads/anchor_keys.h"
 #include "layers/heads/row_detections.h"
+#include "layers/losses/box_loss_keys.h"
 #include "layers/matching/assigner.h"
 
 namespace osprey {
 namespace {
 
-enum class DenseBoxLoss { smooth_l1, iou, giou, diou, ciou, nwd };
-constexpr const char* kBoxLossNames[] = {"smooth_l1", "iou", "giou", "diou", "ciou", "nwd"};
-constexpr BoxLossRule::Kind kBoxLossKinds[] = {BoxLossRule::Kind::iou,  BoxLossRule::Kind::iou,
-                                               BoxLossRule::Kind::giou, BoxLossRule::Kind::diou,
-                                               BoxLossRule::Kind::ciou, BoxLossRule::Kind::nwd};
 constexpr const char* kQualityNames[] = {"none", "centerness", "iou", "objectness"};  // of RowQuality
 constexpr const char* kCoderNames[] = {"deltas", "distances"};                        // of RowCoder::Kind
 enum class DenseClassLoss { focal, bce };
@@ -57,7 +53,7 @@ class Retina final : public Head {
     levels_.require_channels(p, 0, a * classes_, fmt::format("{} anchors x {} classes", a, classes_));
     levels_.require_channels(p, 1, a * 4, fmt::format("{} anchors x 4", a));
     if (has_quality) levels_.require_channels(p, 2, a, fmt::format("{} anchors", a));
-    p.require(rule_.on_deltas ? rule_.coder.kind == RowCoder::Kind::deltas : true, "box_loss",
+    p.require(rule_.box_loss.on_deltas ? rule_.coder.kind == RowCoder::Kind::deltas : true, "box_loss",
               "box_loss=smooth_l1 compares deltas: coder=distances needs one of the boxes, as giou");
     p.constant(anchors_, anchor_boxes_);
     const int images = p.input().n;
@@ -156,15 +152,9 @@ class Retina final : public Head {
         .help("focal: how much less what is right already counts");
     k.flag("soft_classes", rule_.soft_classes, false)
         .help("1: a true class learns the overlap of its box with the truth instead of 1 (not with focal)");
-    DenseBoxLoss box_loss = DenseBoxLoss::smooth_l1;
-    k.choice("box_loss", box_loss, DenseBoxLoss::smooth_l1, kBoxLossNames)
-        .help("smooth_l1 of the deltas, or 1 less this overlap of the boxes");
-    rule_.on_deltas = box_loss == DenseBoxLoss::smooth_l1;
-    rule_.box_loss.kind = kBoxLossKinds[int(box_loss)];
-    k.real("smooth_l1_beta", rule_.delta_loss.beta, 0)
-        .at_least(0)
-        .help("smooth_l1: where it turns from square to straight; 0: plain L1");
-    rule_.box_loss.constant = assigner_.nwd_constant();
+    rule_.box_loss.beta = 0;
+    box_loss_keys(k, rule_.box_loss, "0");
+    rule_.box_loss.of_boxes.constant = assigner_.nwd_constant();
     k.real("box_weight", rule_.box_weight, 1).at_least(0).help("factor of the box loss");
     k.choice("coder", rule_.coder.kind, RowCoder::Kind::deltas, kCoderNames)
         .help("what the box's numbers are: deltas of the anchor, or distances of the sides from its centre");

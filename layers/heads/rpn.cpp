@@ -9,16 +9,12 @@
 #include "cuda/rpn_loss.h"
 #include "cuda/sampler.h"
 #include "layers/heads/anchor_keys.h"
+#include "layers/losses/box_loss_keys.h"
 #include "layers/matching/assigner.h"
 
 namespace osprey {
 namespace {
 
-enum class RpnBoxLoss { smooth_l1, iou, giou, diou, ciou, nwd };
-constexpr const char* kBoxLossNames[] = {"smooth_l1", "iou", "giou", "diou", "ciou", "nwd"};
-constexpr BoxLossRule::Kind kBoxLossKinds[] = {BoxLossRule::Kind::iou,  BoxLossRule::Kind::iou,
-                                               BoxLossRule::Kind::giou, BoxLossRule::Kind::diou,
-                                               BoxLossRule::Kind::ciou, BoxLossRule::Kind::nwd};
 constexpr const char* kNmsNames[] = {"hard", "nwd"};  // of ProposalOverlap
 
 class Rpn final : public Layer {
@@ -90,15 +86,7 @@ class Rpn final : public Layer {
   static constexpr int kAnyClass = 1 << 30;
 
   void loss_keys(Keys& k) {
-    RpnBoxLoss box_loss = RpnBoxLoss::smooth_l1;
-    k.choice("box_loss", box_loss, RpnBoxLoss::smooth_l1, kBoxLossNames)
-        .help("smooth_l1 of the deltas, or 1 less this overlap of the boxes");
-    loss_.on_deltas = box_loss == RpnBoxLoss::smooth_l1;
-    loss_.box_loss.kind = kBoxLossKinds[int(box_loss)];
-    k.real("smooth_l1_beta", loss_.delta_loss.beta, 1 / 9.f)
-        .at_least(0)
-        .shown_as("1/9")
-        .help("smooth_l1: where it turns from square to straight; 0: plain L1, as in detectron2");
+    box_loss_keys(k, loss_.box_loss, "1/9");
     k.real("box_weight", loss_.box_weight, 1)
         .at_least(0)
         .help("factor of the box loss, which is divided by all anchors that count, as that of objectness");
@@ -125,7 +113,7 @@ class Rpn final : public Layer {
         .between(0, 1)
         .help("proposals of less objectness are dropped");
     proposals_.constant = assigner_.nwd_constant();
-    loss_.box_loss.constant = assigner_.nwd_constant();
+    loss_.box_loss.of_boxes.constant = assigner_.nwd_constant();
   }
 
   void plan_proposals(Plan& p, int anchors_per_cell) {

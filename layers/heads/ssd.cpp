@@ -14,6 +14,7 @@
 #include "cuda/sampler.h"
 #include "layers/heads/level_inputs.h"
 #include "layers/heads/row_detections.h"
+#include "layers/losses/box_loss_keys.h"
 #include "layers/matching/assigner.h"
 
 namespace osprey {
@@ -63,9 +64,7 @@ class Ssd final : public Head {
     k.real("negatives", mining_.ratio, 3)
         .at_least(0)
         .help("how many boxes of the background learn for each matched one, those that cost most");
-    k.real("smooth_l1_beta", rule_.beta, 1)
-        .at_least(0)
-        .help("where the loss of a box turns from square to straight; 0: plain L1");
+    box_loss_keys(k, rule_.box_loss, "1");
     k.real("box_weight", rule_.box_weight, 1).at_least(0).help("factor of the box loss");
     nms_.max_detections = 200;
     nms_.top_k = 400;

@@ -50,7 +50,7 @@ struct Loss {
                 truth = targets.truths.boxes(row / of_image(), 0, 0, match);
       const Deltas d = deltas_of_row(rows.deltas, row);
       const float weight = rule.box_weight * factor;
-      const auto [loss, s] = rule.box_cost(d, anchor, truth);
+      const auto [loss, s] = rule.box_loss.cost(rule.coder, d, anchor, truth);
       sum.box_loss += double(loss) * weight;
       sum.iou += iou(rule.coder.decode(d, anchor), truth);
       ++sum.matched;

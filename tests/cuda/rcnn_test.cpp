@@ -83,7 +83,7 @@ RcnnRule rule_of(int classes, int deltas, bool background_first) {
 
 std::vector<Problem> problems() {
   RcnnRule boxes = rule_of(4, 16, false);
-  boxes.loss_of_deltas = false;
+  boxes.box_loss.on_deltas = false;
   RcnnRule small = rule_of(2, 4, true);
   small.min_size = 5;
   return {Problem(1, 1, rule_of(1, 4, false)), Problem(3, 9, rule_of(4, 20, true)), Problem(2, 40, boxes),
@@ -212,9 +212,10 @@ TEST(Rcnn, RowsOfAClassHoldItsProbabilityAlone) {
 TEST(Rcnn, SlopesAreThoseOfTheLoss) {
   RcnnRule rule = rule_of(1, 4, false);
   for (int kind = -1; kind <= int(BoxLossRule::Kind::nwd); ++kind) {
-    rule.loss_of_deltas = kind < 0;
-    if (kind >= 0) rule.box_loss.kind = BoxLossRule::Kind(kind);
-    if (rule.box_loss.kind == BoxLossRule::Kind::ciou) continue;  // not the whole derivative, by definition
+    rule.box_loss.on_deltas = kind < 0;
+    if (kind >= 0) rule.box_loss.of_boxes.kind = BoxLossRule::Kind(kind);
+    if (rule.box_loss.of_boxes.kind == BoxLossRule::Kind::ciou)
+      continue;  // not the whole derivative, by definition
     const Box roi = {3, 4, 15, 12}, truth = {4.3f, 3.1f, 13.2f, 12.7f};
     float d[] = {.31f, -.27f, .4f, .23f};
     const Deltas slopes = cost_of_roi(rule, deltas_at(d), roi, truth).slopes;

@@ -69,14 +69,14 @@ void expect_slopes(OwnLoss& own) {
 TEST(RpnLoss, TheGradientIsThatOfTheLoss) {
   OwnLoss own;
   own.rule.box_weight = .5f;
-  own.rule.delta_loss.beta = 10;  // no kink nearby
+  own.rule.box_loss.beta = 10;  // no kink nearby
   expect_slopes(own);
 }
 TEST(RpnLoss, AlsoOfDecodedBoxes) {
   OwnLoss own;
-  own.rule.on_deltas = false;
+  own.rule.box_loss.on_deltas = false;
   for (const auto kind : {BoxLossRule::Kind::giou, BoxLossRule::Kind::nwd}) {
-    own.rule.box_loss.kind = kind;
+    own.rule.box_loss.of_boxes.kind = kind;
     expect_slopes(own);
   }
 }
@@ -86,7 +86,7 @@ TEST(RpnLoss, IsTheMeanOfWhatIsSampledTimesTheImages) {
   OwnLoss own;
   for (auto* levels : {&own.maps.objectness, &own.maps.deltas})
     for (Values& values : *levels) std::fill(values.begin(), values.end(), 0.f);
-  own.rule.delta_loss.beta = 0;
+  own.rule.box_loss.beta = 0;
   for (const Device device : {Device::cpu, Device::cuda}) {
     const LossReport report = own.forward(device);
     EXPECT_NEAR(report.objectness_loss, 2 * std::log(2.), 1e-6);

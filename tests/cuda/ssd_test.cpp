@@ -81,7 +81,7 @@ Results run(Batch& b, Device device) {
   on(s, cpu::sample_hard, cuda::sample_hard)(s, view(r.match, b.row()), cost_view, HardNegativeRule{},
                                              view(weights, b.row()), view(r.counts, {b.images, 1, 1, 2}));
   SsdRule rule;
-  rule.beta = 0.5f;
+  rule.box_loss.beta = 0.5f;
   rule.box_weight = 2;
   on(s, cpu::ssd_loss, cuda::ssd_loss)(
       s, b.from(), SsdTargets{b.anchor_view(), view(r.match, b.row()), b.truths()},

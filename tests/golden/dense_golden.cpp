@@ -43,7 +43,7 @@ GOLDEN_ON_DEVICES(retinanet_loss) {
   DenseRule rule;
   rule.class_loss.alpha = c.param("alpha", .25f);
   rule.class_loss.gamma = c.param("gamma", 2.f);
-  rule.delta_loss.beta = 0;
+  rule.box_loss.beta = 0;
   const DenseWork work = {{weights.data(), per_row},
                           {class_targets.data(), per_row},
                           {sums.data(), {images, 1, 1, 2}},

@@ -19,7 +19,7 @@ GOLDEN_ON_DEVICES(fast_rcnn_loss) {
   RcnnRule rule;
   rule.classes = int(c.params().at("num_classes_with_bg")) - 1;
   rule.background_first = c.param("bg", 0) == 0;
-  rule.beta = c.param("smooth_l1_beta", 1.0f / 9);
+  rule.box_loss.beta = c.param("smooth_l1_beta", 1.0f / 9);
   std::vector<float> logits = c.floats("class_logits"), deltas = c.floats("box_regression");
   const std::vector<float> aims = c.floats("targets");
   std::vector<int> labels = c.ints("labels");

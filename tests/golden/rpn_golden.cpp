@@ -113,7 +113,7 @@ GOLDEN_ON_DEVICES(rpn_loss) {
   const Matched matched(c, p, device, images);
   c.expect("labels", matched.labels());
   RpnLossRule rule;
-  rule.delta_loss.beta = c.params().at("smooth_l1_beta");
+  rule.box_loss.beta = c.params().at("smooth_l1_beta");
   rule.box_weight = c.param("box_weight", 1.f);
   c.expect("reg_targets", matched.targets(p, rule.coder));
 

@@ -54,7 +54,7 @@ GOLDEN_ON_DEVICES(ssd_loss) {
   const auto coder = c.param("coder", std::vector<float>{10, 10, 5, 5});
   rule.coder.centre_weight = coder.at(0);
   rule.coder.size_weight = coder.at(2);
-  rule.beta = c.param("beta", 1.0f);
+  rule.box_loss.beta = c.param("beta", 1.0f);
   Stream s{device};
 
   std::vector<int> chosen(truths.all.size()), match(row.size()), labels(row.size()), counts(2 * images);
