@@ -108,7 +108,7 @@ void run_detect(Arguments a) {
   const std::vector<std::string> paths = all_images(a.images);
   const auto network = load_network(a.load);
   const std::vector<Head*> heads = network->heads();
-  if (heads.empty()) fail("{}: no layer that detects ([yolo], [region])", a.load.cfg);
+  if (heads.empty()) fail("{}: no layer that detects ([yolo], [retina], [rcnn], ...)", a.load.cfg);
   const std::vector<std::string> names = class_names(a.names, heads.back()->classes());
   a.detection.fit = a.letterbox ? Fit::letterbox : a.stretch ? Fit::stretch : fit_of(network->net());
   if (!a.out.empty()) make_folder(a.out);

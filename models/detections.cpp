@@ -28,7 +28,7 @@ NmsSettings nms_settings(const Head& last, const DetectorSettings& settings) {
 std::vector<Detection> detections(const std::vector<HeadOutput>& heads, int image,
                                   const DetectorSettings& settings, const ImagePlace& place,
                                   Shape network_input) {
-  if (heads.empty()) fail("the network has no head that detects: expected a [yolo] or [region] section");
+  if (heads.empty()) fail("the network has no head that detects: expected a section such as [yolo] or [rcnn]");
   Candidates found = candidates(heads, image, settings.threshold);
   // Before suppression, as in Darknet: the distances that its greedy kinds measure are those in the image,
   // which a letterbox stretches differently along the two axes.

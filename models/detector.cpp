@@ -33,7 +33,7 @@ class Parts {
 Detector::Detector(Network& network, DetectorSettings settings)
     : network_(network), settings_(settings), batch_(network.input().shape.n) {
   const std::vector<Head*> heads = network.heads();
-  if (heads.empty()) fail("the network has no head that detects: expected a [yolo] or [region] section");
+  if (heads.empty()) fail("the network has no head that detects: expected a section such as [yolo] or [rcnn]");
   classes_ = heads[0]->classes();
   for (const Head* head : heads)
     if (head->classes() != classes_)

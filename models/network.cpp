@@ -114,6 +114,12 @@ std::string Network::where(int layer) const {
   return fmt::format("layer {} [{}], {}:{}", layer, s.name, s.file, s.line);
 }
 
+void Network::refuse_proposals() const {
+  for (size_t i = 0; i < nodes_.size(); ++i)
+    if (std::string(nodes_[i].type->name) == "proposals")
+      fail("{}: RoIs of images are not read from files yet: use an [rpn]", where(int(i)));
+}
+
 std::vector<Head*> Network::heads() const {
   std::vector<Head*> heads;
   for (const Node& node : nodes_)

@@ -111,7 +111,10 @@ class Network {
   void keep_images() { keep_images_ = true; }
   const Truths& truths() const { return truths_; }
   int truth_capacity() const { return truth_capacity_; }
-  const Proposals& proposals() const { return proposals_; }  // empty if there is no [proposals]
+  // To be filled before forward(), too; empty if there is no [proposals].
+  const Proposals& proposals() const { return proposals_; }
+  // For those who have nothing to fill them with: an Error that names the section, if there is one.
+  void refuse_proposals() const;
   View<float> targets() const { return targets_; }  // of a classifier; empty if there is no such layer
   Step& step() { return *reinterpret_cast<Step*>(feed_.host()); }
 

@@ -8,7 +8,9 @@
 namespace osprey {
 
 ImageDetector::ImageDetector(Network& network, const DetectionOptions& options)
-    : network_(network), feed_(network, options.fit), detector_(network, options.settings) {}
+    : network_(network), feed_(network, options.fit), detector_(network, options.settings) {
+  network.refuse_proposals();
+}
 
 std::vector<std::vector<Detection>> ImageDetector::detect(const std::vector<const ByteImage*>& images) {
   feed_.give(images);

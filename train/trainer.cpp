@@ -74,7 +74,8 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
     sections_[0].fail(sections_[0].line_of(key),
                       fmt::format("{} is not supported in training yet: remove it", key));
   const std::vector<Head*> heads = network_->heads();
-  if (heads.empty()) fail("{}: no layer that detects ([yolo], [region]): nothing to train for", options_.cfg);
+  if (heads.empty()) fail("{}: no layer that detects ([yolo], [retina], [rcnn], ...): nothing to train for", options_.cfg);
+  network_->refuse_proposals();
 
   data_ = read_data_file(options_.data);
   train_set_ = load_dataset(data_, Split::train, options_.strict);

@@ -352,6 +352,17 @@ TEST(TwoStage, TrainingLowersTheLoss) {
   }
 }
 
+// The toy network stands on [proposals], which a command has nothing to fill with.
+TEST(TwoStage, CommandsRefuseProposalsThatNobodyFills) {
+  const PlannedNetwork network(toy(), 2, 32, 32, on_device(Device::cpu, false));
+  try {
+    network.refuse_proposals();
+    FAIL() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("[proposals]"), std::string::npos) << e.what();
+  }
+}
+
 // In detection the sampler lets all RoIs pass, and what the kernels list is what the host decodes.
 TEST(TwoStage, DetectionsOfBothDevicesAgree) {
   for (const std::string& cfg : {toy(), toy("class_specific=0\n", 4), kCascade}) {
