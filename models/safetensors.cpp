@@ -66,12 +66,12 @@ SafeTensors read_safetensors(const std::string& path) {
       tensor.shape = entry.at("shape").get<std::vector<int64_t>>();
       const int64_t first = entry.at("data_offsets").at(0), last = entry.at("data_offsets").at(1);
       const int64_t count = elements(path, name, tensor.shape);
-      if (first < 0 || last - first != 4 * count)
+      if (first < 0 || last < first || last - first != 4 * count)
         fail("{}: `{}` has offsets that do not fit its shape", path, name);
       if (last > size)
         fail("{}: was cut short: `{}` ends at byte {} of the data, which has {}", path, name, last, size);
       tensor.values.resize(size_t(count));
-      std::memcpy(tensor.values.data(), data + first, size_t(4 * count));
+      if (count > 0) std::memcpy(tensor.values.data(), data + first, size_t(4 * count));
     }
   } catch (const nlohmann::json::exception& e) {
     fail("{}: its header is not that of a safetensors file: {}", path, e.what());

@@ -85,6 +85,7 @@ void nms_of_rivals(const Rivals& rivals, NmsRule rule) {
 }
 
 void soft_nms_of_rivals(const Rivals& rivals, SoftNmsRule rule) {
+  if (rivals.boxes.empty()) return;  // a list without room has no first box to point to
   const int count = int(rivals.boxes.size());
   std::vector<float> scores = rivals.scores();
   std::vector<int> selected(scores.size());
