@@ -60,15 +60,16 @@ void fill(Network& network, uint64_t seed = 5) {
   network.step().pass = 3;
   const Truths& truths = network.truths();
   const Proposals& given = network.proposals();
+  const bool with_truths = truths.boxes.size() > 0;  // a network for inference has no room for any
   for (int n = 0; n < network.input().shape.n; ++n) {
     const int objects = 3 - n % 2;
-    if (truths.boxes) truths.counts[n] = objects;
+    if (with_truths) truths.counts[n] = objects;
     given.counts[n] = given.boxes.shape.w - 2 * n;
     for (int i = 0; i < given.counts[n]; ++i) {
       const int t = i % objects;
       const CentreBox object = {.25f + .25f * float(t), .3f + .2f * float(t), .2f + .15f * float(t), .4f};
       const float row[] = {object.x, object.y, object.w, object.h, float(t)};
-      if (truths.boxes && i < objects) std::copy_n(row, 5, &truths.boxes(n, 0, i, 0));
+      if (with_truths && i < objects) std::copy_n(row, 5, &truths.boxes(n, 0, i, 0));
       Random random(seed, Purpose::test, uint64_t(n), uint64_t(i));
       const float shift = i % 2 ? .03f : .3f;
       const float roi[] = {object.x + random.uniform(-shift, shift), object.y + random.uniform(-shift, shift),
