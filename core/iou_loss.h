@@ -15,8 +15,8 @@
 
 namespace osprey {
 
-enum class BoxLoss { mse, iou, giou, diou, ciou, eiou };
-inline constexpr const char* kBoxLossNames[] = {"mse", "iou", "giou", "diou", "ciou", "eiou"};
+enum class BoxLoss { mse, iou, giou, diou, ciou, eiou, nwd };
+inline constexpr const char* kBoxLossNames[] = {"mse", "iou", "giou", "diou", "ciou", "eiou", "nwd"};
 
 namespace iou_loss {
 
@@ -97,7 +97,8 @@ HOST_DEVICE inline CentreBox size_slopes(const Pair& b) {
 
 }  // namespace iou_loss
 
-// The direction in which `kind` (not mse) of the two boxes grows, for x, y, w and h of `predicted`.
+// The direction in which `kind` (neither mse nor nwd, which is no ratio of areas) of the two boxes grows, for
+// x, y, w and h of `predicted`.
 HOST_DEVICE inline CentreBox iou_ascent(BoxLoss kind, CentreBox predicted, CentreBox truth) {
   using namespace iou_loss;
   const Pair b(predicted, truth);
@@ -105,6 +106,7 @@ HOST_DEVICE inline CentreBox iou_ascent(BoxLoss kind, CentreBox predicted, Centr
   CentreBox more;
   switch (kind) {
     case BoxLoss::mse:
+    case BoxLoss::nwd:
     case BoxLoss::iou:
       return plain;
     case BoxLoss::giou:

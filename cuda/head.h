@@ -49,7 +49,7 @@ HOST_DEVICE inline bool read_truth(const Truths& truths, int image, int t, int c
 struct LossWork {
   // What matching hands on, on Device::cuda.
   View<int> rows;        // [N, 1, truths, slots]: rows of the image that the truth is taught to, or -1
-  View<float> overlaps;  // [N, 1, truths, 2 * slots]: for each its IoU and its misfit, 1 - IoU or 1 - GIoU
+  View<float> overlaps;  // [N, 1, truths, 2 * slots]: for each its IoU and its misfit, as Fit in cuda/yolo.h
   Tensor parts;          // bytes for loss_parts(shape) reports
 
   View<LossReport> reports() const {

@@ -59,7 +59,7 @@ __global__ void background_kernel(YoloGrid grid, YoloLoss loss, View<const float
   Truth truth, best_truth;
   for (int t = 0; t < count; ++t) {
     if (!read_truth(truths, image, t, grid.classes, truth)) continue;
-    const float overlap = iou(predicted, corners(truth.box));
+    const float overlap = likeness(grid, loss, predicted, corners(truth.box));
     if (overlap > best) best = overlap, best_truth = truth;
   }
   bool forgiven = false;
@@ -79,17 +79,11 @@ __global__ void match_kernel(YoloGrid grid, YoloLoss loss, Truths truths, View<i
   Truth truth;
   if (t >= truths.counts[image] || !read_truth(truths, image, t, grid.classes, truth)) return;
   const Box shape = corners({0, 0, truth.box.w, truth.box.h});
-  float best = 0;
-  int best_anchor = 0;
-  for (int a = 0; a < grid.anchors.size(); ++a) {
-    const float overlap = iou(grid.shape(a), shape);
-    if (overlap > best) best = overlap, best_anchor = a;
-  }
-  const int first = grid.first_row(truth.box);
+  const int first = grid.first_row(truth.box), best = best_anchor(grid, loss, shape);
   for (int a = 0; a < grid.anchors.size(); ++a) {
     const int k = grid.find(a);
     if (k < 0) continue;
-    if (a == best_anchor ||
+    if (a == best ||
         (loss.iou_thresh < 1 && overlap(loss.iou_thresh_kind, grid.shape(a), shape) > loss.iou_thresh))
       rows[i * slots + k] = first + k;
   }

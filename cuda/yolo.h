@@ -7,6 +7,7 @@
 
 #include "core/class_loss.h"
 #include "core/iou_loss.h"
+#include "core/similarity.h"
 #include "cuda/detections.h"
 #include "cuda/head.h"
 
@@ -35,6 +36,7 @@ struct YoloGrid {
   View<const Anchor> anchors;  // all `num` of them, pixels of the network input
   View<const int> mask;        // those of this layer
   bool new_coords = false;
+  float scale_x_y = 1;  // stretches centres about the middle of their cell
   int rows = 0, columns = 0;
   float network_width = 0, network_height = 0;
 
@@ -65,11 +67,20 @@ struct YoloGrid {
   HOST_DEVICE Box shape(int a) const {
     return corners({0, 0, anchors[a].w / network_width, anchors[a].h / network_height});
   }
+  HOST_DEVICE Box in_pixels(Box b) const { return scaled(b, network_width, network_height); }
+  // How fast an activated centre moves with the input of the head, by the centre itself.
+  HOST_DEVICE float centre_slope(float activated) const {
+    if (new_coords) return scale_x_y;
+    const float p = (activated + 0.5f * (scale_x_y - 1)) / scale_x_y;
+    return scale_x_y * p * (1 - p);
+  }
 };
 
 struct YoloLoss {
   float ignore_thresh = 0.5f, truth_thresh = 1, iou_thresh = 1;
   OverlapKind iou_thresh_kind = OverlapKind::iou;
+  // How alike boxes are, for ignore_thresh, truth_thresh and the anchor that fits a truth best: IoU or NWD.
+  SimilarityRule similarity;  // its constant is that of BoxLoss::nwd, too
   BoxLoss box_loss = BoxLoss::mse;
   float iou_normalizer = 0.75f, obj_normalizer = 1, cls_normalizer = 1, delta_normalizer = 1;
   float max_delta = FLT_MAX;
@@ -83,8 +94,8 @@ struct YoloLoss {
   HOST_DEVICE float smoothed(float target) const {
     return target * (1 - label_smooth_eps) + label_smooth_eps / 2;
   }
-  // What Darknet prints: for mse the squares of all slopes, for the IoU family the mean of 1 - IoU, beside
-  // squares.
+  // What Darknet prints: for mse the squares of all slopes, for the IoU family (and NWD) the mean of 1 - IoU,
+  // beside squares.
   ReportRule report_rule() const {
     return box_loss == BoxLoss::mse ? ReportRule{} : ReportRule{true, iou_normalizer, obj_normalizer};
   }
@@ -93,6 +104,26 @@ struct YoloLoss {
 // The formulas of the loss. p is an activated row; all slopes are negative gradients. Darknet takes them as
 // if logistic and cross entropy met (target minus probability), for x and y too.
 namespace yolo_rules {
+
+// How alike two boxes in units of the network input are.
+HOST_DEVICE inline float likeness(const YoloGrid& grid, const YoloLoss& loss, Box a, Box b) {
+  if (loss.similarity.by == Similarity::iou) return iou(a, b);
+  return loss.similarity(grid.in_pixels(a), grid.in_pixels(b));
+}
+
+// Of all heads' anchors the one that fits a truth's shape best, the first of equals. Distances are compared
+// instead of NWD, which is 0 for all anchors if the truth is large enough.
+HOST_DEVICE inline int best_anchor(const YoloGrid& grid, const YoloLoss& loss, Box shape) {
+  float best = -INFINITY;
+  int best_anchor = 0;
+  for (int a = 0; a < grid.anchors.size(); ++a) {
+    const float fit = loss.similarity.by == Similarity::iou
+                          ? iou(grid.shape(a), shape)
+                          : -squared_wasserstein(grid.in_pixels(grid.shape(a)), grid.in_pixels(shape));
+    if (fit > best) best = fit, best_anchor = a;
+  }
+  return best_anchor;
+}
 
 // Of the objectness of a row that no truth is taught to, whose box overlaps one by `best` at most.
 HOST_DEVICE inline float background_slope(const YoloLoss& loss, float objectness, float best, bool forgiven) {
@@ -154,6 +185,24 @@ HOST_DEVICE inline CentreBox overlap_error(const YoloGrid& grid, BoxLoss kind, C
   return slope;
 }
 
+constexpr float kNwdLossEps = 1e-7f;  // of its authors' loss
+
+// The exact slopes of NWD along the input of the head, unlike those of overlap_error(): NWD is about pixels,
+// not about cells.
+HOST_DEVICE inline CentreBox nwd_error(const YoloGrid& grid, const YoloLoss& loss, CentreBox truth,
+                                       const float* p, RowPlace at) {
+  const Box predicted = grid.in_pixels(corners(grid.box(p, at)));
+  const Box s = nwd_slopes(predicted, grid.in_pixels(corners(truth)), loss.similarity.constant, kNwdLossEps);
+  const float cell_width = grid.network_width / float(grid.columns);
+  const float cell_height = grid.network_height / float(grid.rows);
+  // d(4 w^2)/dw = 2/w of it; d(e^w)/dw is itself.
+  const float w = grid.new_coords ? 8 * p[kW] * grid.anchor(at).w : predicted.width();
+  const float h = grid.new_coords ? 8 * p[kH] * grid.anchor(at).h : predicted.height();
+  return {(s.x1 + s.x2) * cell_width * grid.centre_slope(p[kX]),
+          (s.y1 + s.y2) * cell_height * grid.centre_slope(p[kY]), (s.x2 - s.x1) / 2 * w,
+          (s.y2 - s.y1) / 2 * h};
+}
+
 HOST_DEVICE inline float bounded(float v, float bound) {
   const float finite = fabsf(v) <= FLT_MAX ? v : 0;
   return fminf(fmaxf(finite, -bound), bound);
@@ -167,18 +216,22 @@ HOST_DEVICE inline CentreBox box_slopes(const YoloGrid& grid, const YoloLoss& lo
     const CentreBox s = squared_error(grid, truth.box, p, at);
     return {s.x * scale, s.y * scale, s.w * scale, s.h * scale};
   }
-  const CentreBox s = overlap_error(grid, loss.box_loss, truth.box, p, at);
+  const CentreBox s = loss.box_loss == BoxLoss::nwd ? nwd_error(grid, loss, truth.box, p, at)
+                                                    : overlap_error(grid, loss.box_loss, truth.box, p, at);
   return {bounded(s.x * scale, loss.max_delta), bounded(s.y * scale, loss.max_delta),
           bounded(s.w * scale, loss.max_delta), bounded(s.h * scale, loss.max_delta)};
 }
 
 struct Fit {
-  float overlap, misfit;  // IoU, and what the report counts: 1 - IoU or 1 - GIoU
+  float overlap, misfit;  // IoU, and what the report counts: 1 - IoU, 1 - GIoU or 1 - NWD
 };
 HOST_DEVICE inline Fit fit(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth, const float* p,
                            RowPlace at) {
   const Box predicted = corners(grid.box(p, at)), wanted = corners(truth.box);
   const float overlap = iou(predicted, wanted);
+  if (loss.box_loss == BoxLoss::nwd)
+    return {overlap, 1 - nwd(grid.in_pixels(predicted), grid.in_pixels(wanted), loss.similarity.constant,
+                             kNwdLossEps)};
   return {overlap, 1 - (loss.box_loss == BoxLoss::giou ? giou(predicted, wanted) : overlap)};
 }
 

@@ -40,6 +40,8 @@ namespace {
 
 // Darknet's kinds, in the order of NmsKind.
 constexpr const char* kDarknetNmsNames[] = {"default", "greedynms", "diounms"};
+// Of Similarity. Its third, of the centres alone, cannot tell the shapes of anchors apart.
+constexpr const char* kSimilarityNames[] = {"iou", "nwd"};
 
 class Yolo final : public Head {
  public:
@@ -55,7 +57,7 @@ class Yolo final : public Head {
         .help("widths and heights of typical boxes, in pixels of the network input");
     k.flag("new_coords", grid_.new_coords, false)
         .help("1: boxes are anchor * (2w)^2, and the convolution before has activation=logistic");
-    k.real("scale_x_y", scale_x_y_, 1)
+    k.real("scale_x_y", grid_.scale_x_y, 1)
         .more_than(0)
         .help("lets a centre reach the edge of its cell and beyond");
     matching_keys(k);
@@ -101,7 +103,8 @@ class Yolo final : public Head {
   }
 
   void forward(Stream& s) override {
-    on(s, cpu::yolo_forward, cuda::yolo_forward)(s, x(), y, grid_.row_length(), grid_.new_coords, scale_x_y_);
+    on(s, cpu::yolo_forward, cuda::yolo_forward)(s, x(), y, grid_.row_length(), grid_.new_coords,
+                                                 grid_.scale_x_y);
     if (training_)
       on(s, cpu::yolo_loss, cuda::yolo_loss)(s, grid_, loss_, y, truths_, delta_, work_, report_);
   }
@@ -150,13 +153,24 @@ class Yolo final : public Head {
         .help("anchors whose shape overlaps a truth's by more than this learn it besides the best; 1: none");
     k.choice("iou_thresh_kind", loss_.iou_thresh_kind, OverlapKind::iou, kOverlapKindNames)
         .help("how that overlap is measured");
+    k.choice("similarity", loss_.similarity.by, Similarity::iou, kSimilarityNames)
+        .help(
+            "how overlap is measured for ignore_thresh, truth_thresh and the best anchor; nwd is for tiny "
+            "objects");
+    k.real("nwd_constant", loss_.similarity.constant, 12.8f)
+        .more_than(0)
+        .help(
+            "C of similarity=nwd and iou_loss=nwd: about the size of the objects in pixels of the network "
+            "input");
     k.flag("objectness_smooth", loss_.objectness_smooth, false)
         .help("1: objectness learns the overlap instead of nothing where ignore_thresh is passed");
   }
 
   void loss_keys(Keys& k) {
     k.choice("iou_loss", loss_.box_loss, BoxLoss::mse, kBoxLossNames)
-        .help("what a box's error is measured by");
+        .help(
+            "what a box's error is measured by; the slopes of nwd are exact, and small: iou_normalizer=5 "
+            "or more");
     k.real("iou_normalizer", loss_.iou_normalizer, 0.75f)
         .at_least(0)
         .help("factor of the box's slopes, mse too");
@@ -212,7 +226,6 @@ class Yolo final : public Head {
   std::vector<int> mask_;        // those of this head
   std::vector<int> counters_;
   std::string map_;
-  float scale_x_y_ = 1;
   NmsSettings nms_;
   YoloGrid grid_;
   YoloLoss loss_;

@@ -59,7 +59,7 @@ class YoloImage {
     Truth truth, best_truth;
     for (int t = 0; t < count; ++t) {
       if (!read_truth(truths_, image_, t, grid_.classes, truth)) continue;
-      const float overlap = iou(predicted, corners(truth.box));
+      const float overlap = likeness(grid_, loss_, predicted, corners(truth.box));
       if (overlap > best) best = overlap, best_truth = truth;
     }
     const bool forgiven =
@@ -84,18 +84,12 @@ class YoloImage {
   void match(const Truth& truth) {
     const int first = grid_.first_row(truth.box);
     const Box shape = corners({0, 0, truth.box.w, truth.box.h});
-    float best = 0;
-    int best_anchor = 0;
-    for (int a = 0; a < grid_.anchors.size(); ++a) {
-      const float overlap = iou(grid_.shape(a), shape);
-      if (overlap > best) best = overlap, best_anchor = a;
-    }
-    if (const int k = grid_.find(best_anchor); k >= 0) positive(truth, first + k);
+    const int best = best_anchor(grid_, loss_, shape);
+    if (const int k = grid_.find(best); k >= 0) positive(truth, first + k);
     if (loss_.iou_thresh >= 1) return;
     for (int a = 0; a < grid_.anchors.size(); ++a) {  // in the order of the anchors, as Darknet does
       const int k = grid_.find(a);
-      if (a != best_anchor && k >= 0 &&
-          overlap(loss_.iou_thresh_kind, grid_.shape(a), shape) > loss_.iou_thresh)
+      if (a != best && k >= 0 && overlap(loss_.iou_thresh_kind, grid_.shape(a), shape) > loss_.iou_thresh)
         positive(truth, first + k);
     }
   }

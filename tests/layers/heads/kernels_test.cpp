@@ -35,6 +35,9 @@ const Case kCases[] = {
              "obj_normalizer=.4\niou_loss=iou\niou_normalizer=.2",
      {3, 2, 3, 24}},
     {kYolo + "classes=3\nnew_coords=1\niou_loss=ciou\niou_thresh=.2", {2, 3, 3, 24}},
+    {kYolo + "classes=3\nscale_x_y=1.5\niou_loss=nwd\niou_normalizer=5\nsimilarity=nwd\niou_thresh=.2",
+     {2, 3, 3, 24}},
+    {kYolo + "classes=3\nnew_coords=1\niou_loss=nwd\nnwd_constant=4\nmax_delta=.05", {2, 3, 3, 24}},
     {"[yolo]\nmax=8\nnum=3\nanchors=4,4, 8,8, 8,8\nclasses=3", {2, 3, 2, 24}},  // of equal anchors the first
     {kRegion + "classes=1\nsoftmax=1", {1, 1, 1, 12}},
     {kRegion + "classes=3\nsoftmax=1\nrescore=1\nbias_match=1\ncoord_scale=2\nobject_scale=5", {2, 3, 2, 16}},

@@ -169,6 +169,93 @@ TEST(Yolo, ObjectnessAndClassesHaveTheSlopeOfCrossEntropy) {
   }
 }
 
+// 1 - NWD of a row of the one anchor 16x8 in the middle cell of a 3x3 grid of 30 pixels, in double, from the
+// definition (Wang et al., arXiv 2110.13389): x is the input of the head, the truth in pixels.
+double nwd_loss(const std::vector<double>& x, const std::vector<double>& truth, double constant,
+                bool activated, double scale) {
+  const auto centre = [&](double v) {
+    const double p = activated ? v : 1 / (1 + std::exp(-v));
+    return (1 + p * scale - (scale - 1) / 2) * 10;
+  };
+  const auto size = [&](double v, double anchor) { return anchor * (activated ? 4 * v * v : std::exp(v)); };
+  const double dx = centre(x[0]) - truth[0], dy = centre(x[1]) - truth[1];
+  const double dw = size(x[2], 16) - truth[2], dh = size(x[3], 8) - truth[3];
+  return 1 - std::exp(-std::sqrt(dx * dx + dy * dy + (dw * dw + dh * dh) / 4 + 1e-7) / constant);
+}
+
+// The slopes of the kernel's and the loop's float against those of the definition in double by central
+// differences, which are good to 1e-9: a few roundings of a float remain.
+TEST(Yolo, NwdHasTheSlopesOfItsDefinition) {
+  const std::vector<double> truth = {17.25, 12.75, 12, 9};
+  for (const Device device : {Device::cpu, Device::cuda})
+    for (const bool activated : {false, true})
+      for (const double scale : {1.0, 1.5}) {
+        SCOPED_TRACE(std::to_string(int(device)) + (activated ? " activated " : " ") + std::to_string(scale));
+        SingleLayer layer(
+            "[yolo]\nclasses=1\nnum=1\nanchors=16,8\niou_loss=nwd\nnwd_constant=10\n"
+            "iou_normalizer=3\nnew_coords=" +
+                std::to_string(activated) + "\nscale_x_y=" + std::to_string(scale),
+            {{1, 3, 3, 6}}, device, true, {1, 30, 30, 3});
+        give_truth(layer, {.575f, .425f, .4f, .3f, 0});
+        const std::vector<double> start = {.25, .625, .375, .5};
+        Values x(54, .5f);
+        std::copy(start.begin(), start.end(), x.begin() + 4 * 6);
+        layer.forward(x);
+        EXPECT_NEAR(layer.report.box_loss, 3 * nwd_loss(start, truth, 10, activated, scale), 1e-5);
+        const Values slopes = layer.backward_overwriting(Values(54, 0))[0];
+        for (size_t e = 0; e < 4; ++e) {
+          std::vector<double> up = start, down = start;
+          up[e] += 1e-5;
+          down[e] -= 1e-5;
+          const double slope =
+              (nwd_loss(up, truth, 10, activated, scale) - nwd_loss(down, truth, 10, activated, scale)) /
+              2e-5;
+          EXPECT_GT(std::fabs(slope), 1e-3);
+          EXPECT_NEAR(slopes[4 * 6 + e], 3 * slope, 2e-5) << e;
+        }
+      }
+}
+
+TEST(Yolo, NwdTeachesTheClassAndTheObjectnessAsEver) {
+  SingleLayer layer(kSmall + "iou_loss=nwd", {kOneCell});
+  give_truth(layer, {.5f, .5f, .5f, .25f, 0});
+  layer.forward({0, 0, 0, 0, 0, -1.0986123f});
+  expect_equal(delta(layer), {0, 0, 0, 0, .5f, .75f}, kFloat);  // the box is right already
+}
+
+// Of two heads' anchors a 12x12 truth of a 64x64 network: 8x18 has IoU 96 / 192, 24x12 only 144 / 288, which
+// is the same, so that the first would win; of their NWD that of 8x18, 2 and 3 away, is the larger.
+TEST(Yolo, NwdMayChooseTheAnchor) {
+  const auto matched = [](const std::string& keys, const std::string& anchors, float size) {
+    SingleLayer layer("[yolo]\nclasses=1\nnum=2\nmask=1\nanchors=" + anchors + "\n" + keys, {{1, 1, 1, 6}},
+                      Device::cpu, true, {1, 64, 64, 3});
+    give_truth(layer, {.5f, .5f, size / 64, size / 64, 0});
+    layer.forward(Values(6, 0));
+    return layer.report.matched;
+  };
+  EXPECT_EQ(matched("", "24,12, 8,18", 12), 0);
+  EXPECT_EQ(matched("similarity=nwd", "24,12, 8,18", 12), 1);
+  EXPECT_EQ(matched("similarity=nwd", "8,18, 24,12", 12), 0);
+  EXPECT_EQ(matched("similarity=nwd", "8,8, 8,8", 12), 0);  // of equal anchors the first
+  EXPECT_EQ(matched("", "8,8, 8,8", 12), 0);
+  // NWD of both is 0 in a float.
+  EXPECT_EQ(matched("similarity=nwd\nnwd_constant=.1", "8,8, 16,16", 48), 1);
+}
+
+// The box, 16x8 at the centre, is 8 pixels off: IoU 1/3, NWD exp(-8 / C).
+TEST(Yolo, NwdMayForgiveBackground) {
+  const auto objectness_slope = [](const std::string& keys) {
+    SingleLayer layer("[yolo]\nclasses=1\nnum=2\nmask=0\nanchors=16,8, 16,9\nignore_thresh=.5\n" + keys,
+                      {kOneCell});
+    give_truth(layer, {.75f, .5f, .5f, 9 / 32.f, 0});  // fits the other anchor
+    layer.forward(Values(6, 0));
+    return delta(layer)[4];
+  };
+  EXPECT_EQ(objectness_slope(""), -.5f);
+  EXPECT_EQ(objectness_slope("similarity=nwd\nnwd_constant=12.8"), 0);   // 0.53
+  EXPECT_EQ(objectness_slope("similarity=nwd\nnwd_constant=11"), -.5f);  // 0.48
+}
+
 TEST(Yolo, NeedsNoTruthsWithoutTraining) {
   SingleLayer layer(kSmall, {kOneCell}, Device::cpu, false);
   EXPECT_EQ(layer.truth_capacity(), 0);
