@@ -80,6 +80,89 @@ def vgg16(cfg, names=False):
         cfg.add("maxpool", size=2, stride=2)
 
 
+def darknet53(cfg):
+    """Convolutions of stride 2, each with residual blocks behind it: 1x1 to half of the channels, 3x3 back, plus what
+    came in. Redmon and Farhadi, "YOLOv3: An Incremental Improvement", 2018. The last sections at stride 8 and 16 are
+    named c3 and c4."""
+    def conv(filters, size, stride=1):
+        cfg.add("convolutional", batch_normalize=1, filters=filters, size=size, stride=stride, pad=1, activation="leaky")
+
+    cfg.comment("Darknet-53")
+    conv(32, 3)
+    for stage, blocks in enumerate((1, 2, 8, 8, 4)):
+        filters = 64 * 2 ** stage
+        conv(filters, 3, 2)
+        for block in range(blocks):
+            conv(filters // 2, 1)
+            conv(filters, 3)
+            last = block + 1 == blocks
+            cfg.add("shortcut", name="c%d" % (stage + 1) if last and stage in (2, 3) else None, from_=-3,
+                    activation="linear")
+
+
+class Yolox:
+    """What YOLOX is built of: convolutions with batch norm and swish, and blocks of cross stage partial connections.
+    Ge et al., "YOLOX: Exceeding YOLO Series in 2021", arXiv 2107.08430. YOLOX-s: depth 1/3 and width 1/2."""
+
+    def __init__(self, cfg):
+        self.cfg = cfg
+
+    def conv(self, filters, size, stride=1, name=None, from_=None):
+        self.cfg.add("convolutional", name=name, from_=from_, init="he", batch_normalize=1, filters=filters, size=size,
+                     stride=stride, pad=1, activation="swish")
+
+    def csp(self, filters, blocks, name, shortcut=True):
+        """Half of the channels goes through `blocks` bottlenecks, the other half past them."""
+        self.conv(filters // 2, 1, name=name + "_past")
+        self.cfg.add("route", layers=-2)
+        self.conv(filters // 2, 1)
+        for _ in range(blocks):
+            self.conv(filters // 2, 1)
+            self.conv(filters // 2, 3)
+            if shortcut:
+                self.cfg.add("shortcut", from_=-3, activation="linear")
+        self.cfg.add("route", layers="-1,%s_past" % name)
+        self.conv(filters, 1, name=name)
+
+    def backbone(self):
+        """CSPDarknet. Returns the names of the maps at strides 8, 16 and 32."""
+        self.cfg.comment("CSPDarknet. The stem, 6x6 of stride 2, is YOLOX' \"focus\" and 3x3 in one: the same function.")
+        self.cfg.add("convolutional", init="he", batch_normalize=1, filters=32, size=6, stride=2, padding=2,
+                     activation="swish")
+        for stage, (filters, blocks) in enumerate(((64, 1), (128, 3), (256, 3))):
+            self.cfg.comment("Stage %d" % (stage + 2))
+            self.conv(filters, 3, 2)
+            self.csp(filters, blocks, "c%d" % (stage + 2))
+        self.cfg.comment("Stage 5, with pools of 5, 9 and 13 pixels before it")
+        self.conv(512, 3, 2)
+        self.conv(256, 1, name="spp")
+        for size in (5, 9, 13):
+            self.cfg.add("maxpool", name="spp%d" % size, from_="spp", size=size, stride=1)
+        self.cfg.add("route", layers="spp,spp5,spp9,spp13")
+        self.conv(512, 1)
+        self.csp(512, 1, "c5", shortcut=False)
+        return ["c3", "c4", "c5"]
+
+    def pan(self):
+        """A pyramid down from c5 to c3, and up again. Returns its maps, fine to coarse."""
+        self.cfg.comment("Pyramid: down, then up again")
+        self.conv(256, 1, name="down5")
+        self.cfg.add("upsample", stride=2)
+        self.cfg.add("route", layers="-1,c4")
+        self.csp(256, 1, "mixed4", shortcut=False)
+        self.conv(128, 1, name="down4")
+        self.cfg.add("upsample", stride=2)
+        self.cfg.add("route", layers="-1,c3")
+        self.csp(128, 1, "p3", shortcut=False)
+        self.conv(128, 3, 2)
+        self.cfg.add("route", layers="-1,down4")
+        self.csp(256, 1, "p4", shortcut=False)
+        self.conv(256, 3, 2)
+        self.cfg.add("route", layers="-1,down5")
+        self.csp(512, 1, "p5", shortcut=False)
+        return ["p3", "p4", "p5"]
+
+
 def resnet_cifar(cfg, depth):
     """ResNet for images of 32x32: three stages of (depth - 2) / 6 basic blocks with 16, 32 and 64 channels. Where
     the shape changes, every second pixel of what came in is taken, between channels of zeros ("option A")."""

@@ -41,6 +41,49 @@ def retina(cfg, levels, classes, anchors, quality=None, channels=256, **keys):
     cfg.add("retina", from_=",".join(maps), classes=classes, quality=quality, **keys)
 
 
+def yolov3(cfg, classes, anchors, **keys):
+    """YOLOv3's three heads on Darknet-53, each behind convolutions of its own, coarse to fine; the finer ones see what
+    the one before knew, enlarged, and a layer of the backbone. `anchors`: nine pairs, small to large."""
+    def conv(filters, size):
+        cfg.add("convolutional", batch_normalize=1, filters=filters, size=size, stride=1, pad=1, activation="leaky")
+
+    for k, (filters, mask, finer) in enumerate(((512, "6,7,8", None), (256, "3,4,5", "c4"), (128, "0,1,2", "c3"))):
+        cfg.comment("Head at stride %d" % (32 >> k))
+        if finer:
+            cfg.add("route", layers=-4)
+            conv(filters, 1)
+            cfg.add("upsample", stride=2)
+            cfg.add("route", layers="-1," + finer)
+        for _ in range(3):
+            conv(filters, 1)
+            conv(2 * filters, 3)
+        cfg.add("convolutional", filters=3 * (5 + classes), size=1, stride=1, pad=1, activation="linear")
+        cfg.add("yolo", mask=mask, anchors=anchors, classes=classes, num=9, **keys)
+
+
+def yolox(cfg, parts, levels, classes, channels=128, **keys):
+    """YOLOX' decoupled head, with weights of its own on every level: a 1x1 convolution, then two of 3x3 for the
+    classes and two for box and objectness. `parts`: backbones.Yolox."""
+    def predict(name, level, below, filters, bias=None):
+        own = "%s_%s" % (name, level)
+        cfg.add("convolutional", name=own, from_=below, weights_deviation=0.01, bias_init=bias, filters=filters, size=1,
+                stride=1, pad=1, activation="linear")
+        return own
+
+    maps = [[], [], []]
+    for level in levels:
+        cfg.comment("Head on " + level)
+        parts.conv(channels, 1, name="stem_" + level, from_=level)
+        parts.conv(channels, 3)
+        parts.conv(channels, 3)
+        maps[0].append(predict("classes", level, None, classes, PRIOR))
+        parts.conv(channels, 3, from_="stem_" + level)
+        parts.conv(channels, 3, name="where_" + level)
+        maps[1].append(predict("boxes", level, "where_" + level, 4))
+        maps[2].append(predict("objectness", level, "where_" + level, 1, PRIOR))
+    cfg.add("retina", from_=",".join(maps[0] + maps[1] + maps[2]), classes=classes, **keys)
+
+
 def rpn(cfg, levels, anchors, channels=256, **keys):
     """One convolution, then objectness and deltas, the same on every level, and [rpn] with these keys."""
     def conv(name, level, below, filters, size, activation):

@@ -19,10 +19,14 @@ TEST(CfgFiles, HaveThePublishedNumbersOfParameters) {
   }
 }
 
-// torchvision's, with its 91 classes; SSD300's are counted in ssd_test.cpp. A small input needs less memory.
+// torchvision's, with its 91 classes, and YOLOX-s'; YOLOv3's with fewer classes. SSD300's are counted in
+// ssd_test.cpp. A small input needs less memory.
 TEST(CfgFiles, DetectorsHaveThePublishedNumbersOfParameters) {
   for (const auto& [name, parameters] :
-       {std::pair<const char*, int64_t>{"retinanet-r50-fpn", 34014999}, {"faster-rcnn-r50-fpn", 41755286}}) {
+       {std::pair<const char*, int64_t>{"retinanet-r50-fpn", 34014999},
+        {"faster-rcnn-r50-fpn", 41755286},
+        {"yolox-like", 8968255},
+        {"yolov3-nwd", 61561429}}) {
     SCOPED_TRACE(name);
     Network network(read_cfg(OSPREY_SOURCE_DIR "/cfg/" + std::string(name) + ".cfg"), inference());
     network.plan(1, 256, 256);

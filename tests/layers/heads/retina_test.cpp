@@ -55,7 +55,7 @@ const Case kCases[] = {
     {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nanchor_scale=1\nanchor_offset=.5\ncoder=distances\n"
      "box_loss=giou\nquality=iou\nassigner=ota\nnormaliser=batch",
      1, 2, true},
-    {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nanchor_scale=1\nbox_loss=iou\nquality=objectness\n"
+    {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nanchor_scale=1\nbox_loss=iou_square\nquality=objectness\n"
      "class_loss=bce\nsoft_classes=1\nassigner=simota\nsimota=yolox\nnormaliser=batch\nbox_weight=5",
      1, 2, true},
 };
