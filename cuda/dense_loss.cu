@@ -1,6 +1,7 @@
 #include "cuda/dense_loss.h"
 
 #include "core/activations.h"
+#include "cuda/feedback.cuh"
 #include "cuda/report.cuh"
 
 namespace osprey::cuda {
@@ -102,6 +103,7 @@ __device__ void learn_box(const DenseRows& rows, const DenseTargets& targets, co
               box = targets.truths.boxes(image, 0, 0, truth);
     const Deltas d = deltas_of_row(rows.deltas, row);
     const RowBoxLoss::Cost cost = rule.box_loss.cost(rule.coder, d, anchor, box);
+    weight *= rule.feedback.gain(box);
     own.box_loss += double(cost.loss) * weight;
     own.iou += iou(rule.coder.decode(d, anchor), box);
     ++own.matched;
@@ -147,6 +149,23 @@ __global__ void dense_loss_kernel(DenseRows rows, DenseTargets targets, DenseRul
   if (threadIdx.x == 0) parts[image * int(gridDim.x) + int(blockIdx.x)] = total;
 }
 
+// One block for all rows, so that one thread may write the share, and sums have one order.
+__global__ void dense_feedback_kernel(View<const float> deltas, DenseTargets targets, DenseRule rule,
+                                      DenseWork work) {
+  const int of_image = targets.match.shape.c;
+  FeedbackSums own;
+  for (int row = int(threadIdx.x); row < targets.match.size(); row += int(blockDim.x)) {
+    if (targets.match[row] < 0) continue;
+    const int image = row / of_image;
+    const Box anchor = targets.anchors[row % of_image],
+              box = targets.truths.boxes(image, 0, 0, targets.match[row]);
+    const RowBoxLoss::Cost cost = rule.box_loss.cost(rule.coder, deltas_of_row(deltas, row), anchor, box);
+    const float factor = dense_factors(work.sums, image, rule.per_image).weight * work.weights[row];
+    rule.feedback.tell(box, double(cost.loss) * factor, own);
+  }
+  move_share(rule.feedback, own);
+}
+
 // One block: each thread adds up the parts of its images, and the block the images.
 __global__ void tell_loss_kernel(View<const LossReport> parts, View<float> losses, LossReport* report) {
   const int images = losses.size(), of_image = parts.size() / images;
@@ -186,6 +205,8 @@ void dense_loss(Stream& s, DenseRows rows, DenseTargets targets, const DenseRule
   launch<dense_loss_kernel>(s,
                             {dim3(unsigned(parts_of_image(of_image)), unsigned(images)), dim3(kRowsPerPart)},
                             rows, targets, rule, work, gradients, parts);
+  if (rule.feedback.on)
+    launch<dense_feedback_kernel>(s, {dim3(1), dim3(1024)}, rows.deltas, targets, rule, work);
   launch<tell_loss_kernel>(s, {dim3(1), dim3(kThreads)}, View<const LossReport>(parts), losses, report);
 }
 

@@ -2,6 +2,7 @@
 // is in layers/heads/dense_loss.cpp, the kernels in cuda/dense_loss.cu.
 #pragma once
 
+#include "core/feedback.h"
 #include "core/row_box_loss.h"
 #include "core/row_coder.h"
 #include "cuda/box_coder.h"
@@ -52,6 +53,7 @@ struct DenseRule {
   // the mini-batch (detectron2, mmdetection), which then counts N times, since the optimizer divides by
   // images. A box loss weighted by quality is divided by the sum of these weights instead.
   bool per_image = true;
+  Feedback feedback;
 
   // The weight of a positive row's box loss, and what its quality learns.
   HOST_DEVICE float row_weight(Box anchor, Box predicted, Box truth) const {
@@ -101,7 +103,8 @@ void decode_boxes(Stream&, View<const float> deltas, View<const Box> anchors, Ro
 // `roots` of all of them, so that a score is the root of the product.
 void dense_rows(Stream&, DenseRows from, View<const Box> anchors, RowCoder, bool roots, float width,
                 float height, View<float> rows);
-// Writes the gradients of all rows, adds to *report, and writes the loss of each image to `losses` [N,1,1,1].
+// Writes the gradients of all rows, adds to *report, moves the share of the feedback, and writes the loss of
+// each image to `losses` [N,1,1,1].
 void dense_loss(Stream&, DenseRows rows, DenseTargets targets, const DenseRule& rule, DenseWork work,
                 DenseGradients gradients, View<float> losses, LossReport* report);
 // Writes what each row that is matched with a truth costs, class loss and box loss without factors, and 0 for

@@ -7,6 +7,7 @@
 // [N*R,1,1,4], or four for each, [N*R,1,1,4K] or with the background's, which mean nothing, [N*R,1,1,4(K+1)].
 #pragma once
 
+#include "core/feedback.h"
 #include "core/roi_table.h"
 #include "core/row_box_loss.h"
 #include "cuda/box_coder.h"
@@ -24,6 +25,7 @@ struct RcnnRule {
   float class_factor = 1, box_factor = 1;  // of the losses
   float width = 0, height = 0;             // of the network input, pixels
   float min_size = 0;                      // pixels: narrower or lower boxes are not detections
+  Feedback feedback;
 
   HOST_DEVICE int background() const { return background_first ? 0 : classes; }
   HOST_DEVICE int logit_of(int class_id) const { return class_id + (background_first ? 1 : 0); }
@@ -55,7 +57,7 @@ struct RoiTargets {
   View<int> labels;           // [N*R,1,1,1]
   View<float> truths;         // [N*R,1,1,4]: corners in pixels; of those matched with a truth
   View<float> class_weights;  // [N*R,1,1,1]: of its class loss in the sum over the mini-batch; 0: it has none
-  View<float> box_weights;    // [N*R,1,1,1]: of its box loss
+  View<float> box_weights;    // [N*R,1,1,1]: of its box loss, with the gain of the feedback
 };
 
 // The label of a RoI, from the truths of its image. Places that are not filled and RoIs that matching ignored
@@ -108,7 +110,8 @@ void rcnn_box_losses(Stream&, View<const float> deltas, View<const float> table,
 // Adds to ddeltas.
 void rcnn_box_backward(Stream&, View<const float> deltas, View<const float> table, RoiTargets targets,
                        RcnnRule, View<float> ddeltas);
-// Adds the weighted sums to *report. y [N,1,R,1] receives what each RoI costs.
+// Adds the weighted sums to *report and moves the share of the feedback. y [N,1,R,1] receives what each RoI
+// costs.
 void rcnn_report(Stream&, RoiTargets targets, RoiLosses losses, RcnnRule, View<float> y, LossReport* report);
 
 // y [N,1,R*B,5+K], B being 1 if all classes share a box, else K: rows as cuda/head.h has them. With a box for

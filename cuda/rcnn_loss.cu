@@ -1,3 +1,4 @@
+#include "cuda/feedback.cuh"
 #include "cuda/launch.h"
 #include "cuda/rcnn.h"
 #include "cuda/report.cuh"
@@ -30,7 +31,9 @@ __global__ void rcnn_weights_kernel(int images, RcnnRule rule, RoiTargets target
     const int label = targets.labels[i];
     const bool counts = label != RoiTargets::kNothing;
     targets.class_weights[i] = counts ? rule.class_factor * mean : 0;
-    targets.box_weights[i] = counts && label != rule.background() ? rule.box_factor * mean : 0;
+    const bool object = counts && label != rule.background();
+    targets.box_weights[i] =
+        object ? rule.box_factor * mean * rule.feedback.gain(box_of_row(targets.truths, i)) : 0;
   }
 }
 
@@ -69,8 +72,10 @@ __global__ void rcnn_box_backward_kernel(View<const float> deltas, View<const fl
 }
 
 // One block for all places, whose sums are made in a fixed order, in double.
-__global__ void rcnn_report_kernel(RoiTargets targets, RoiLosses losses, View<float> y, LossReport* report) {
+__global__ void rcnn_report_kernel(RoiTargets targets, RoiLosses losses, RcnnRule rule, View<float> y,
+                                   LossReport* report) {
   LossReport sum;
+  FeedbackSums fed;
   for (int i = int(threadIdx.x); i < y.size(); i += int(blockDim.x)) {
     const double of_class = double(targets.class_weights[i]) * losses.of_class[i];
     const double of_box = double(targets.box_weights[i]) * losses.of_box[i];
@@ -80,7 +85,10 @@ __global__ void rcnn_report_kernel(RoiTargets targets, RoiLosses losses, View<fl
     if (targets.box_weights[i] == 0) continue;
     sum.iou += losses.overlaps[i];
     ++sum.matched;
+    const Box truth = box_of_row(targets.truths, i);
+    rule.feedback.tell(truth, of_box / rule.feedback.gain(truth), fed);
   }
+  move_share(rule.feedback, fed);
   sum.loss = sum.class_loss + sum.box_loss;
   sum = block_total(sum);
   if (threadIdx.x == 0) add(*report, sum);
@@ -110,9 +118,9 @@ void rcnn_box_backward(Stream& s, View<const float> deltas, View<const float> ta
                                    rule, ddeltas);
 }
 
-void rcnn_report(Stream& s, RoiTargets targets, RoiLosses losses, RcnnRule, View<float> y,
+void rcnn_report(Stream& s, RoiTargets targets, RoiLosses losses, RcnnRule rule, View<float> y,
                  LossReport* report) {
-  launch<rcnn_report_kernel>(s, one_block(256), targets, losses, y, report);
+  launch<rcnn_report_kernel>(s, one_block(256), targets, losses, rule, y, report);
 }
 
 }  // namespace osprey::cuda

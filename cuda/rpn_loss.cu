@@ -1,5 +1,6 @@
 #include "cuda/rpn_loss.h"
 
+#include "cuda/feedback.cuh"
 #include "cuda/report.cuh"
 
 namespace osprey::cuda {
@@ -14,14 +15,17 @@ __global__ void rpn_loss_kernel(RpnMaps maps, RpnTargets targets, RpnLossRule ru
   const int places = targets.sampled.shape.c, images = targets.sampled.shape.n, total = targets.total();
   const float factor = total > 0 ? float(images) / float(total) : 0;
   LossReport own;
+  FeedbackSums fed;
   for (int i = int(threadIdx.x); i < images * places; i += kThreads) {
     const int image = i / places;
     if (i % places >= targets.counts[image]) continue;
     const RpnCost cost = rpn_cost(maps, targets, rule, image, targets.sampled[i], factor);
     add(own, cost.report);
+    add(fed, cost.fed);
     for (int k = 0; k < kRpnSlopes; ++k) slopes[i * kRpnSlopes + k] = cost.slopes[k];
   }
   const LossReport sum = block_total(own);
+  move_share(rule.feedback, fed);
   if (threadIdx.x == 0) add(*report, sum);
 }
 

@@ -3,6 +3,7 @@
 // the mini-batch. The CPU side is in layers/losses/rpn_loss.cpp, the kernels in cuda/rpn_loss.cu.
 #pragma once
 
+#include "core/feedback.h"
 #include "core/row_box_loss.h"
 #include "core/step.h"
 #include "core/stream.h"
@@ -15,6 +16,7 @@ struct RpnLossRule {
   BoxCoder coder;
   RowBoxLoss box_loss = {true, 1 / 9.f, {}};
   float box_weight = 1;  // the paper's lambda
+  Feedback feedback;
 };
 
 // Which anchors count, and what they learn.
@@ -36,6 +38,7 @@ struct RpnTargets {
 struct RpnCost {
   LossReport report;
   float slopes[5] = {};
+  FeedbackSums fed;
 };
 constexpr int kRpnSlopes = 5;
 
@@ -52,7 +55,8 @@ HOST_DEVICE inline RpnCost rpn_cost(const RpnMaps& maps, const RpnTargets& targe
     const Deltas deltas = maps.deltas_of(image, level, row);
     const Box from = anchor_of(targets.anchors, image, anchor), truth = targets.truths.box(image, match);
     const RowBoxLoss::Cost box = rule.box_loss.cost(rule.coder, deltas, from, truth);
-    const float of_box = factor * rule.box_weight;
+    const float plain = factor * rule.box_weight, of_box = plain * rule.feedback.gain(truth);
+    rule.feedback.tell(truth, double(plain) * box.loss, cost.fed);
     cost.report.box_loss = double(of_box) * box.loss;
     cost.slopes[1] = of_box * box.slopes.x;
     cost.slopes[2] = of_box * box.slopes.y;
@@ -66,7 +70,7 @@ HOST_DEVICE inline RpnCost rpn_cost(const RpnMaps& maps, const RpnTargets& targe
 }
 
 // The mean over the mini-batch counts N times, as the sum of the losses of N images does. Writes slopes
-// [N,1,S,kRpnSlopes] of the anchors that are sampled, adds to *report.
+// [N,1,S,kRpnSlopes] of the anchors that are sampled, adds to *report, moves the share of the feedback.
 // Backward adds the slopes to the gradients of the maps; those of levels without data are left out.
 namespace cpu {
 void rpn_loss(Stream&, const RpnMaps&, const RpnTargets&, const RpnLossRule&, View<float> slopes,

@@ -5,6 +5,7 @@
 #include "core/activations.h"
 #include "cuda/block.cuh"
 #include "cuda/detections.cuh"
+#include "cuda/feedback.cuh"
 #include "cuda/runtime.h"
 
 namespace osprey::cuda {
@@ -139,6 +140,23 @@ __global__ void teach_kernel(YoloGrid grid, YoloLoss loss, View<const float> y, 
   }
 }
 
+// One block for all matches, so that one thread may write the share, and sums have one order.
+__global__ void feedback_kernel(YoloGrid grid, YoloLoss loss, View<const float> y, Truths truths,
+                                View<const int> rows, View<const float> overlaps) {
+  FeedbackSums own;
+  for (int slot = int(threadIdx.x); slot < rows.size(); slot += int(blockDim.x)) {
+    const int row = rows[slot];
+    if (row < 0) continue;
+    const auto [image, zero, t, k] = rows.shape.pixel(slot);
+    Truth truth;
+    read_truth(truths, image, t, grid.classes, truth);
+    const float* p = &y[(image * grid.rows_of_image() + row) * grid.row_length()];
+    loss.feedback.tell(grid.in_pixels(corners(truth.box)),
+                       location_loss(grid, loss, truth, p, grid.place(row), overlaps[2 * slot + 1]), own);
+  }
+  move_share(loss.feedback, own);
+}
+
 // One warp per row: a box that several classes pulled at takes the mean of the pulls.
 __global__ void average_boxes_kernel(View<float> delta, int row_length) {
   const int row = global_thread() / 32, lane = int(threadIdx.x) % 32;
@@ -184,6 +202,9 @@ void yolo_loss(Stream& s, const YoloGrid& grid, const YoloLoss& loss, View<const
   if (loss.iou_thresh < 1)
     launch<average_boxes_kernel>(s, one_warp_each(delta.size() / grid.row_length()), delta,
                                  grid.row_length());
+  if (loss.feedback.on)
+    launch<feedback_kernel>(s, {dim3(1), dim3(256)}, grid, loss, y, truths, rows,
+                            View<const float>(work.overlaps));
   add_to_report(s, delta, grid.row_length(), loss.delta_normalizer, work, loss.report_rule(), report);
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/class_loss.h"
+#include "core/feedback.h"
 #include "core/iou_loss.h"
 #include "core/similarity.h"
 #include "cuda/detections.h"
@@ -86,7 +87,9 @@ struct YoloLoss {
   float max_delta = FLT_MAX;
   float label_smooth_eps = 0;
   bool objectness_smooth = false, focal_loss = false;
-  View<const float> class_multipliers;  // from counters_per_class; empty without
+  Feedback feedback;
+  View<FeedbackSums> feedback_of_images;  // [N,1,1,1]: memory to work in, on the CPU, where feedback is on
+  View<const float> class_multipliers;    // from counters_per_class; empty without
 
   HOST_DEVICE float multiplier(int class_id) const {
     return class_multipliers ? class_multipliers[class_id] : 1.0f;
@@ -208,10 +211,19 @@ HOST_DEVICE inline float bounded(float v, float bound) {
   return fminf(fmaxf(finite, -bound), bound);
 }
 
+// The loss of a matched box by which feedback measures, without its gain.
+HOST_DEVICE inline float location_loss(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth,
+                                       const float* p, RowPlace at, float misfit) {
+  if (loss.box_loss != BoxLoss::mse) return misfit;
+  const CentreBox s = squared_error(grid, truth.box, p, at);  // each is 2 - w h times a difference
+  return (s.x * s.x + s.y * s.y + s.w * s.w + s.h * s.h) / (2 - truth.box.w * truth.box.h);
+}
+
 // To be added to the slopes of the box, because several truths may share the row.
 HOST_DEVICE inline CentreBox box_slopes(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth,
                                         const float* p, RowPlace at) {
-  const float scale = loss.iou_normalizer * loss.multiplier(truth.class_id);
+  const float scale = loss.iou_normalizer * loss.multiplier(truth.class_id) *
+                      loss.feedback.gain(grid.in_pixels(corners(truth.box)));
   if (loss.box_loss == BoxLoss::mse) {
     const CentreBox s = squared_error(grid, truth.box, p, at);
     return {s.x * scale, s.y * scale, s.w * scale, s.h * scale};
@@ -242,7 +254,8 @@ namespace cpu {
 void yolo_forward(Stream&, View<const float> x, View<float> y, int row_length, bool new_coords,
                   float scale_x_y);
 // Writes Darknet's delta, the negative gradient for the head's input, of the activated output y
-// [N,H,W,anchors * row_length], and adds what there is to tell to *report. Truths that cannot be learnt are
+// [N,H,W,anchors * row_length], adds what there is to tell to *report, and moves the share of
+// the feedback. Truths that cannot be learnt are
 // left out; the CPU warns of them.
 void yolo_loss(Stream&, const YoloGrid&, const YoloLoss&, View<const float> y, const Truths&,
                View<float> delta, const LossWork&, LossReport* report);

@@ -56,7 +56,7 @@ struct Loss {
   void learn_box(int row, float factor, LossReport& sum) const {
     Deltas slopes = {0, 0, 0, 0};
     if (targets.match[row] >= 0) {
-      const float weight = factor * work.weights[row];
+      const float weight = factor * work.weights[row] * rule.feedback.gain(truth(row));
       const auto [loss, along] =
           rule.box_loss.cost(rule.coder, deltas_of_row(rows.deltas, row), anchor(row), truth(row));
       sum.box_loss += double(loss) * weight;
@@ -77,6 +77,19 @@ struct Loss {
     gradients.quality[row] = slope * factor;
   }
 };
+
+void move_share(const Loss& loss) {
+  FeedbackSums sums;
+  for (int row = 0; row < loss.targets.match.size(); ++row) {
+    if (loss.targets.match[row] < 0) continue;
+    const Box truth = loss.truth(row);
+    const auto cost = loss.rule.box_loss.cost(loss.rule.coder, deltas_of_row(loss.rows.deltas, row),
+                                              loss.anchor(row), truth);
+    const DenseFactors factors = dense_factors(loss.work.sums, row / loss.of_image(), loss.rule.per_image);
+    loss.rule.feedback.tell(truth, double(cost.loss) * factors.weight * loss.work.weights[row], sums);
+  }
+  loss.rule.feedback.move(sums);
+}
 
 // Positive rows of each image, and the sum of their weights.
 void sum_weights(View<const int> match, const DenseWork& work) {
@@ -134,6 +147,7 @@ void cpu::dense_loss(Stream&, DenseRows rows, DenseTargets targets, const DenseR
     }
     parts[part] = sum;
   });
+  if (rule.feedback.on) move_share(loss);
   for (int n = 0; n < images; ++n) {
     LossReport sum;
     for (int part = n * parts_of_image(of_image); part < (n + 1) * parts_of_image(of_image); ++part)

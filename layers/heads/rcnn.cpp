@@ -15,6 +15,7 @@
 #include "cuda/losses.h"
 #include "layers/heads/row_detections.h"
 #include "layers/losses/box_loss_keys.h"
+#include "layers/losses/feedback_keys.h"
 #include "layers/roi/roi_maps.h"
 #include "layers/roi/roi_truths.h"
 
@@ -174,6 +175,7 @@ class Rcnn final : public Head {
         .help("C of NWD, in pixels of the network input");
     k.real("class_weight", rule_.class_factor, 1).at_least(0).help("factor of the class loss");
     k.real("box_weight", rule_.box_factor, 1).at_least(0).help("factor of the box loss");
+    feedback_keys(k, rule_.feedback);
   }
 
   void read_rule(const Plan& p) {
@@ -203,6 +205,7 @@ class Rcnn final : public Head {
   void plan_loss(Plan& p, Shape table) {
     const Shape per_place = {table.n * table.w, 1, 1, 1};
     p.loss(report_);
+    plan_feedback(p, rule_.feedback);
     truths_.plan(p, augmentation_.max_boxes);
     p.keep(targets_.labels, per_place);
     p.keep(targets_.truths, {per_place.n, 1, 1, 4});

@@ -37,7 +37,8 @@ void rcnn_weights(Stream&, int images, RcnnRule rule, RoiTargets targets) {
   for (int i = 0; i < labels.size(); ++i) {
     const bool counts = labels[i] != RoiTargets::kNothing, object = counts && labels[i] != rule.background();
     targets.class_weights[i] = counts ? rule.class_factor * mean : 0;
-    targets.box_weights[i] = object ? rule.box_factor * mean : 0;
+    targets.box_weights[i] =
+        object ? rule.box_factor * mean * rule.feedback.gain(box_of_row(targets.truths, i)) : 0;
   }
 }
 
@@ -66,8 +67,10 @@ void rcnn_box_backward(Stream&, View<const float> deltas, View<const float> tabl
   }
 }
 
-void rcnn_report(Stream&, RoiTargets targets, RoiLosses losses, RcnnRule, View<float> y, LossReport* report) {
+void rcnn_report(Stream&, RoiTargets targets, RoiLosses losses, RcnnRule rule, View<float> y,
+                 LossReport* report) {
   LossReport sum;
+  FeedbackSums fed;
   for (int i = 0; i < y.size(); ++i) {
     const double of_class = double(targets.class_weights[i]) * losses.of_class[i];
     const double of_box = double(targets.box_weights[i]) * losses.of_box[i];
@@ -77,7 +80,10 @@ void rcnn_report(Stream&, RoiTargets targets, RoiLosses losses, RcnnRule, View<f
     if (targets.box_weights[i] == 0) continue;
     sum.iou += losses.overlaps[i];
     ++sum.matched;
+    const Box truth = box_of_row(targets.truths, i);
+    rule.feedback.tell(truth, of_box / rule.feedback.gain(truth), fed);
   }
+  rule.feedback.move(fed);
   sum.loss = sum.class_loss + sum.box_loss;
   add(*report, sum);
 }

@@ -9,6 +9,7 @@
 #include "layers/heads/anchor_keys.h"
 #include "layers/heads/row_detections.h"
 #include "layers/losses/box_loss_keys.h"
+#include "layers/losses/feedback_keys.h"
 #include "layers/matching/assigner.h"
 
 namespace osprey {
@@ -68,6 +69,7 @@ class Retina final : public Head {
     p.obeys_writes();
     p.truths(truths_, augmentation_.max_boxes);
     p.loss(report_);
+    plan_feedback(p, rule_.feedback);
     plan_truth_lists(p, lists_, augmentation_.max_boxes);
     assigner_.plan(p, levels_.anchor_levels(a), augmentation_.max_boxes);
     if (assigner_.reads_predictions()) {
@@ -156,6 +158,7 @@ class Retina final : public Head {
     box_loss_keys(k, rule_.box_loss, "0");
     rule_.box_loss.of_boxes.constant = assigner_.nwd_constant();
     k.real("box_weight", rule_.box_weight, 1).at_least(0).help("factor of the box loss");
+    feedback_keys(k, rule_.feedback);
     k.choice("coder", rule_.coder.kind, RowCoder::Kind::deltas, kCoderNames)
         .help("what the box's numbers are: deltas of the anchor, or distances of the sides from its centre");
     k.real("coder_centre", rule_.coder.coder.centre_weight, 1)

@@ -10,6 +10,7 @@
 #include "cuda/sampler.h"
 #include "layers/heads/anchor_keys.h"
 #include "layers/losses/box_loss_keys.h"
+#include "layers/losses/feedback_keys.h"
 #include "layers/matching/assigner.h"
 
 namespace osprey {
@@ -50,6 +51,7 @@ class Rpn final : public Layer {
     p.truths(truths_, most_truths_);
     p.step(step_);
     p.loss(report_);
+    plan_feedback(p, loss_.feedback);
     line_ = p.line();
     plan_truth_lists(p, lists_, most_truths_);
     assigner_.plan(p, levels_.anchor_levels(a), most_truths_);
@@ -90,6 +92,7 @@ class Rpn final : public Layer {
     k.real("box_weight", loss_.box_weight, 1)
         .at_least(0)
         .help("factor of the box loss, which is divided by all anchors that count, as that of objectness");
+    feedback_keys(k, loss_.feedback);
   }
 
   void proposal_keys(Keys& k) {

@@ -15,6 +15,7 @@
 #include "core/parallel.h"
 #include "cuda/yolo.h"
 #include "layers/heads/head.h"
+#include "layers/losses/feedback_keys.h"
 
 namespace osprey {
 namespace cpu {
@@ -99,6 +100,8 @@ class Yolo final : public Head {
     if (!training_) return;
     p.truths(truths_, augmentation_.max_boxes);
     p.loss(report_);
+    plan_feedback(p, loss_.feedback);
+    if (loss_.feedback.on && !p.on_gpu()) p.scratch(loss_.feedback_of_images, {in.n, 1, 1, 1});
     plan_loss_work(p, work_, augmentation_.max_boxes, int(mask_.size()));
   }
 
@@ -174,6 +177,7 @@ class Yolo final : public Head {
     k.real("iou_normalizer", loss_.iou_normalizer, 0.75f)
         .at_least(0)
         .help("factor of the box's slopes, mse too");
+    feedback_keys(k, loss_.feedback);
     k.real("obj_normalizer", loss_.obj_normalizer, 1).at_least(0).help("factor of the objectness's slopes");
     k.real("cls_normalizer", loss_.cls_normalizer, 1)
         .at_least(0)

@@ -33,14 +33,15 @@ class YoloImage {
         match(truth);
       else
         warn(
-            "[yolo] a truth of class {}, {} x {}, is left out: there are {} classes, and sizes must be "
-            "positive",
+            "[yolo] a truth of class {}, {} x {}, is left out: there are {} classes, sizes must be "
+            "positive, and boxes in the image",
             truth.class_id, truth.box.w, truth.box.h, grid_.classes);
     }
     if (loss_.iou_thresh < 1) average_boxes();
     sum_up();
     return report_;
   }
+  const FeedbackSums& fed() const { return fed_; }
 
  private:
   const float* prediction(int row) const {
@@ -101,6 +102,8 @@ class YoloImage {
     report_.iou += found.overlap;
     report_.box_loss += found.misfit;
     ++report_.matched;
+    loss_.feedback.tell(grid_.in_pixels(corners(truth.box)),
+                        location_loss(grid_, loss_, truth, p, grid_.place(row), found.misfit), fed_);
     teach_box(truth, row);
     if (!loss_.objectness_smooth || d[kObjectness] == 0)
       d[kObjectness] = matched_objectness_slope(loss_, truth, p[kObjectness]);
@@ -157,6 +160,7 @@ class YoloImage {
   View<float> delta_;
   int image_;
   LossReport report_;
+  FeedbackSums fed_;
 };
 
 }  // namespace
@@ -165,11 +169,19 @@ void yolo_loss(Stream&, const YoloGrid& grid, const YoloLoss& loss, View<const f
                View<float> delta, const LossWork& work, LossReport* report) {
   const View<LossReport> images = work.reports();
   parallel_for(y.shape.n, 1, [&](int64_t first, int64_t last) {
-    for (int64_t n = first; n < last; ++n)
-      images[int(n)] = YoloImage(grid, loss, y, truths, delta, int(n)).run();
+    for (int64_t n = first; n < last; ++n) {
+      YoloImage image(grid, loss, y, truths, delta, int(n));
+      images[int(n)] = image.run();
+      if (loss.feedback.on) loss.feedback_of_images[int(n)] = image.fed();
+    }
   });
   LossReport sum;  // in the order of the images: equal for any number of threads
   for (int n = 0; n < y.shape.n; ++n) add(sum, images[n]);
+  if (loss.feedback.on) {
+    FeedbackSums fed;
+    for (const FeedbackSums& of_image : loss.feedback_of_images) add(fed, of_image);
+    loss.feedback.move(fed);
+  }
   finish(loss.report_rule(), sum);
   add(*report, sum);
   // Darknet's GPU code hands on the slopes times delta_normalizer; the loss it prints is without.

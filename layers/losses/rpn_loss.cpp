@@ -9,13 +9,16 @@ void rpn_loss(Stream&, const RpnMaps& maps, const RpnTargets& targets, const Rpn
               View<float> slopes, LossReport* report) {
   const int images = targets.sampled.shape.n, total = targets.total();
   LossReport sum;
+  FeedbackSums fed;
   for (int n = 0; n < images; ++n)
     for (int i = 0; i < targets.counts[n]; ++i) {
       const float factor = float(images) / float(total);
       const RpnCost cost = rpn_cost(maps, targets, rule, n, targets.sampled(n, 0, 0, i), factor);
       add(sum, cost.report);
+      add(fed, cost.fed);
       std::copy_n(cost.slopes, kRpnSlopes, &slopes(n, 0, i, 0));
     }
+  rule.feedback.move(fed);
   add(*report, sum);
 }
 

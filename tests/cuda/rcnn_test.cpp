@@ -169,6 +169,69 @@ TEST(Rcnn, KernelsTeachAsTheCpuDoes) {
   }
 }
 
+// Without truths all RoIs that matching calls background teach that, and those that name truths nothing.
+TEST(Rcnn, WithoutTruthsThereIsNoBoxLoss) {
+  for (Problem& p : problems()) {
+    SCOPED_TRACE(p.images * 1000 + p.places);
+    p.truth_counts.assign(p.truth_counts.size(), 0);
+    for (const Device device : {Device::cpu, Device::cuda}) {
+      Stream s{device};
+      const int rows = p.images * p.places;
+      Targets targets = targets_of(s, p);
+      Values ddeltas(p.deltas.size(), 0);
+      on(s, cpu::rcnn_box_backward, cuda::rcnn_box_backward)(
+          s, p.delta_rows(), p.rois(), targets.view_of(), p.rule, view(ddeltas, {rows, 1, 1, p.rule.deltas}));
+      EXPECT_EQ(targets.box_weights, Values(size_t(rows), 0));
+      EXPECT_EQ(ddeltas, Values(ddeltas.size(), 0));
+      for (int row = 0; row < rows; ++row) {
+        const int label = targets.labels[size_t(row)];
+        EXPECT_TRUE(label == RoiTargets::kNothing || label == p.rule.background()) << row;
+        EXPECT_EQ(targets.class_weights[size_t(row)] > 0, label != RoiTargets::kNothing) << row;
+      }
+    }
+  }
+}
+
+// The boxes are of 4 to 144 pixels: the small ones gain by the share so far, and the share moves.
+TEST(Rcnn, FeedbackWeighsSmallObjects) {
+  for (Problem& p : problems()) {
+    SCOPED_TRACE(p.images * 1000 + p.places);
+    const int rows = p.images * p.places;
+    Stream host;
+    const Targets plain = targets_of(host, p);
+    Values share = {0};
+    p.rule.feedback.on = true;
+    p.rule.feedback.rule.small_area = 64;
+    p.rule.feedback.rule.enough = .9f;
+    p.rule.feedback.share = view(share, {1, 1, 1, 1});
+    const auto run = [&](Stream s) {
+      share = {.3f};
+      Targets targets = targets_of(s, p);
+      const Shape each = {rows, 1, 1, 1};
+      Values of_class = coarse_values(rows, 6), of_box(size_t(rows), 77), overlaps(size_t(rows), 77),
+             costs(size_t(rows), 77);
+      const RoiLosses losses = {view(of_class, each), view(of_box, each), view(overlaps, each)};
+      on(s, cpu::rcnn_box_losses, cuda::rcnn_box_losses)(s, p.delta_rows(), p.rois(), targets.view_of(),
+                                                         p.rule, losses);
+      LossReport report;
+      on(s, cpu::rcnn_report, cuda::rcnn_report)(s, targets.view_of(), losses, p.rule, view(costs, each),
+                                                 &report);
+      double small = 0, all = 0;
+      for (int i = 0; i < rows; ++i) {
+        const Box truth = box_of_row(constant(targets.truths, {rows, 1, 1, 4}), i);
+        const float gain = area(truth) <= 64 ? 1 + (1 - .3f / .9f) * (1 - area(truth) / 64) : 1;
+        EXPECT_FLOAT_EQ(targets.box_weights[size_t(i)], plain.box_weights[size_t(i)] * gain);
+        if (plain.box_weights[size_t(i)] == 0) continue;
+        all += of_box[size_t(i)];
+        if (area(truth) <= 64) small += of_box[size_t(i)];
+      }
+      EXPECT_NEAR(share[0], small > 0 ? small / all : .3, 1e-6);
+      return Values{share[0], float(report.box_loss)};
+    };
+    expect_agreement(run, 2e-6f);
+  }
+}
+
 TEST(Rcnn, KernelsDetectAndRefineAsTheCpuDoes) {
   for (Problem& p : problems()) {
     SCOPED_TRACE(p.images * 1000 + p.places);

@@ -37,6 +37,10 @@ const Case kCases[] = {
     {kYolo + "classes=3\nnew_coords=1\niou_loss=ciou\niou_thresh=.2", {2, 3, 3, 24}},
     {kYolo + "classes=3\nscale_x_y=1.5\niou_loss=nwd\niou_normalizer=5\nsimilarity=nwd\niou_thresh=.2",
      {2, 3, 3, 24}},
+    {kYolo + "classes=3\nfeedback=1\nfeedback_threshold=1\nfeedback_area=150", {2, 3, 3, 24}},
+    {kYolo + "classes=3\niou_loss=giou\niou_thresh=.2\nfeedback=1\nfeedback_threshold=.9\n"
+             "feedback_strength=3\nfeedback_momentum=.5\nfeedback_area=150",
+     {2, 3, 3, 24}},
     {kYolo + "classes=3\nnew_coords=1\niou_loss=nwd\nnwd_constant=4\nmax_delta=.05", {2, 3, 3, 24}},
     {"[yolo]\nmax=8\nnum=3\nanchors=4,4, 8,8, 8,8\nclasses=3", {2, 3, 2, 24}},  // of equal anchors the first
     {kRegion + "classes=1\nsoftmax=1", {1, 1, 1, 12}},
@@ -83,6 +87,9 @@ Told run(const Case& test, Device device, int64_t seen, uint64_t seed) {
   layer.report_before.loss = 3;  // not zero: heads add to the report of the step
   layer.report_before.iou = 2;
   Told result;
+  // Feedback begins with the second step, and its share moves in each.
+  if (test.cfg.find("feedback=1") != std::string::npos)
+    for (int step = 0; step < 2; ++step) layer.forward(random_values(test.shape, seed + 10 + step));
   result.y = layer.forward(x);
   result.report = layer.report;
   const Values dy(x.size(), 0);

@@ -49,13 +49,20 @@ const Case kCases[] = {
      1, 2},
     {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nassigner=ranking\nnwd_constant=9\nsmooth_l1_beta=.2",
      1, 2},
+    {"classes=2\nanchor_ratios=1\nscales_per_octave=2\nsmooth_l1_beta=.2\nfeedback=1\nfeedback_threshold=.9\n"
+     "feedback_area=300\nfeedback_momentum=1\nlow_quality=their_truth",
+     2, 2},
+    {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nbox_loss=giou\nassigner=atss\ntop_k=3\nquality=iou\n"
+     "feedback=1\nfeedback_threshold=.9\nfeedback_strength=3\nfeedback_area=300\nfeedback_momentum=.5",
+     1, 2, true},
     {"classes=3\nanchor_ratios=.5,1\nscales_per_octave=1\nbox_loss=giou\nassigner=paa\ntop_k=4\nquality=iou\n"
      "score=root\nnormaliser=batch",
      2, 3, true},
     {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nanchor_scale=1\nanchor_offset=.5\ncoder=distances\n"
      "box_loss=giou\nquality=iou\nassigner=ota\nnormaliser=batch",
      1, 2, true},
-    {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nanchor_scale=1\nbox_loss=iou_square\nquality=objectness\n"
+    {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nanchor_scale=1\nbox_loss=iou_square\nquality="
+     "objectness\n"
      "class_loss=bce\nsoft_classes=1\nassigner=simota\nsimota=yolox\nnormaliser=batch\nbox_weight=5",
      1, 2, true},
 };
@@ -103,6 +110,9 @@ Outcome run(const Case& c, Device device, bool training) {
   SingleLayer layer(cfg(c), inputs(c), device, training, kNetwork);
   if (training) give_truths(layer, c.classes);
   Outcome result;
+  // Feedback begins with the second step, and its share moves in each.
+  if (training && c.keys.find("feedback=1") != std::string::npos)
+    for (uint64_t step = 0; step < 2; ++step) layer.forward(values_for(inputs(c), 30 + step));
   result.y = layer.forward(values_for(inputs(c), 3));
   if (!training) return result;
   result.report = layer.report;
@@ -161,6 +171,8 @@ TEST(Retina, GradientsAreSlopesOfTheLoss) {
       for (const float v : layer.forward(x)) sum += v;
       return sum;
     };
+    // Feedback begins with the second step; with a momentum of 1 its share then stays: gains are constants.
+    loss();
     loss();
     EXPECT_GT(layer.report.matched, 0);
     const std::vector<Values> gradients = layer.backward(Values(2, 0));
@@ -179,6 +191,49 @@ TEST(Retina, GradientsAreSlopesOfTheLoss) {
         ASSERT_NEAR(gradients[k][i], slope, 3e-3 * std::max(1.0, std::fabs(slope)))
             << "input " << k << ", " << i;
       }
+  }
+}
+
+// A truth of 8x8 and one of 16x16, far apart, each with boxes that say other sizes. What the small one costs,
+// and what both do, give the share; its box's slopes then grow by the gain, and nothing else does.
+TEST(Retina, FeedbackByHand) {
+  const std::string keys =
+      "[retina]\nclasses=1\nanchor_ratios=1\nscales_per_octave=1\nanchor_scale=1\nanchor_offset=.5\n"
+      "background=.5\nlow_quality=none\n";
+  const std::vector<Shape> shapes = {{1, 4, 4, 1}, {1, 2, 2, 1}, {1, 4, 4, 4}, {1, 2, 2, 4}};
+  const std::vector<float> small = {.125f, .125f, .25f, .25f, 0}, large = {.75f, .75f, .5f, .5f, 0};
+  struct Step {
+    LossReport report;
+    std::vector<Values> gradients;
+  };
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    const auto second_step = [&](const std::string& more, std::vector<float> truths) {
+      SingleLayer layer(keys + more, shapes, device, true, {1, 32, 32, 3});
+      layer.truth_counts[0] = int(truths.size()) / 5;
+      std::copy(truths.begin(), truths.end(), layer.truths.begin());
+      std::vector<Values> x;
+      for (const Shape& shape : shapes) x.emplace_back(size_t(shape.size()), .3f);
+      x[3].assign(x[3].size(), .5f);
+      layer.forward(x);
+      layer.forward(x);
+      return Step{layer.report, layer.backward(Values(1, 0))};
+    };
+    std::vector<float> both = small;
+    both.insert(both.end(), large.begin(), large.end());
+    const Step alone = second_step("", small), plain = second_step("", both);
+    ASSERT_EQ(alone.report.matched, 1);
+    ASSERT_EQ(plain.report.matched, 2);  // and the loss is divided by that
+    const double share = alone.report.box_loss / (2 * plain.report.box_loss);
+    EXPECT_NEAR(share, 1.2 / 3.2, 1e-6);  // L1: four times 0.3 and 0.5
+    const Step fed =
+        second_step("feedback=1\nfeedback_threshold=.5\nfeedback_area=128\nfeedback_strength=4", both);
+    const float gain = 1 + 4 * (1 - float(share) / .5f) * (1 - 64 / 128.f);
+    EXPECT_GT(gain, 1.4f);
+    Values want = plain.gradients[2];
+    for (float& slope : want) slope *= gain;
+    expect_equal(fed.gradients[2], want, {1e-6f, 1e-6f});
+    for (const size_t k : {0, 1, 3}) expect_equal(fed.gradients[k], plain.gradients[k]);
+    EXPECT_NEAR(fed.report.box_loss, plain.report.box_loss * (1 + share * (gain - 1)), 1e-5);
   }
 }
 

@@ -21,6 +21,8 @@ const std::string kCases[] = {
     "num=16\npost_nms=20\npost_nms_test=20\nforeground=.5",
     "num=7\npositive_fraction=.2\nbox_loss=giou\nbox_weight=3\npre_nms=9\npost_nms=5\npre_nms_test=8\n"
     "post_nms_test=6\nnms_threshold=.3\nlow_quality=their_truth",
+    "num=16\npost_nms=20\nforeground=.5\nfeedback=1\nfeedback_threshold=.9\nfeedback_area=100\n"
+    "feedback_momentum=1",
     "num=100\nassigner=ranking\ntop_k=3\nsmooth_l1_beta=2\npost_nms=60\nmin_size=9\nmin_score=.3",
     // As with NWD's authors.
     "num=30\nsimilarity=nwd\nnwd_constant=8\nlow_quality=their_truth\nlow_quality_least=.3\nbox_loss=nwd\n"
@@ -54,6 +56,8 @@ Outcome run(const std::string& keys, Device device, bool training, float dy = 0)
   SingleLayer layer(kShapes + keys, kInputs, device, training, kNetwork);
   if (training) give_truths(layer);
   Outcome result;
+  // Feedback begins with the second step.
+  if (training && keys.find("feedback=1") != std::string::npos) layer.forward(maps(5));
   result.table = layer.forward(maps(3));
   if (!training) return result;
   result.report = layer.report;
@@ -97,6 +101,7 @@ TEST(Rpn, GradientsAreSlopesOfTheLoss) {
       return layer.report.loss;
     };
     loss();
+    loss();  // where feedback begins; with a momentum of 1 its share then stays
     EXPECT_GT(layer.report.matched, 0);
     const std::vector<Values> gradients = layer.backward(Values(size_t(layer.output().size()), 0));
     constexpr float kStep = 1e-2f;
