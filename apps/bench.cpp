@@ -101,6 +101,23 @@ void give(Network& network, const std::vector<float>& images, bool first) {
     network.keep_images();
 }
 
+// Of [proposals]: as many as there is room for.
+void fill_proposals(const Network& network) {
+  const int capacity = network.proposal_capacity();
+  if (capacity == 0) return;
+  Random random(3, Purpose::test);
+  const Proposals& proposals = network.proposals();
+  std::fill(proposals.counts.begin(), proposals.counts.end(), capacity);
+  float* row = proposals.boxes.data;
+  for (int i = 0; i < network.input().shape.n * capacity; ++i, row += 5) {
+    row[0] = random.uniform(0.1f, 0.9f);
+    row[1] = random.uniform(0.1f, 0.9f);
+    row[2] = random.uniform(0.03f, 0.4f);
+    row[3] = random.uniform(0.03f, 0.4f);
+    row[4] = 1;
+  }
+}
+
 // Layers one by one, in the order of Network::forward. Their sum is a little more than a whole forward: the
 // clock is read between them.
 void print_layers(Network& network, const Arguments& a, const std::vector<float>& images) {
@@ -143,6 +160,7 @@ void measure_inference(const Arguments& a) {
     network->prepare();
   }
   const std::vector<float> images = random_values(size_t(network->input().shape.elements()));
+  fill_proposals(*network);
   std::vector<double> times;
   for (int i = 0; i < a.warmup + a.iterations; ++i) {
     give(*network, images, i == 0);
@@ -212,6 +230,7 @@ void measure_training(const Arguments& a) {
     give(n, images, first);
     first = false;
     if (!heads.empty()) fill_truths(n, heads.back()->classes());
+    fill_proposals(n);
     if (n.targets()) fill_targets(n.targets());
     return names;
   };

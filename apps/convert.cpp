@@ -23,6 +23,7 @@ void convert(const Arguments& a) {
   options.lenient = a.lenient;
   Network network(read_cfg(a.cfg), options);
   network.plan(1, network.net().width, network.net().height);
+  network.parameters().initialise(0);  // of layers amid a backbone that the source has nothing for
   const int layers = int(network.nodes().size());
   if (a.layers > layers) fail("--layers {}: the network has {}", a.layers, layers);
   const int reached = take_named_arrays(network, read_named_arrays(a.source), a.source);

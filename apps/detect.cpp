@@ -28,7 +28,7 @@ struct Arguments {
   std::vector<std::string> images;
   DetectionOptions detection;
   bool letterbox = false, stretch = false, strict = false;
-  std::string names, out, json;
+  std::string names, out, json, proposals;
 };
 
 // Files as they are, the images in folders (sorted), the lines of .txt lists.
@@ -103,6 +103,15 @@ nlohmann::ordered_json as_json(const std::string& path, const ByteImage& image,
   return {{"image", path}, {"width", image.width}, {"height", image.height}, {"detections", list}};
 }
 
+// Of an image, from the folder that holds them.
+std::vector<ProposedBox> proposals_of(const std::string& image, const std::string& folder) {
+  if (folder.empty())
+    fail("{}: its proposals are needed, since the network has [proposals]: give --proposals FOLDER", image);
+  const std::string path = proposals_path(folder, image);
+  if (!fs::exists(path)) fail("{}: this file of proposals is missing, of {}", path, image);
+  return read_proposals(path);
+}
+
 void run_detect(Arguments a) {
   if (a.letterbox && a.stretch) fail("--letterbox and --stretch exclude each other");
   const std::vector<std::string> paths = all_images(a.images);
@@ -131,7 +140,10 @@ void run_detect(Arguments a) {
     if (images.empty()) continue;
     std::vector<const ByteImage*> pointers;
     for (const ByteImage& image : images) pointers.push_back(&image);
-    const auto found = detector.detect(pointers);
+    std::vector<std::vector<ProposedBox>> proposals;
+    if (network->takes_proposals())
+      for (const std::string& path : read) proposals.push_back(proposals_of(path, a.proposals));
+    const auto found = detector.detect(pointers, proposals);
     for (size_t i = 0; i < images.size(); ++i) {
       print_found(read[i], found[i], names);
       all.push_back(as_json(read[i], images[i], found[i], names));
@@ -160,6 +172,8 @@ void add_detect(CLI::App& app) {
   add_nms_options(*command, a->detection.settings);
   command->add_option("--names", a->names, "file with the names of the classes, one a line");
   command->add_option("--out", a->out, "folder for pictures with the boxes drawn");
+  command->add_option("--proposals", a->proposals,
+                      "folder with the proposals of each image, for a network with [proposals]");
   command->add_option("--json", a->json,
                       "file for all detections; boxes are x1,y1,x2,y2 in pixels of the image");
   command->add_flag("--letterbox", a->letterbox,

@@ -30,9 +30,10 @@ void tell_broken_images(const Evaluated& found) {
 
 void evaluate_network(Arguments a) {
   if (a.letterbox && a.stretch) fail("--letterbox and --stretch exclude each other");
-  const Dataset dataset =
-      load_dataset(read_data_file(a.data), a.split == "train" ? Split::train : Split::valid, a.strict);
+  const DataFile data = read_data_file(a.data);
+  Dataset dataset = load_dataset(data, a.split == "train" ? Split::train : Split::valid, a.strict);
   const auto network = load_network(a.load);
+  if (network->takes_proposals()) find_proposals(dataset, data);
   a.detection.fit = a.letterbox ? Fit::letterbox : a.stretch ? Fit::stretch : fit_of(network->net());
   Progress progress("eval", int64_t(dataset.samples.size()));
   const auto update = [&](int done) { progress.update(done, "images"); };

@@ -51,6 +51,8 @@ void run_forward(Arguments a) {
   const NetSection net = read_net_section(sections[0], a.load.lenient);
   const std::vector<float> values = read_input(a.input, net, a.load.batch);
   const auto network = load_network(a.load);
+  if (network->takes_proposals())
+    fail("{}: the network has [proposals], and forward has none to give it", a.load.cfg);
   const int layers = int(network->nodes().size());
   for (int i : a.layers)
     if (i < 0 || i >= layers) fail("--layers {}: the network has layers 0 to {}", i, layers - 1);

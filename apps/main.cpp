@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   add_detect(app);
   add_train(app);
   add_eval(app);
+  add_propose(app);
   add_summary(app);
   add_keys(app);
   add_forward(app);

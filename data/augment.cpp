@@ -35,14 +35,14 @@ SamplePart part_of(const Labelled& image, const Crop& crop, const AugmentOptions
   return part;
 }
 
-// A label in units of the network input, cut at the crop's edge (Darknet's correct_boxes).
-CentreBox in_network(const Label& label, const Labelled& image, const Crop& crop,
+// A box in units of the network input, cut at the crop's edge (Darknet's correct_boxes).
+CentreBox in_network(CentreBox of_image, const Labelled& image, const Crop& crop,
                      const AugmentOptions& options) {
   const ImageWindow window = window_of(image, crop);
   const float w = float(image.width), h = float(image.height);
   const float sx = float(window.width) / w, sy = float(window.height) / h;
   const float dx = float(window.left) / w / sx, dy = float(window.top) / h / sy;
-  Box box = corners(label.box);
+  Box box = corners(of_image);
   box = {box.x1 / sx - dx, box.y1 / sy - dy, box.x2 / sx - dx, box.y2 / sy - dy};
   if (crop.flip) box = {1 - box.x2, box.y1, 1 - box.x1, box.y2};
   box = {std::clamp(box.x1, 0.f, 1.f), std::clamp(box.y1, 0.f, 1.f), std::clamp(box.x2, 0.f, 1.f),
@@ -59,11 +59,20 @@ std::vector<Truth> truths_of(const Labelled& image, const Crop& crop, const Augm
                              Random& random) {
   std::vector<Truth> truths;
   for (const Label& label : image.labels)
-    if (const CentreBox box = in_network(label, image, crop, options); usable(box, options))
+    if (const CentreBox box = in_network(label.box, image, crop, options); usable(box, options))
       truths.push_back({box, label.class_id});
   for (size_t i = truths.size(); i > 1; --i) std::swap(truths[i - 1], truths[size_t(random.below(int(i)))]);
   if (truths.size() > size_t(options.max_boxes)) truths.resize(size_t(options.max_boxes));
   return truths;
+}
+
+std::vector<ProposedBox> proposals_of(const Labelled& image, const Crop& crop,
+                                      const AugmentOptions& options) {
+  std::vector<ProposedBox> proposals;
+  for (const ProposedBox& proposal : image.proposals)
+    if (const CentreBox box = in_network(proposal.box, image, crop, options); box.w > 0 && box.h > 0)
+      proposals.push_back({box, proposal.score});
+  return proposals;
 }
 
 // Half of a mosaic's images move to a corner of their crop, so that most of the image is in its quarter.
@@ -126,6 +135,27 @@ CentreBox cut_to_quarter(const CentreBox& b, const Quarter& q, const AugmentOpti
   const float left = float(std::clamp(e.left, q.x0, q.x1)), right = float(std::clamp(e.right, q.x0, q.x1));
   const float top = float(std::clamp(e.top, q.y0, q.y1)), bottom = float(std::clamp(e.bottom, q.y0, q.y1));
   return centre(scaled({left, top, right, bottom}, 1.f / float(o.width), 1.f / float(o.height)));
+}
+
+// The part of a proposal in its quarter, for which nothing asks to be in whole pixels.
+CentreBox within_quarter(CentreBox b, const Quarter& q, const AugmentOptions& o) {
+  const float w = float(o.width), h = float(o.height);
+  b.x += float(q.x0 - q.from_x) / w;
+  b.y += float(q.y0 - q.from_y) / h;
+  const Box box = corners(b);
+  return centre({std::max(box.x1, float(q.x0) / w), std::max(box.y1, float(q.y0) / h),
+                 std::min(box.x2, float(q.x1) / w), std::min(box.y2, float(q.y1) / h)});
+}
+
+// The first of each, then the second of each, ...
+std::vector<ProposedBox> in_turn(const std::array<std::vector<ProposedBox>, 4>& of_images) {
+  std::vector<ProposedBox> all;
+  size_t most = 0;
+  for (const auto& of_image : of_images) most = std::max(most, of_image.size());
+  for (size_t rank = 0; rank < most; ++rank)
+    for (const auto& of_image : of_images)
+      if (rank < of_image.size()) all.push_back(of_image[rank]);
+  return all;
 }
 
 CentreBox cut_to_picture(CentreBox b, const AugmentOptions& o) {
@@ -196,6 +226,7 @@ Described describe(const Labelled& image, const AugmentOptions& options, Random&
   sample.plan.parts = 1;
   sample.plan.part[0] = part_of(image, crop, options);
   sample.truths = truths_of(image, crop, options, random);
+  sample.proposals = proposals_of(image, crop, options);
   return sample;
 }
 
@@ -205,6 +236,7 @@ Described describe_mosaic(const std::array<Labelled, 4>& images, const AugmentOp
   const int cut_x = least_x + random.below(options.width - 2 * least_x + 1);
   const int cut_y = least_y + random.below(options.height - 2 * least_y + 1);
   Described sample;
+  std::array<std::vector<ProposedBox>, 4> proposals;
   sample.plan.parts = 4;
   for (int i = 0; i < 4; ++i) {
     const Labelled& image = images[size_t(i)];
@@ -224,7 +256,12 @@ Described describe_mosaic(const std::array<Labelled, 4>& images, const AugmentOp
       if (inside_picture(truth.box, options) && sample.truths.size() < size_t(options.max_boxes))
         sample.truths.push_back(truth);
     }
+    for (ProposedBox proposal : proposals_of(image, crop, options)) {
+      proposal.box = within_quarter(proposal.box, q, options);
+      if (proposal.box.w > 0 && proposal.box.h > 0) proposals[size_t(i)].push_back(proposal);
+    }
   }
+  sample.proposals = in_turn(proposals);
   return sample;
 }
 

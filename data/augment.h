@@ -14,6 +14,7 @@
 #include "core/step.h"
 #include "data/image.h"
 #include "data/labels.h"
+#include "data/proposals.h"
 
 namespace osprey {
 
@@ -43,15 +44,18 @@ struct Crop {
 };
 Crop draw_crop(const AugmentOptions& options, int image_width, int image_height, Random& random);
 
-// A sample as it was drawn: how its pixels come from its images, and at most max_boxes truths in random
-// order.
+// A sample as it was drawn: how its pixels come from its images, at most max_boxes truths in random order,
+// and all proposals of which a part is left, in units of the network input, the best first; of several images
+// the best of each come first.
 struct Described {
   SamplePlan plan;  // each image begins its own buffer
   std::vector<Truth> truths;
+  std::vector<ProposedBox> proposals;
 };
 struct Labelled {  // an image, of which only the size matters here
   int width = 0, height = 0;
   std::span<const Label> labels;
+  std::span<const ProposedBox> proposals = {};
 };
 
 // Boxes are cut at the crop's edge and dropped when a side is below one pixel of the network input.

@@ -25,6 +25,7 @@ struct DataFile {
   std::string images, train_images, valid_images;    // folders of the images
   std::string annotations;                           // VOC: the folder of the XML files
   std::string train_annotations, valid_annotations;  // COCO: the JSON files
+  std::string proposals;                             // the folder of the files of proposals, of both splits
   std::string backup = "backup", results = "results", eval;
   std::string labels, map, leaves, difficult;  // Darknet's, of other commands
   int top = 1;
@@ -49,7 +50,8 @@ struct Sample {
   std::vector<Label> labels;
   int width = 0, height = 0;  // of the image; 0 = not known yet
   int64_t coco_id = 0;
-  bool labelled = true;  // false: there is no label file, so the image counts as background
+  bool labelled = true;   // false: there is no label file, so the image counts as background
+  std::string proposals;  // the file of its proposals (data/proposals.h); empty where none are wanted
 };
 
 struct Report {

@@ -101,6 +101,8 @@ void Loader::open(Slot& slot, int64_t step) {
     }
     batch.truths.resize(count * size_t(options_.max_boxes) * 5);
     batch.counts.resize(count);
+    batch.proposals.resize(count * size_t(options_.max_proposals) * 5);
+    batch.proposal_counts.resize(count);
     batch.paths.resize(count);
   } catch (...) {
     slot.error = std::current_exception();
@@ -117,14 +119,18 @@ void Loader::make(Slot& slot, int i) {
   AugmentOptions augmentation = options_.augment;
   augmentation.width = batch.width;
   augmentation.height = batch.height;
-  const std::vector<Truth> truths = make_pixels(slot, i, augmentation).truths;
+  const Described sample = make_pixels(slot, i, augmentation);
   float* rows = batch.truths.data() + size_t(i) * size_t(options_.max_boxes) * 5;
   std::fill_n(rows, options_.max_boxes * 5, 0.f);
-  for (const auto& [box, class_id] : truths) {
+  for (const auto& [box, class_id] : sample.truths) {
     const float row[] = {box.x, box.y, box.w, box.h, float(class_id)};
     rows = std::copy_n(row, 5, rows);
   }
-  batch.counts[size_t(i)] = int(truths.size());
+  batch.counts[size_t(i)] = int(sample.truths.size());
+  if (options_.max_proposals == 0) return;
+  float* proposals = batch.proposals.data() + size_t(i) * size_t(options_.max_proposals) * 5;
+  std::fill_n(proposals, options_.max_proposals * 5, 0.f);
+  batch.proposal_counts[size_t(i)] = write_proposal_rows(sample.proposals, options_.max_proposals, proposals);
 }
 
 Described Loader::make_pixels(Slot& slot, int i, const AugmentOptions& augmentation) {
@@ -133,12 +139,14 @@ Described Loader::make_pixels(Slot& slot, int i, const AugmentOptions& augmentat
   const bool of_four = random.chance(.5f) && augmentation.mosaic;
   std::array<ByteImage, 4> images;
   std::array<std::vector<Label>, 4> labels;
+  std::array<std::vector<ProposedBox>, 4> proposals;
   std::array<Labelled, 4> labelled;
   const int first = sample_at(batch.step * options_.batch + i);
   for (size_t k = 0; k < (of_four ? 4 : 1); ++k) {
     const Sample& sample = read(k == 0 ? first : random.below(int(dataset_.samples.size())), images[k]);
     labels[k] = usable_labels(sample);
-    labelled[k] = {images[k].width, images[k].height, labels[k]};
+    if (options_.max_proposals > 0) proposals[k] = read_proposals(sample.proposals);
+    labelled[k] = {images[k].width, images[k].height, labels[k], proposals[k]};
     if (k == 0) batch.paths[size_t(i)] = sample.image;
   }
   Described sample =

@@ -28,6 +28,7 @@ struct LoaderOptions {
   int width = 0, height = 0;  // of the network input
   int channels = 3;
   int max_boxes = 200;
+  int max_proposals = 0;   // of an image, from the files that the samples name; 0: none are wanted
   AugmentOptions augment;  // its width, height and max_boxes are set from the above
   // The size of each step, where it changes (multi-scale); called from any thread, must depend on the step
   // alone.
@@ -50,9 +51,11 @@ struct Batch {
   std::vector<float> images;      // [batch,height,width,channels]; empty if they are described
   std::vector<SamplePlan> plans;  // [batch] if they are described; offsets are into `bytes`
   std::vector<uint8_t> bytes;
-  std::vector<float> truths;       // [batch,max_boxes,5]: x, y, w, h in units of the input, class; rest 0
-  std::vector<int> counts;         // [batch]: truths of each image
-  std::vector<std::string> paths;  // [batch]: of each image (of a mosaic's first)
+  std::vector<float> truths;     // [batch,max_boxes,5]: x, y, w, h in units of the input, class; rest 0
+  std::vector<int> counts;       // [batch]: truths of each image
+  std::vector<float> proposals;  // [batch,max_proposals,5]: x, y, w, h in units of the input, score; rest 0
+  std::vector<int> proposal_counts;  // [batch]
+  std::vector<std::string> paths;    // [batch]: of each image (of a mosaic's first)
 };
 
 class Loader {

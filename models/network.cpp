@@ -1,5 +1,6 @@
 #include "models/network.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "core/log.h"
@@ -114,10 +115,9 @@ std::string Network::where(int layer) const {
   return fmt::format("layer {} [{}], {}:{}", layer, s.name, s.file, s.line);
 }
 
-void Network::refuse_proposals() const {
-  for (size_t i = 0; i < nodes_.size(); ++i)
-    if (std::string(nodes_[i].type->name) == "proposals")
-      fail("{}: RoIs of images are not read from files yet: use an [rpn]", where(int(i)));
+bool Network::takes_proposals() const {
+  return std::any_of(nodes_.begin(), nodes_.end(),
+                     [](const Node& node) { return std::string(node.type->name) == "proposals"; });
 }
 
 std::vector<Head*> Network::heads() const {

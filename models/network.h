@@ -113,8 +113,8 @@ class Network {
   int truth_capacity() const { return truth_capacity_; }
   // To be filled before forward(), too; empty if there is no [proposals].
   const Proposals& proposals() const { return proposals_; }
-  // For those who have nothing to fill them with: an Error that names the section, if there is one.
-  void refuse_proposals() const;
+  int proposal_capacity() const { return proposals_.boxes ? proposals_.boxes.shape.w : 0; }
+  bool takes_proposals() const;                     // there is a [proposals]; also before plan()
   View<float> targets() const { return targets_; }  // of a classifier; empty if there is no such layer
   Step& step() { return *reinterpret_cast<Step*>(feed_.host()); }
 

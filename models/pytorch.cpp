@@ -151,6 +151,23 @@ class Filling {
   const std::string& file_;
 };
 
+// The layers that serve an [rpn] alone: they may stand amid a backbone, as in "C4" networks, and its files
+// have nothing for them.
+std::vector<bool> only_propose(const Network& network) {
+  const auto& nodes = network.nodes();
+  std::vector<bool> has_readers(nodes.size(), false), proposes(nodes.size(), true);
+  for (size_t i = nodes.size(); i-- > 0;) {
+    const bool rpn = has_readers[i] && std::string(nodes[i].type->name) == "rpn";
+    proposes[i] = has_readers[i] && proposes[i];
+    for (const int input : nodes[i].inputs) {
+      if (input < 0) continue;
+      has_readers[size_t(input)] = true;
+      if (!rpn && !proposes[i]) proposes[size_t(input)] = false;
+    }
+  }
+  return proposes;
+}
+
 }  // namespace
 
 std::vector<NamedArray> read_named_arrays(const std::string& path) {
@@ -174,12 +191,14 @@ int take_named_arrays(Network& network, const std::vector<NamedArray>& arrays, c
   std::sort(multiply.begin(), multiply.end(),
             [](const Module* a, const Module* b) { return place_of(a->name) < place_of(b->name); });
 
+  const std::vector<bool> passed = only_propose(network);
   size_t taken = 0, norms = 0;
   int reached = int(network.nodes().size());
   for (int layer = 0; layer < int(network.nodes().size()); ++layer) {
     const Node& node = network.nodes()[size_t(layer)];
     const std::string type = node.type->name;
-    if (node.owner != layer || (type != "convolutional" && type != "connected")) continue;
+    if (node.owner != layer || passed[size_t(layer)] || (type != "convolutional" && type != "connected"))
+      continue;
     if (taken == multiply.size()) {
       reached = layer;
       break;

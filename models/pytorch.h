@@ -20,10 +20,11 @@ std::vector<NamedArray> read_named_arrays(const std::string& path);
 
 // Fills the parameters, on the host's side, from the modules of a file: convolutions and fully connected
 // layers in the order that their names give, each with the batch norm that belongs to its name, for the
-// network's [convolutional] and [connected] in the order of the .cfg. Returns how many layers of the network
-// were filled: all, or, where the file holds a backbone, those before the first with parameters that it does
-// not reach. Error, naming array and layer: a shape that does not fit, batch norm on one side only, arrays
-// that are left over or that are no part of such a module.
+// network's [convolutional] and [connected] in the order of the .cfg, without those that serve an [rpn]
+// alone: the last stage of a backbone may come after them. Returns how many layers of the network were
+// filled: all, or, where the file holds a backbone, those before the first with parameters that it does not
+// reach. Error, naming array and layer: a shape that does not fit, batch norm on one side only, arrays that
+// are left over or that are no part of such a module.
 int take_named_arrays(Network& network, const std::vector<NamedArray>& arrays, const std::string& file);
 
 }  // namespace osprey

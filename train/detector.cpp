@@ -8,12 +8,11 @@
 namespace osprey {
 
 ImageDetector::ImageDetector(Network& network, const DetectionOptions& options)
-    : network_(network), feed_(network, options.fit), detector_(network, options.settings) {
-  network.refuse_proposals();
-}
+    : network_(network), feed_(network, options.fit), detector_(network, options.settings) {}
 
-std::vector<std::vector<Detection>> ImageDetector::detect(const std::vector<const ByteImage*>& images) {
-  feed_.give(images);
+std::vector<std::vector<Detection>> ImageDetector::detect(
+    const std::vector<const ByteImage*>& images, const std::vector<std::vector<ProposedBox>>& proposals) {
+  feed_.give(images, proposals);
   for (size_t i = 0; i < images.size(); ++i) detector_.places()[int(i)] = feed_.place(*images[i]);
   network_.upload();
   detector_.upload();
@@ -64,8 +63,12 @@ Evaluated evaluate_images(const Network& network, const Dataset& dataset, const 
         }
     });
     std::vector<const ByteImage*> pointers;
-    for (const ByteImage& image : images) pointers.push_back(&image);
-    const std::vector<std::vector<DetectedBox>> found = find(pointers);
+    std::vector<const Sample*> samples;
+    for (int i = 0; i < n; ++i) {
+      pointers.push_back(&images[size_t(i)]);
+      samples.push_back(problems[size_t(i)].empty() ? &dataset.samples[size_t(start + i)] : nullptr);
+    }
+    const std::vector<std::vector<DetectedBox>> found = find(pointers, samples);
     for (int i = 0; i < n; ++i) {
       const Sample& sample = dataset.samples[size_t(start + i)];
       const bool broken = !problems[size_t(i)].empty();
@@ -86,12 +89,22 @@ Evaluated evaluate_images(const Network& network, const Dataset& dataset, const 
   return result;
 }
 
+std::vector<std::vector<ProposedBox>> proposals_for(const Network& network,
+                                                    const std::vector<const Sample*>& samples) {
+  std::vector<std::vector<ProposedBox>> proposals;
+  if (!network.takes_proposals()) return proposals;
+  for (const Sample* sample : samples)
+    proposals.push_back(sample ? read_proposals(sample->proposals) : std::vector<ProposedBox>());
+  return proposals;
+}
+
 Evaluated detect_all(Network& network, const Dataset& dataset, const DetectionOptions& options,
                      const std::function<void(int)>& progress) {
   ImageDetector detector(network, options);
-  const auto find = [&](const std::vector<const ByteImage*>& images) {
+  const auto find = [&](const std::vector<const ByteImage*>& images,
+                        const std::vector<const Sample*>& samples) {
     std::vector<std::vector<DetectedBox>> found;
-    for (const std::vector<Detection>& of_image : detector.detect(images)) {
+    for (const std::vector<Detection>& of_image : detector.detect(images, proposals_for(network, samples))) {
       found.emplace_back();
       for (const Detection& d : of_image) found.back().push_back({0, d.class_id, d.score, rectangle(d.box)});
     }

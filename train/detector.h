@@ -22,8 +22,10 @@ class ImageDetector {
   // For the mini-batch that the network is planned for now. Error: a network without a head.
   ImageDetector(Network& network, const DetectionOptions& options);
 
-  // Detections of each image, at most as many images as the network's batch, with the network's channels.
-  std::vector<std::vector<Detection>> detect(const std::vector<const ByteImage*>& images);
+  // Detections of each image, at most as many images as the network's batch, with the network's channels; for
+  // a network with [proposals] those of each image.
+  std::vector<std::vector<Detection>> detect(const std::vector<const ByteImage*>& images,
+                                             const std::vector<std::vector<ProposedBox>>& proposals = {});
 
  private:
   Network& network_;
@@ -40,13 +42,18 @@ struct Evaluated {
   int broken_images = 0;
 };
 
-// For each image the boxes that were found in it, in pixels of the image; their `image` is not read.
-using FindBoxes =
-    std::function<std::vector<std::vector<DetectedBox>>(const std::vector<const ByteImage*>& images)>;
+// For each image the boxes that were found in it, in pixels of the image; their `image` is not read. An image
+// that could not be read has no sample.
+using FindBoxes = std::function<std::vector<std::vector<DetectedBox>>(
+    const std::vector<const ByteImage*>& images, const std::vector<const Sample*>& samples)>;
 
 // Gives `find` all images, as many together as the network's batch. `progress` is told how many are done.
 Evaluated evaluate_images(const Network& network, const Dataset& dataset, const FindBoxes& find,
                           const std::function<void(int)>& progress = {});
+// From the files of the samples, if the network has [proposals]; find_proposals() has found them.
+std::vector<std::vector<ProposedBox>> proposals_for(const Network& network,
+                                                    const std::vector<const Sample*>& samples);
+
 Evaluated detect_all(Network& network, const Dataset& dataset, const DetectionOptions& options,
                      const std::function<void(int)>& progress = {});
 

@@ -16,7 +16,25 @@ ImagePlace ImageFeed::place(const ByteImage& image) const {
   return {{(1 - w) / 2, (1 - h) / 2, w, h}, float(image.width), float(image.height)};
 }
 
-void ImageFeed::give(const std::vector<const ByteImage*>& images) {
+void ImageFeed::give_proposals(const std::vector<const ByteImage*>& images,
+                               const std::vector<std::vector<ProposedBox>>& proposals) {
+  if (proposals.size() != images.size())
+    fail("the network has [proposals], but none were given with the images");
+  const Proposals& given = network_.proposals();
+  const int capacity = network_.proposal_capacity();
+  std::fill(given.counts.begin(), given.counts.end(), 0);
+  for (size_t i = 0; i < images.size(); ++i) {
+    const Placement at = place(*images[i]).placement;
+    std::vector<ProposedBox> placed = proposals[i];
+    for (auto& [box, score] : placed)
+      box = {at.x + at.w * box.x, at.y + at.h * box.y, at.w * box.w, at.h * box.h};
+    given.counts[int(i)] = write_proposal_rows(placed, capacity, given.boxes.data + i * size_t(capacity) * 5);
+  }
+}
+
+void ImageFeed::give(const std::vector<const ByteImage*>& images,
+                     const std::vector<std::vector<ProposedBox>>& proposals) {
+  if (network_.takes_proposals()) give_proposals(images, proposals);
   const Shape size = network_.input().shape;
   if (network_.device() == Device::cpu) {
     const View<float> input = network_.input();

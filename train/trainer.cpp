@@ -75,7 +75,6 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
                       fmt::format("{} is not supported in training yet: remove it", key));
   const std::vector<Head*> heads = network_->heads();
   if (heads.empty()) fail("{}: no layer that detects ([yolo], [retina], [rcnn], ...): nothing to train for", options_.cfg);
-  network_->refuse_proposals();
 
   data_ = read_data_file(options_.data);
   train_set_ = load_dataset(data_, Split::train, options_.strict);
@@ -87,6 +86,10 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   if (options_.map && !data_.valid.empty()) {
     valid_set_ = load_dataset(data_, Split::valid, options_.strict);
     warn_of_overlap(train_set_, valid_set_);
+  }
+  if (network_->takes_proposals()) {
+    find_proposals(train_set_, data_);
+    find_proposals(valid_set_, data_);
   }
 
   max_batches_ = net.max_batches;
@@ -155,6 +158,7 @@ void Trainer::make_loader() {
   o.height = net.height;
   o.channels = net.channels;
   o.max_boxes = network_->truth_capacity();
+  o.max_proposals = network_->proposal_capacity();
   o.augment = augmentation(net, network_->heads().back()->augmentation());
   if (scale_->on())
     o.size_of_step = [this, mini_batches](int64_t step) { return scale_->size(step / mini_batches); };
@@ -214,6 +218,10 @@ void Trainer::iterate(int64_t iteration) {
         }
         std::copy(batch.truths.begin(), batch.truths.end(), truths.boxes.begin());
         std::copy(batch.counts.begin(), batch.counts.end(), truths.counts.begin());
+        if (const Proposals& proposals = network.proposals(); proposals.boxes) {
+          std::copy(batch.proposals.begin(), batch.proposals.end(), proposals.boxes.begin());
+          std::copy(batch.proposal_counts.begin(), batch.proposal_counts.end(), proposals.counts.begin());
+        }
         return batch.paths;
       },
       iteration < max_batches_ && scale_->size(iteration) == scale_->size(iteration - 1));

@@ -9,7 +9,7 @@ namespace {
 class ProposalsLayer final : public Layer {
  public:
   void keys(Keys& k) override {
-    k.integer("num", num_, 2000).at_least(1).help("RoIs of an image, at most");
+    k.integer("num", num_, 2000).at_least(1).help("RoIs of an image, at most: the first lines of its file");
   }
   std::vector<std::string> sources() const override { return {}; }
 

@@ -20,6 +20,7 @@ class ResNet:
         self.frozen_stages, self.names = frozen_stages, names
         blocks, bottleneck = RESNETS[depth]
         self.outputs = {"c%d" % (stage + 2): 64 * 2 ** stage * (4 if bottleneck else 1) for stage in range(stages)}
+        self.blocks, self.block = blocks, self.bottleneck if bottleneck else self.basic
         cfg.comment("Stem")
         self.conv(64, 7, 2)
         cfg.add("maxpool", stopbackward=flag(frozen_stages == 1), size=3, stride=2)
@@ -27,10 +28,13 @@ class ResNet:
         self.channels = 64
         for stage in range(stages):
             cfg.comment("Stage %d" % (stage + 1))
-            for block in range(blocks[stage]):
-                last = block + 1 == blocks[stage]
-                (self.bottleneck if bottleneck else self.basic)(64 * 2 ** stage, 2 if stage and not block else 1,
-                                                                stage if last else None)
+            self.stage(stage)
+
+    def stage(self, stage):
+        """The blocks of a stage, on the layer before; stages count from 0."""
+        for block in range(self.blocks[stage]):
+            self.block(64 * 2 ** stage, 2 if stage and not block else 1,
+                       stage if block + 1 == self.blocks[stage] else None)
 
     def conv(self, filters, size, stride=1, activation="relu"):
         self.cfg.add("convolutional", batch_normalize=1, frozen=flag(self.frozen), filters=filters, size=size,
@@ -68,16 +72,18 @@ BASIC_BLOCKS = (
     "of stride 2, too: [route] goes back to the block's input.")
 
 
-def vgg16(cfg, names=False):
-    """Thirteen 3x3 convolutions, with a pool of stride 2 after the 2nd, 4th, 7th, 10th and 13th. The last
-    convolutions before the pools are named conv1 .. conv5, if `names`."""
+def vgg16(cfg, names=False, frozen_blocks=0, pools=5):
+    """Thirteen 3x3 convolutions, with a pool of stride 2 after the 2nd, 4th, 7th, 10th and 13th: the first `pools`
+    of these. The last convolutions before the pools are named conv1 .. conv5, if `names`. frozen_blocks: so many
+    are not trained."""
     for block, (convolutions, filters) in enumerate(((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))):
         cfg.comment("Block %d" % (block + 1))
         for convolution in range(convolutions):
             last = convolution + 1 == convolutions
             cfg.add("convolutional", name="conv%d" % (block + 1) if last and names else None, init="he",
                     filters=filters, size=3, stride=1, pad=1, activation="relu")
-        cfg.add("maxpool", size=2, stride=2)
+        if block < pools:
+            cfg.add("maxpool", stopbackward=flag(block + 1 == frozen_blocks), size=2, stride=2)
 
 
 def darknet53(cfg):

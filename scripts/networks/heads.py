@@ -107,9 +107,14 @@ def box_head(cfg, levels, rois, classes, suffix="", columns=None, sampler=None, 
     cfg.add("roi_align", from_=",".join(["rois" + suffix] + levels), size=7, sampling_ratio=2, aligned=0)
     cfg.add("connected", init="caffe_xavier", output=1024, activation="relu")
     cfg.add("connected", name="features" + suffix, init="caffe_xavier", output=1024, activation="relu")
+    classes_and_boxes(cfg, classes, columns or 4 * (classes + 1), suffix, extra_classes, **keys)
+
+
+def classes_and_boxes(cfg, classes, columns, suffix="", extra_classes=(), **keys):
+    """What the layer before, which is named features, says of each RoI, and [rcnn]; boxes have `columns` numbers."""
     cfg.add("connected", name="classes" + suffix, weights_deviation=0.01, output=classes + 1, activation="linear")
-    cfg.add("connected", name="boxes" + suffix, from_="features" + suffix, weights_deviation=0.001,
-            output=columns or 4 * (classes + 1), activation="linear")
+    cfg.add("connected", name="boxes" + suffix, from_="features" + suffix, weights_deviation=0.001, output=columns,
+            activation="linear")
     cfg.add("rcnn", name="stage" + suffix if suffix else None,
             from_=",".join(["classes" + suffix, "boxes" + suffix, "rois" + suffix] + list(extra_classes)),
             classes=classes, **keys)

@@ -19,12 +19,13 @@ TEST(CfgFiles, HaveThePublishedNumbersOfParameters) {
   }
 }
 
-// torchvision's, with its 91 classes, and YOLOX-s'; YOLOv3's with fewer classes. SSD300's are counted in
-// ssd_test.cpp. A small input needs less memory.
+// torchvision's, with its 91 classes, detectron2's C4, with 80, and YOLOX-s'; YOLOv3's with fewer classes.
+// SSD300's are counted in ssd_test.cpp. A small input needs less memory.
 TEST(CfgFiles, DetectorsHaveThePublishedNumbersOfParameters) {
   for (const auto& [name, parameters] :
        {std::pair<const char*, int64_t>{"retinanet-r50-fpn", 34014999},
         {"faster-rcnn-r50-fpn", 41755286},
+        {"faster-rcnn-r50-c4", 33791644},
         {"yolox-like", 8968255},
         {"yolov3-nwd", 61561429}}) {
     SCOPED_TRACE(name);
@@ -32,6 +33,23 @@ TEST(CfgFiles, DetectorsHaveThePublishedNumbersOfParameters) {
     network.plan(1, 256, 256);
     EXPECT_EQ(network.parameters().trained_count(), parameters);
   }
+}
+
+// Nine tenths of Fast R-CNN's parameters are those of two layers of 4096, for which a test should not need
+// the memory: of 64 here, with as many less as that says.
+TEST(CfgFiles, FastRcnnHasThePublishedNumberOfParameters) {
+  std::vector<Section> sections = read_cfg(OSPREY_SOURCE_DIR "/cfg/fast-rcnn.cfg");
+  int narrowed = 0;
+  for (Section& section : sections)
+    for (Entry& entry : section.entries)
+      if (entry.key == "output" && entry.value == "4096") entry.value = "64", ++narrowed;
+  ASSERT_EQ(narrowed, 2);
+  Network network(sections, inference());
+  network.plan(1, 256, 256);
+  const auto head = [](int64_t width) {
+    return width * (7 * 7 * 512 + 1) + width * (width + 1) + (21 + 84) * (width + 1);
+  };
+  EXPECT_EQ(network.parameters().trained_count() - head(64) + head(4096), 134690729);
 }
 
 // Frozen batch norm is made of constants: PyTorch has them as buffers, not as parameters.

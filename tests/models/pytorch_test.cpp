@@ -105,6 +105,38 @@ TEST(PyTorch, ABackboneReachesTheFirstLayerItDoesNotHave) {
   EXPECT_EQ(take_named_arrays(longer, arrays_of_network(), "f"), 8);
 }
 
+// As in "C4" networks, where the last stage works on RoIs.
+TEST(PyTorch, LayersOfAnRpnWithinABackboneAreLeftOut) {
+  Network network =
+      network_of(kBody +
+                     "[convolutional]\nname=o\nfilters=1\nactivation=linear\n"
+                     "[convolutional]\nfrom=6\nname=d\nfilters=4\nactivation=linear\n"
+                     "[rpn]\nname=r\nfrom=o,d\nanchor_sizes=4\nanchor_ratios=1\n"
+                     "[roi_align]\nfrom=r,6\nsize=2\n[connected]\noutput=5\nactivation=linear\n",
+                 inference());
+  network.plan(1, 6, 4);
+  network.parameters().initialise(3);
+  const std::vector<float> before = copy_of(value(network, "7.weights"));
+  std::vector<NamedArray> arrays = arrays_of_network();
+  named(arrays, "fc.weight") = array("fc.weight", {5, 2 * 2 * 4});
+  EXPECT_EQ(take_named_arrays(network, arrays, "t"), 12);
+  EXPECT_EQ(copy_of(value(network, "11.biases")), named(arrays, "fc.bias").values);
+  EXPECT_EQ(copy_of(value(network, "7.weights")), before);
+  ASSERT_FALSE(before.empty());
+
+  // An [rpn] that nothing follows is what the network is for, and its backbone is one.
+  Network alone = network_of(kBody +
+                                 "[convolutional]\nname=o\nfilters=1\nactivation=linear\n"
+                                 "[convolutional]\nfrom=6\nname=d\nfilters=4\nactivation=linear\n"
+                                 "[rpn]\nfrom=o,d\nanchor_sizes=4\nanchor_ratios=1\n",
+                             inference());
+  alone.plan(1, 6, 4);
+  arrays.erase(std::remove_if(arrays.begin(), arrays.end(),
+                              [](const NamedArray& a) { return a.name.starts_with("fc."); }),
+               arrays.end());
+  EXPECT_EQ(take_named_arrays(alone, arrays, "t"), 7);
+}
+
 // A convolution with a bias before batch norm, as in VGG with batch norm: the mean takes it in.
 TEST(PyTorch, ABiasBeforeBatchNormMovesTheMean) {
   Network network = network_of(

@@ -36,6 +36,18 @@ std::string head(const std::string& number, const std::string& rois, int deltas,
 std::string toy(const std::string& rcnn = "", int deltas = 12, const std::string& pool = "roi_align") {
   return kSampled + head("", "rois", deltas, rcnn, pool);
 }
+// As ResNet "C4": a block of a backbone, with a stride and a shortcut, works on what is pooled of each RoI.
+const std::string kBlockOnRois =
+    kSampled + "[roi_align]\nfrom=rois,c2\nsize=4\n" +
+    "[convolutional]\nbatch_normalize=1\nfrozen=1\nfilters=6\nsize=1\nactivation=mish\n"
+    "[convolutional]\nbatch_normalize=1\nfrozen=1\nfilters=6\nsize=3\nstride=2\npad=1\nactivation=mish\n"
+    "[convolutional]\nbatch_normalize=1\nfrozen=1\nfilters=12\nsize=1\nactivation=linear\n"
+    "[route]\nlayers=-4\n"
+    "[convolutional]\nbatch_normalize=1\nfrozen=1\nfilters=12\nsize=1\nstride=2\nactivation=linear\n"
+    "[shortcut]\nfrom=-3\nactivation=mish\n"
+    "[avgpool]\nname=features\n[connected]\nname=classes\noutput=4\nactivation=linear\n"
+    "[connected]\nname=boxes\nfrom=features\noutput=12\nactivation=linear\n"
+    "[rcnn]\nclasses=3\nfrom=classes,boxes,rois\n";
 // Three stages, the last of which averages the classes of all.
 const std::string kCascade =
     kSampled + head("1", "rois", 4, "class_specific=0\nrefine=1\n") +
@@ -285,6 +297,7 @@ TEST(TwoStage, GradientOfTheBackboneIsThatOfTheLoss) {
   expect_gradient(toy());
   expect_gradient(toy("box_loss=giou\nbackground=first\nbox_weight=3\nclass_weight=0.5\n", 16));
   expect_gradient(toy("class_specific=0\nsmooth_l1_beta=1\n", 4, "roi_pool"));
+  expect_gradient(kBlockOnRois);
 }
 
 // Float sums in another order: a few units in the last place of the largest.
@@ -317,6 +330,7 @@ TEST(TwoStage, DevicesTeachTheSame) {
   expect_parity(toy());
   expect_parity(toy("box_loss=nwd\nbackground=first\n", 16, "roi_pool"));
   expect_parity(kCascade);
+  expect_parity(kBlockOnRois);
 }
 
 TEST(TwoStage, Bf16TeachesNearlyTheSame) {
@@ -353,20 +367,18 @@ TEST(TwoStage, TrainingLowersTheLoss) {
   }
 }
 
-// The toy network stands on [proposals], which a command has nothing to fill with.
-TEST(TwoStage, CommandsRefuseProposalsThatNobodyFills) {
+TEST(TwoStage, SaysWhetherProposalsAreToBeGiven) {
   const PlannedNetwork network(toy(), 2, 32, 32, on_device(Device::cpu, false));
-  try {
-    network.refuse_proposals();
-    FAIL() << "accepted";
-  } catch (const Error& e) {
-    EXPECT_NE(std::string(e.what()).find("[proposals]"), std::string::npos) << e.what();
-  }
+  EXPECT_TRUE(network.takes_proposals());
+  EXPECT_EQ(network.proposal_capacity(), 12);
+  const PlannedNetwork without(kNet + "[convolutional]\nfilters=1\n");
+  EXPECT_FALSE(without.takes_proposals());
+  EXPECT_EQ(without.proposal_capacity(), 0);
 }
 
 // In detection the sampler lets all RoIs pass, and what the kernels list is what the host decodes.
 TEST(TwoStage, DetectionsOfBothDevicesAgree) {
-  for (const std::string& cfg : {toy(), toy("class_specific=0\n", 4), kCascade}) {
+  for (const std::string& cfg : {toy(), toy("class_specific=0\n", 4), kCascade, kBlockOnRois}) {
     SCOPED_TRACE(cfg);
     std::vector<std::vector<Detection>> of_device[2];
     for (Device device : {Device::cpu, Device::cuda}) {

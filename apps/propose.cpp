@@ -1,0 +1,71 @@
+// osprey propose: what a network with [rpn] proposes in the images of a data set, as files for [proposals].
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/load.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "train/progress.h"
+#include "train/proposals.h"
+
+namespace osprey {
+namespace {
+
+struct Arguments {
+  LoadOptions load;
+  std::string data, out, split = "both";
+  bool letterbox = false, stretch = false, strict = false;
+};
+
+Dataset images_of(const Arguments& a) {
+  const DataFile data = read_data_file(a.data);
+  if (a.split != "both")
+    return load_dataset(data, a.split == "train" ? Split::train : Split::valid, a.strict);
+  Dataset all = load_dataset(data, Split::train, a.strict);
+  if (data.valid.empty() && data.valid_annotations.empty()) return all;
+  Dataset valid = load_dataset(data, Split::valid, a.strict);
+  for (Sample& sample : valid.samples) all.samples.push_back(std::move(sample));
+  return all;
+}
+
+void run_propose(const Arguments& a) {
+  if (a.letterbox && a.stretch) fail("--letterbox and --stretch exclude each other");
+  const Dataset dataset = images_of(a);
+  const auto network = load_network(a.load);
+  if (network->takes_proposals())
+    fail("{}: the network has [proposals] itself: propose needs one whose RoIs come from [rpn]", a.load.cfg);
+  const Fit fit = a.letterbox ? Fit::letterbox : a.stretch ? Fit::stretch : fit_of(network->net());
+  Progress progress("propose", int64_t(dataset.samples.size()));
+  const int broken =
+      write_all_proposals(*network, dataset, fit, a.out, [&](int done) { progress.update(done, "images"); });
+  progress.finish();
+  if (broken) warn("{} images could not be read and have no proposals", broken);
+  info("{}: proposals of {} images", a.out, int(dataset.samples.size()) - broken);
+}
+
+}  // namespace
+
+void add_propose(CLI::App& app) {
+  auto a = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand(
+      "propose", "Write what [rpn] proposes in a data set as files for networks with [proposals]");
+  command->add_option("cfg", a->load.cfg, "the .cfg file, with [rpn]")->required();
+  command->add_option("weights", a->load.weights, "the .weights file")->required();
+  command->add_option("data", a->data, "the .data file")->required();
+  command->add_option("--out", a->out, "folder for the files: NAME.txt for NAME.jpg")->required();
+  command->add_option("--split", a->split, "which lists of the .data file")
+      ->check(CLI::IsMember({"both", "train", "valid"}))
+      ->capture_default_str();
+  command->add_flag("--letterbox", a->letterbox,
+                    "keep the aspect ratio (default: as letter_box in [net] says)");
+  command->add_flag("--stretch", a->stretch, "stretch images to the network's size");
+  command->add_option("--batch", a->load.batch, "images that run together")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_flag("--strict", a->strict, "a broken label or image list is an error");
+  add_device_options(*command, a->load.device);
+  command->add_flag("--lenient", a->load.lenient, "unknown keys of the .cfg are warnings, not errors");
+  command->callback([a] { run_propose(*a); });
+}
+
+}  // namespace osprey
