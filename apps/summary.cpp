@@ -7,6 +7,7 @@
 #include "apps/commands.h"
 #include "models/network.h"
 #include "models/weights.h"
+#include "train/optimizer.h"
 
 namespace osprey {
 namespace {
@@ -59,6 +60,14 @@ void print_plan(const Network& network) {
     fmt::print("{:<20} {:12} {:12} {:9} {:9}\n", b.what, b.offset, b.life.bytes, b.life.first, b.life.last);
 }
 
+// What training keeps for each parameter.
+std::string kept_words(const NetSection& net) {
+  std::string words = " with gradients, momentum";
+  if (keeps_squares(net.optimizer)) words += ", mean squares";
+  if (keeps_average(net)) words += ", average";
+  return words;
+}
+
 void summarise(const Arguments& a) {
   NetworkOptions options;
   options.lenient = a.lenient;
@@ -81,8 +90,9 @@ void summarise(const Arguments& a) {
         "Memory, {:<9} mini-batch {:3}: {:.1f} MiB planned ({:.1f} without sharing, {:.1f} at least), "
         "{:.1f} parameters{}, {:.1f} lasting\n",
         n->training() ? "training," : "detection", n->input().shape.n, mebibytes(m.bytes),
-        mebibytes(m.without_sharing), mebibytes(m.peak), mebibytes(m.parameters),
-        n->training() ? " with gradients and momentum" : "", mebibytes(m.lasting));
+        mebibytes(m.without_sharing), mebibytes(m.peak),
+        mebibytes(m.parameters + (n->training() ? optimizer_bytes(net, n->parameters()) : 0)),
+        n->training() ? kept_words(net) : "", mebibytes(m.lasting));
   }
   if (a.memory) print_plan(network);
 }

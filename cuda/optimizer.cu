@@ -87,6 +87,22 @@ __global__ void adam_step_kernel(ParameterLines p, Adam rule, Averaging averagin
   finish(p, averaging, step->iteration, i, w);
 }
 
+// One thread for four parameters.
+__global__ void rmsprop_step_kernel(ParameterLines p, RmsProp rule, Averaging averaging, const Step* step,
+                                    const Faults* faults) {
+  const int i = global_thread();
+  if (i >= p.lines * kFoursOfLine || faults->any()) return;
+  const SpanRule span = p.spans[p.span_of_line[i / kFoursOfLine]];
+  if (!span.trained) return;
+  const float rate = step->learning_rate * span.rate;
+  const Floats<4> g = four(p, p.gradients, i);
+  Floats<4> w = four(p, p.values, i), v = four(p, p.momentum, i), s = four(p, p.squares, i);
+  for (int k = 0; k < 4; ++k) update(rule, rate, span.decay, g[k], w[k], v[k], s[k]);
+  put_four(p, p.momentum, i, v);
+  put_four(p, p.squares, i, s);
+  finish(p, averaging, step->iteration, i, w);
+}
+
 }  // namespace
 
 void clear_faults(Stream& s, Faults* faults) { launch<clear_faults_kernel>(s, Grid{1, 1}, faults); }
@@ -107,6 +123,11 @@ void sgd_step(Stream& s, const ParameterLines& p, Sgd rule, Averaging averaging,
 void adam_step(Stream& s, const ParameterLines& p, Adam rule, Averaging averaging, const Step* step,
                const Faults* faults) {
   launch<adam_step_kernel>(s, one_thread_each(p.lines * kFoursOfLine), p, rule, averaging, step, faults);
+}
+
+void rmsprop_step(Stream& s, const ParameterLines& p, RmsProp rule, Averaging averaging, const Step* step,
+                  const Faults* faults) {
+  launch<rmsprop_step_kernel>(s, one_thread_each(p.lines * kFoursOfLine), p, rule, averaging, step, faults);
 }
 
 }  // namespace osprey::cuda

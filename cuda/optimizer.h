@@ -6,7 +6,7 @@
 //   clear_faults      once
 //   check_losses      after each mini-batch's forward pass
 //   check_gradients   after the last backward pass
-//   sgd_step or adam_step; where Faults names something, they leave everything as it was
+//   sgd_step, adam_step or rmsprop_step; where Faults names something, they leave everything as it was
 #pragma once
 
 #include <climits>
@@ -33,8 +33,8 @@ struct ParameterLines {
   int lines = 0;
   float* values = nullptr;
   float* gradients = nullptr;
-  float* momentum = nullptr;          // of SGD; Adam's mean of gradients
-  float* squares = nullptr;           // Adam's mean of squared gradients; SGD needs none
+  float* momentum = nullptr;          // of SGD and RMSprop; Adam's mean of gradients
+  float* squares = nullptr;           // Adam's and RMSprop's mean of squared gradients; SGD needs none
   float* average = nullptr;           // of the values over time; null if it is not asked for
   bf16* copy = nullptr;               // of the values under precision=bf16; null under f32
   const int* span_of_line = nullptr;  // [lines]: into `spans`
@@ -55,16 +55,32 @@ HOST_DEVICE inline bool is_finite(double v) { return v * 0.0 == 0.0; }
 // Darknet's rule, for the sum g of the gradients of a whole batch:
 //   v <- momentum v + g + decay w        w <- w - rate v
 // The rate is outside of v, as in PyTorch: a change of the rate acts at once on all of the momentum.
+// Nesterov's form, as PyTorch has it, looks one step of the momentum ahead:
+//   w <- w - rate (g + decay w + momentum v)
 struct Sgd {
   float momentum = 0.9f;
+  bool nesterov = false;
 };
 
 // Kingma and Ba, "Adam", ICLR 2015, with decay in the gradient (L2) and epsilon outside of the root:
 //   g <- g + decay w        m <- b1 m + (1 - b1) g        s <- b2 s + (1 - b2) g^2
 //   w <- w - rate (m / (1 - b1^t)) / (sqrt(s / (1 - b2^t)) + epsilon)
 // t is the iteration. As in Darknet the gradient is the sum over a batch, and decay acts on every parameter.
+// AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019) keeps decay out of the
+// gradient, and so out of its scale; before the step:
+//   w <- w - rate decay w
 struct Adam {
   float beta1 = 0.9f, beta2 = 0.999f;
+  float epsilon = 1e-6f;   // more than 0
+  bool decoupled = false;  // AdamW
+};
+
+// Tieleman and Hinton's RMSprop (2012) in PyTorch's form, with momentum behind the scaling and epsilon
+// outside of the root:
+//   g <- g + decay w        s <- alpha s + (1 - alpha) g^2
+//   v <- momentum v + g / (sqrt(s) + epsilon)        w <- w - rate v
+struct RmsProp {
+  float momentum = 0.9f, alpha = 0.99f;
   float epsilon = 1e-6f;  // more than 0
 };
 
@@ -81,7 +97,7 @@ struct Averaging {
 
 HOST_DEVICE ALWAYS_INLINE void update(const Sgd& rule, float rate, float decay, float g, float& w, float& v) {
   v = rule.momentum * v + g + decay * w;
-  w -= rate * v;
+  w -= rate * (rule.nesterov ? rule.momentum * v + g + decay * w : v);
 }
 
 // 1 - beta^t. For beta near 1 the plain form would keep only half of its digits.
@@ -92,10 +108,19 @@ HOST_DEVICE inline float bias_correction(float beta, int64_t t) {
 // `correction1`, `correction2`: bias_correction() of beta1 and beta2.
 HOST_DEVICE ALWAYS_INLINE void update(const Adam& rule, float correction1, float correction2, float rate,
                                       float decay, float g, float& w, float& m, float& s) {
-  const float total = g + decay * w;
+  if (rule.decoupled) w -= rate * decay * w;
+  const float total = rule.decoupled ? g : g + decay * w;
   m = rule.beta1 * m + (1 - rule.beta1) * total;
   s = rule.beta2 * s + (1 - rule.beta2) * total * total;
   w -= rate * (m / correction1) / (sqrtf(s / correction2) + rule.epsilon);
+}
+
+HOST_DEVICE ALWAYS_INLINE void update(const RmsProp& rule, float rate, float decay, float g, float& w,
+                                      float& v, float& s) {
+  const float total = g + decay * w;
+  s = rule.alpha * s + (1 - rule.alpha) * total * total;
+  v = rule.momentum * v + total / (sqrtf(s) + rule.epsilon);
+  w -= rate * v;
 }
 
 // For an iteration in which it acts.
@@ -110,11 +135,13 @@ namespace cpu {
 void clear_faults(Stream&, Faults* faults);
 void check_losses(Stream&, const LossReport* losses, int count, Faults* faults);
 void check_gradients(Stream&, const ParameterLines& p, Faults* faults);
-// Both also set the gradients to zero for the next batch.
+// Each also sets the gradients to zero for the next batch.
 void sgd_step(Stream&, const ParameterLines& p, Sgd rule, Averaging averaging, const Step* step,
               const Faults* faults);
 void adam_step(Stream&, const ParameterLines& p, Adam rule, Averaging averaging, const Step* step,
                const Faults* faults);
+void rmsprop_step(Stream&, const ParameterLines& p, RmsProp rule, Averaging averaging, const Step* step,
+                  const Faults* faults);
 }  // namespace cpu
 
 namespace cuda {
@@ -125,6 +152,8 @@ void sgd_step(Stream&, const ParameterLines& p, Sgd rule, Averaging averaging, c
               const Faults* faults);
 void adam_step(Stream&, const ParameterLines& p, Adam rule, Averaging averaging, const Step* step,
                const Faults* faults);
+void rmsprop_step(Stream&, const ParameterLines& p, RmsProp rule, Averaging averaging, const Step* step,
+                  const Faults* faults);
 }  // namespace cuda
 
 }  // namespace osprey

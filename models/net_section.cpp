@@ -1,5 +1,6 @@
 #include "models/net_section.h"
 
+#include <string>
 #include <utility>
 
 namespace osprey {
@@ -12,10 +13,10 @@ void training_keys(Keys& k, NetSection& net) {
   k.real("learning_rate", net.learning_rate, 0.001f)
       .at_least(0)
       .help("the base rate, before burn-in and policy");
-  k.real("momentum", net.momentum, 0.9f).between(0, 1).help("of stochastic gradient descent");
+  k.real("momentum", net.momentum, 0.9f).between(0, 1).help("of optimizer=sgd and rmsprop");
   k.real("decay", net.decay, 0.0001f)
       .at_least(0)
-      .help("weight decay (L2); not for biases and batch-norm scales");
+      .help("weight decay (L2); not for biases and scales of normalisations, save with optimizer=adam");
   k.integer("max_batches", net.max_batches, 0).at_least(0).help("training stops after so many iterations");
   k.integer("burn_in", net.burn_in, 0)
       .at_least(0)
@@ -51,12 +52,26 @@ void training_keys(Keys& k, NetSection& net) {
 }
 
 void optimizer_keys(Keys& k, NetSection& net) {
-  k.flag("adam", net.adam, false).help("1: Adam instead of SGD; momentum then has no meaning");
-  k.real("B1", net.beta1, 0.9f).between(0, 0.99999).help("Adam: how much of the mean gradient stays");
+  bool adam = false;
+  k.flag("adam", adam, false).help("1: Darknet's word for optimizer=adam");
+  k.choice("optimizer", net.optimizer, adam ? Rule::adam : Rule::sgd, kRuleNames)
+      .shown_as("sgd")
+      .help(
+          "sgd: with momentum; adam: Darknet's, by the sum of a batch's gradients, decay acts on biases too; "
+          "adamw: by the mean gradient, decay apart from it; rmsprop: by the mean gradient, with momentum");
+  k.flag("nesterov", net.nesterov, false).help("1: optimizer=sgd looks one step of the momentum ahead");
+  k.real("B1", net.beta1, 0.9f)
+      .between(0, 0.99999)
+      .help("optimizer=adam, adamw: how much of the mean gradient stays");
   k.real("B2", net.beta2, 0.999f)
       .between(0, 0.99999)
-      .help("Adam: how much of the mean squared gradient stays");
-  k.real("eps", net.epsilon, 1e-6f).more_than(0).help("Adam: added to the root of the mean squared gradient");
+      .help("optimizer=adam, adamw: how much of the mean squared gradient stays");
+  k.real("alpha", net.alpha, 0.99f)
+      .between(0, 0.99999)
+      .help("optimizer=rmsprop: how much of the mean squared gradient stays");
+  k.real("eps", net.epsilon, 1e-6f)
+      .more_than(0)
+      .help("optimizer=adam, adamw, rmsprop: added to the root of the mean squared gradient");
   k.real("ema_alpha", net.ema_alpha, 0)
       .between(0, 1)
       .help(
@@ -127,6 +142,23 @@ void net_keys(Keys& k, NetSection& net) {
     k.ignored(key, why);
 }
 
+namespace {
+
+void check_optimizer(const Section& section, const NetSection& net) {
+  const Entry* adam = section.find("adam");
+  const bool wants_adam = adam && std::stod(adam->value) != 0;
+  if (wants_adam && net.optimizer != Rule::adam)
+    section.fail(section.line_of("optimizer"),
+                 fmt::format("optimizer={} contradicts adam=1", kRuleNames[int(net.optimizer)]));
+  if (net.nesterov && net.optimizer != Rule::sgd)
+    section.fail(section.line_of("nesterov"),
+                 fmt::format("nesterov=1 is for optimizer=sgd, not {}", kRuleNames[int(net.optimizer)]));
+  if (net.nesterov && net.momentum == 0)
+    section.fail(section.line_of("nesterov"), "nesterov=1 needs a momentum, but momentum=0");
+}
+
+}  // namespace
+
 NetSection read_net_section(Section& section, bool lenient) {
   if (section.name != "net" && section.name != "network")
     section.fail(section.line, "the first section must be [net]");
@@ -137,6 +169,7 @@ NetSection read_net_section(Section& section, bool lenient) {
   if (net.batch % net.subdivisions != 0)
     section.fail(section.line_of("subdivisions"),
                  fmt::format("subdivisions={} must divide batch={}", net.subdivisions, net.batch));
+  check_optimizer(section, net);
   if (net.policy == Policy::steps && net.steps.empty())
     section.fail(section.line_of("policy"), "policy=steps needs the keys `steps` and `scales`");
   if (net.scales.size() < net.steps.size())

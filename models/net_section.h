@@ -19,6 +19,11 @@ inline constexpr const char* kWarmUpNames[] = {"power", "linear", "constant"};
 
 enum class Policy { constant, step, steps, exp, poly, sigmoid, random, sgdr };
 
+// How parameters follow their gradients: cuda/optimizer.h has the formulas.
+enum class Rule { sgd, adam, adamw, rmsprop };
+inline constexpr const char* kRuleNames[] = {"sgd", "adam", "adamw", "rmsprop"};
+inline bool keeps_squares(Rule rule) { return rule != Rule::sgd; }  // a mean of squared gradients
+
 struct NetSection {
   int batch = 1, subdivisions = 1;  // images per weight update, and in how many mini-batches
   int width = 0, height = 0, channels = 3;
@@ -37,8 +42,9 @@ struct NetSection {
   int64_t sgdr_cycle = 0;
   int sgdr_mult = 2;
   float learning_rate_min = 1e-5f;
-  bool adam = false;  // Adam instead of SGD
-  float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-6f;
+  Rule optimizer = Rule::sgd;
+  bool nesterov = false;
+  float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-6f, alpha = 0.99f;
   float ema_alpha = 0;  // of the moving average of the parameters; 0: none is kept
 
   float saturation = 1, exposure = 1, hue = 0;

@@ -41,6 +41,10 @@ void restore(const SafeTensors& file, const std::string& path, const std::string
 
 void restore(const SafeTensors& file, const std::string& path, const std::vector<ParameterSpan>& spans,
              int64_t iteration, Optimizer& optimizer) {
+  const std::string ours = kRuleNames[int(optimizer.rule())];
+  if (const auto it = file.metadata.find("optimizer"); it != file.metadata.end() && it->second != ours)
+    fail("{}: is of a training with optimizer={}, and cannot go on with optimizer={}", path, it->second,
+         ours);
   for (const auto& [name, values] : optimizer.state()) {
     if (name == "average" && !file.tensors.contains(spans[0].name + ".average")) {
       optimizer.begin_average(iteration + 1);
@@ -81,6 +85,7 @@ void save_checkpoint(const std::string& path, const Network& network, const Trai
                    {"seed", exact(state.seed)},
                    {"average_loss", exact(state.average_loss)},
                    {"best_map", exact(state.best_map)}};
+  if (optimizer) file.metadata["optimizer"] = kRuleNames[int(optimizer->rule())];
   write_safetensors(path, file);
 }
 

@@ -30,8 +30,8 @@ struct TrainingState {
 void save_checkpoint(const std::string& path, const Network& network, const TrainingState& state,
                      const Optimizer* optimizer = nullptr);
 
-// Error: not a checkpoint, or one of another network (the first array that differs is named). An average that
-// the checkpoint does not have begins with the next iteration.
+// Error: not a checkpoint, or one of another network (the first array that differs is named) or of another
+// optimizer. An average that the checkpoint does not have begins with the next iteration.
 TrainingState load_checkpoint(const std::string& path, Network& network, Optimizer* optimizer = nullptr);
 
 }  // namespace osprey

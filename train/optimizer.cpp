@@ -86,19 +86,63 @@ void adam_step(Stream&, const ParameterLines& p, Adam rule, Averaging averaging,
   });
 }
 
+void rmsprop_step(Stream&, const ParameterLines& p, RmsProp rule, Averaging averaging, const Step* step,
+                  const Faults* faults) {
+  if (faults->any()) return;
+  for_trained_lines(p, [&](size_t at, const SpanRule& span) {
+    float* __restrict w = p.values + at;
+    float* __restrict v = p.momentum + at;
+    float* __restrict s = p.squares + at;
+    const float* __restrict g = p.gradients + at;
+    const float rate = step->learning_rate * span.rate, decay = span.decay;
+    for (int i = 0; i < kLineFloats; ++i) update(rule, rate, decay, g[i], w[i], v[i], s[i]);
+    finish(p, averaging, step->iteration, at);
+  });
+}
+
 }  // namespace cpu
 
 std::vector<SpanRule> span_rules(const std::vector<ParameterSpan>& spans, const NetSection& net) {
   std::vector<SpanRule> rules;
   for (const ParameterSpan& span : spans) {
     SpanRule rule;
-    const bool decays = span.info.role == Role::weights || net.adam;
-    rule.rate = net.adam ? span.rate : span.rate / float(net.batch);
-    rule.decay = decays ? net.decay * float(net.batch) : 0.0f;
+    const bool decays = span.info.role == Role::weights || net.optimizer == Rule::adam;
+    rule.rate = net.optimizer == Rule::sgd ? span.rate / float(net.batch) : span.rate;
+    rule.decay = decays ? net.decay : 0.0f;
+    if (net.optimizer != Rule::adamw) rule.decay *= float(net.batch);  // in a gradient that is a sum
     rule.trained = span.info.role != Role::statistic;
     rules.push_back(rule);
   }
   return rules;
+}
+
+Sgd sgd_rule(const NetSection& net) { return {net.momentum, net.nesterov}; }
+
+Adam adam_rule(const NetSection& net) {
+  const bool decoupled = net.optimizer == Rule::adamw;
+  return {net.beta1, net.beta2, decoupled ? net.epsilon * float(net.batch) : net.epsilon, decoupled};
+}
+
+RmsProp rmsprop_rule(const NetSection& net) {
+  return {net.momentum, net.alpha, net.epsilon * float(net.batch)};
+}
+
+namespace {
+
+Averaging averaging_of(const NetSection& net) {
+  return {net.ema_alpha, net.max_batches / 2, net.max_batches - kAfterAverage};
+}
+
+}  // namespace
+
+bool keeps_average(const NetSection& net) {
+  const Averaging averaging = averaging_of(net);
+  return averaging.alpha > 0 && averaging.first < averaging.last;
+}
+
+size_t optimizer_bytes(const NetSection& net, const Parameters& parameters) {
+  return (size_t(keeps_squares(net.optimizer)) + size_t(keeps_average(net))) * parameters.size() *
+         sizeof(float);
 }
 
 std::vector<int> spans_of_lines(const std::vector<ParameterSpan>& spans, size_t size) {
@@ -128,13 +172,14 @@ float* floats(const DeviceBuffer& buffer) { return reinterpret_cast<float*>(buff
 Optimizer::Optimizer(const NetSection& net, Parameters& parameters, const Stream& stream)
     : parameters_(parameters),
       stream_(stream),
-      adam_(net.adam),
-      sgd_rule_{net.momentum},
-      adam_rule_{net.beta1, net.beta2, net.epsilon},
-      averaging_{net.ema_alpha, net.max_batches / 2, net.max_batches - kAfterAverage} {
+      rule_(net.optimizer),
+      sgd_rule_(sgd_rule(net)),
+      adam_rule_(adam_rule(net)),
+      rmsprop_rule_(rmsprop_rule(net)),
+      averaging_(averaging_of(net)) {
   const size_t bytes = parameters.size() * sizeof(float);
-  if (adam_) squares_.allocate(stream, bytes);
-  if (net.ema_alpha > 0 && averaging_.first < averaging_.last)
+  if (keeps_squares(net.optimizer)) squares_.allocate(stream, bytes);
+  if (keeps_average(net))
     average_.allocate(stream, bytes);
   else if (net.ema_alpha > 0)
     warn(
@@ -165,10 +210,13 @@ void Optimizer::check_losses(const LossReport* losses, int count) {
 void Optimizer::update(const Step* step) {
   Faults* faults = reinterpret_cast<Faults*>(faults_.device());
   on(stream_, cpu::check_gradients, cuda::check_gradients)(stream_, lines_, faults);
-  if (adam_)
-    on(stream_, cpu::adam_step, cuda::adam_step)(stream_, lines_, adam_rule_, averaging_, step, faults);
-  else
+  if (rule_ == Rule::sgd)
     on(stream_, cpu::sgd_step, cuda::sgd_step)(stream_, lines_, sgd_rule_, averaging_, step, faults);
+  else if (rule_ == Rule::rmsprop)
+    on(stream_, cpu::rmsprop_step, cuda::rmsprop_step)(stream_, lines_, rmsprop_rule_, averaging_, step,
+                                                       faults);
+  else
+    on(stream_, cpu::adam_step, cuda::adam_step)(stream_, lines_, adam_rule_, averaging_, step, faults);
 }
 
 Faults Optimizer::faults() const {

@@ -12,9 +12,19 @@
 
 namespace osprey {
 
-// The rule of each span. Under SGD Darknet averages gradients over the batch, and decay acts on weights only,
-// not on biases and batch-norm scales; under Adam, which no scale of the gradients moves, it does neither.
+// The rule of each span. Gradients are averaged over the batch, and decay acts on weights only, not on biases
+// and batch-norm scales; under Adam, which no scale of the gradients moves, Darknet does neither.
 std::vector<SpanRule> span_rules(const std::vector<ParameterSpan>& spans, const NetSection& net);
+
+// AdamW and RMSprop take the sum of the gradients over a batch with an epsilon that is as many times larger,
+// which gives what the mean gives with epsilon itself.
+Sgd sgd_rule(const NetSection& net);
+Adam adam_rule(const NetSection& net);
+RmsProp rmsprop_rule(const NetSection& net);
+
+bool keeps_average(const NetSection& net);  // if there is time for one
+// What a training needs beyond the parameters' gradients and momentum.
+size_t optimizer_bytes(const NetSection& net, const Parameters& parameters);
 
 // For each line of buffers of `size` floats the index of the span that it belongs to.
 std::vector<int> spans_of_lines(const std::vector<ParameterSpan>& spans, size_t size);
@@ -30,6 +40,7 @@ class Optimizer {
   void check_losses(const LossReport* losses, int count);
   void update(const Step* step);  // checks the gradients; then changes the parameters, if there is no fault
 
+  Rule rule() const { return rule_; }
   Faults faults() const;  // waits for the device
 
   // The average begins no sooner than here: for a training that begins in its middle without one.
@@ -43,14 +54,14 @@ class Optimizer {
   std::vector<std::pair<std::string, float*>> state() const;
   void download() const;
   void upload();
-  size_t bytes() const { return squares_.bytes() + average_.bytes(); }
 
  private:
   Parameters& parameters_;
   Stream stream_;
-  bool adam_;
+  Rule rule_;
   Sgd sgd_rule_;
   Adam adam_rule_;
+  RmsProp rmsprop_rule_;
   Averaging averaging_;
   DeviceBuffer squares_{"the mean squared gradients"}, average_{"the average of the parameters"},
       span_of_line_{"the optimizer's table of lines"}, spans_{"the optimizer's table of spans"},

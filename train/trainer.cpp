@@ -74,7 +74,8 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
     sections_[0].fail(sections_[0].line_of(key),
                       fmt::format("{} is not supported in training yet: remove it", key));
   const std::vector<Head*> heads = network_->heads();
-  if (heads.empty()) fail("{}: no layer that detects ([yolo], [retina], [rcnn], ...): nothing to train for", options_.cfg);
+  if (heads.empty())
+    fail("{}: no layer that detects ([yolo], [retina], [rcnn], ...): nothing to train for", options_.cfg);
 
   data_ = read_data_file(options_.data);
   train_set_ = load_dataset(data_, Split::train, options_.strict);
@@ -114,7 +115,7 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   const MemoryPlan& memory = network_->memory();
   info("memory: {:.0f} MiB for mini-batches of {} images of up to {}x{}, {:.0f} MiB for parameters",
        double(memory.bytes + memory.lasting) / (1 << 20), net.mini_batch(), width, height,
-       double(memory.parameters) / (1 << 20));
+       double(memory.parameters + optimizer_bytes(net, network_->parameters())) / (1 << 20));
 
   network_->parameters().initialise(options_.seed);
   optimizer_ = std::make_unique<Optimizer>(net, network_->parameters(), network_->stream());
@@ -201,7 +202,8 @@ void Trainer::iterate(int64_t iteration) {
     network_->plan(network_->net().mini_batch(), width, height);
   if (!training_step_) training_step_ = std::make_unique<TrainingStep>(*network_, *optimizer_);
   const IterationResult result = training_step_->run(
-      iteration, state_.seed, [&](Network& network) -> const std::vector<std::string>& {
+      iteration, state_.seed,
+      [&](Network& network) -> const std::vector<std::string>& {
         const Batch& batch = loader_->next();
         const Truths& truths = network.truths();
         const auto give_images = [&] {

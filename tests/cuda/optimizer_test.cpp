@@ -121,6 +121,37 @@ TEST(OptimizerKernel, AdamAndTheAverageAreTheirFormulas) {
   });
 }
 
+// Five steps of a dozen roundings each, on values of at most 4.
+TEST(OptimizerKernel, RmsPropIsItsFormula) {
+  Stream s;
+  constexpr double kMomentum = 0.5, kAlpha = 0.75, kEpsilon = 0x1p-4, kTolerance = 5 * 12 * 0x1p-22;
+  in_all_orders([&] {
+    State state;
+    Expected want(state);
+    for (int64_t t = 1; t <= 5; ++t) {
+      state.next(t);
+      for (int i = 0; i < kCount; ++i) {
+        const SpanRule& span = kSpans[kSpanOfLine[i / kLineFloats]];
+        if (!span.trained) continue;
+        const double g = state.gradients[i] + span.decay * want.values[i];
+        want.squares[i] = kAlpha * want.squares[i] + (1 - kAlpha) * g * g;
+        want.momentum[i] = kMomentum * want.momentum[i] + g / (std::sqrt(want.squares[i]) + kEpsilon);
+        want.values[i] -= state.step.learning_rate * span.rate * want.momentum[i];
+        want.follow(i, t);
+      }
+      cuda::rmsprop_step(s, state.lines(true, true), {float(kMomentum), float(kAlpha), float(kEpsilon)},
+                         kAveraging, &state.step, &state.faults);
+      for (int i = 0; i < kCount; ++i) {
+        ASSERT_NEAR(state.values[i], want.values[i], kTolerance) << i << " of step " << t;
+        ASSERT_NEAR(state.momentum[i], want.momentum[i], kTolerance) << i << " of step " << t;
+        ASSERT_NEAR(state.squares[i], want.squares[i], kTolerance) << i << " of step " << t;
+        ASSERT_NEAR(state.average[i], want.average[i], kTolerance) << i << " of step " << t;
+      }
+    }
+    expect_copied(state);
+  });
+}
+
 TEST(OptimizerKernel, AFaultLeavesEverythingAsItWas) {
   Stream s;
   for (const bool loss : {false, true}) {
@@ -131,6 +162,7 @@ TEST(OptimizerKernel, AFaultLeavesEverythingAsItWas) {
     const ParameterLines p = state.lines(true, true);
     cuda::sgd_step(s, p, {0.5f}, kAveraging, &state.step, &state.faults);
     cuda::adam_step(s, p, {}, kAveraging, &state.step, &state.faults);
+    cuda::rmsprop_step(s, p, {}, kAveraging, &state.step, &state.faults);
     EXPECT_EQ(state.values, before.values);
     EXPECT_EQ(state.gradients, before.gradients);
     EXPECT_EQ(state.momentum, before.momentum);

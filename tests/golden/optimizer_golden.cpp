@@ -50,11 +50,36 @@ GOLDEN_WHERE(sgd_momentum_wd, "optimizer", c.params().value("kind", "") == "sgd_
   expect_path(c, net);
 }
 
+GOLDEN_WHERE(sgd_nesterov, "optimizer", c.params().value("kind", "") == "sgd_nesterov") {
+  NetSection net;
+  net.momentum = c.param("momentum", 0.0f);
+  net.nesterov = c.params().value("nesterov", true);
+  expect_path(c, net);
+}
+
 GOLDEN_WHERE(adam_l2, "optimizer", c.params().value("kind", "") == "adam_l2") {
   NetSection net;
-  net.adam = true;
+  net.optimizer = Rule::adam;
   net.beta1 = c.param("beta1", 0.0f);
   net.beta2 = c.param("beta2", 0.0f);
+  net.epsilon = c.param("eps", 0.0f);
+  expect_path(c, net);
+}
+
+GOLDEN_WHERE(adamw, "optimizer", c.params().value("kind", "") == "adamw") {
+  NetSection net;
+  net.optimizer = Rule::adamw;
+  net.beta1 = c.param("beta1", 0.0f);
+  net.beta2 = c.param("beta2", 0.0f);
+  net.epsilon = c.param("eps", 0.0f);
+  expect_path(c, net);
+}
+
+GOLDEN_WHERE(rmsprop, "optimizer", c.params().value("kind", "") == "rmsprop") {
+  NetSection net;
+  net.optimizer = Rule::rmsprop;
+  net.momentum = c.param("momentum", 0.0f);
+  net.alpha = c.param("alpha", 0.0f);
   net.epsilon = c.param("eps", 0.0f);
   expect_path(c, net);
 }

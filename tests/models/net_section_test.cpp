@@ -39,6 +39,16 @@ TEST(NetSection, SgdrCyclesAreTheWholeTrainingIfNotSaid) {
   EXPECT_EQ(read("max_batches=500\npolicy=sgdr\nsgdr_cycle=20\n").sgdr_cycle, 20);
 }
 
+TEST(NetSection, OptimizersHaveTheirNamesAndDarknetsWord) {
+  EXPECT_EQ(read("").optimizer, Rule::sgd);
+  EXPECT_EQ(read("adam=1\n").optimizer, Rule::adam);
+  EXPECT_EQ(read("optimizer=adam\nadam=1\n").optimizer, Rule::adam);
+  EXPECT_EQ(read("optimizer=adamw\nadam=0\n").optimizer, Rule::adamw);
+  EXPECT_EQ(read("optimizer=rmsprop\n").optimizer, Rule::rmsprop);
+  EXPECT_FALSE(read("").nesterov);
+  EXPECT_TRUE(read("nesterov=1\n").nesterov);
+}
+
 // YOLOv2's files have steps=-1,100,...: scaled from the start.
 TEST(NetSection, StepsMayLieBeforeTheStart) {
   EXPECT_EQ(read("policy=steps\nsteps=-1,100\nscales=.1,10\n").steps, (std::vector<int>{-1, 100}));
@@ -60,6 +70,12 @@ TEST(NetSection, WhatMakesNoSenseIsRefusedAtItsLine) {
       {"B2=1\n", "t.cfg:4: [net] B2 must be between 0 and 0.99999, not 1"},
       {"eps=0\n", "t.cfg:4: [net] eps must be more than 0, not 0"},
       {"momentum=1.5\n", "t.cfg:4: [net] momentum must be between 0 and 1, not 1.5"},
+      {"optimizer=adams\n", "t.cfg:4: [net] optimizer must be one of sgd, adam, adamw, rmsprop"},
+      {"adam=1\noptimizer=sgd\n", "t.cfg:5: [net] optimizer=sgd contradicts adam=1"},
+      {"optimizer=adamw\nadam=1\n", "t.cfg:4: [net] optimizer=adamw contradicts adam=1"},
+      {"nesterov=1\nadam=1\n", "t.cfg:4: [net] nesterov=1 is for optimizer=sgd, not adam"},
+      {"momentum=0\nnesterov=1\n", "t.cfg:5: [net] nesterov=1 needs a momentum, but momentum=0"},
+      {"optimizer=rmsprop\nalpha=1\n", "t.cfg:5: [net] alpha must be between 0 and 0.99999, not 1"},
       {"policy=stepz\n", "t.cfg:4: [net] policy must be one of constant, step, steps"},
       {"policy=steps\n", "t.cfg:4: [net] policy=steps needs the keys `steps` and `scales`"},
       {"policy=steps\nsteps=10,20\nscales=.1\n", "t.cfg:6: [net] 2 steps need as many scales, not 1"},

@@ -78,7 +78,12 @@ TEST(Checkpoint, KeepsTheStateOfTheOptimizer) {
   save_checkpoint(folder / "plain", plain, state);
   expect_in("has no `0.biases.squares`",
             error_of([&] { load_checkpoint(folder / "plain", other, &restored); }));
-  cfg.erase(cfg.find("adam=1"), 7);
+  cfg.replace(cfg.find("adam=1"), 6, "optimizer=rmsprop");
+  PlannedNetwork turned(cfg);
+  Optimizer rmsprop(turned.net(), turned.parameters(), turned.stream());
+  expect_in("is of a training with optimizer=adam, and cannot go on with optimizer=rmsprop",
+            error_of([&] { load_checkpoint(folder / "c", turned, &rmsprop); }));
+  cfg.erase(cfg.find("optimizer=rmsprop"), 18);
   PlannedNetwork averaged(cfg);
   Optimizer late(averaged.net(), averaged.parameters(), averaged.stream());
   load_checkpoint(folder / "plain", averaged, &late);

@@ -79,11 +79,13 @@ class Buffers {
     put(step_, std::vector{step});
     on(stream_, cpu::clear_faults, cuda::clear_faults)(stream_, faults_);
     on(stream_, cpu::check_gradients, cuda::check_gradients)(stream_, p_, faults_);
-    if (net.adam)
-      on(stream_, cpu::adam_step, cuda::adam_step)(stream_, p_, Adam{net.beta1, net.beta2, net.epsilon},
-                                                   averaging, step_, faults_);
+    if (net.optimizer == Rule::sgd)
+      on(stream_, cpu::sgd_step, cuda::sgd_step)(stream_, p_, sgd_rule(net), averaging, step_, faults_);
+    else if (net.optimizer == Rule::rmsprop)
+      on(stream_, cpu::rmsprop_step, cuda::rmsprop_step)(stream_, p_, rmsprop_rule(net), averaging, step_,
+                                                         faults_);
     else
-      on(stream_, cpu::sgd_step, cuda::sgd_step)(stream_, p_, Sgd{net.momentum}, averaging, step_, faults_);
+      on(stream_, cpu::adam_step, cuda::adam_step)(stream_, p_, adam_rule(net), averaging, step_, faults_);
   }
   Faults faults() { return get(faults_, 1)[0]; }
 
@@ -147,7 +149,7 @@ TEST_P(OptimizerOn, AChangeOfRateActsOnTheWholeMomentum) {
 // Adam's first step is the sign of the gradient, whatever its scale; decay acts on biases too.
 TEST_P(OptimizerOn, AdamsFirstStepIsTheRateInTheGradientsDirection) {
   NetSection net = net_of(4, 0.9f, 0.5f);
-  net.adam = true;
+  net.optimizer = Rule::adam;
   Buffers b(GetParam(), 3, net);
   b.put_all(b.p_.gradients, [](int i) { return i == 1 ? -300.0f : 0.01f; });
   b.put_all(b.p_.values, [](int i) { return i == 2 ? -1.0f : 0.0f; });
@@ -158,6 +160,57 @@ TEST_P(OptimizerOn, AdamsFirstStepIsTheRateInTheGradientsDirection) {
     EXPECT_NEAR(b.value(span, 2), -1 + 0.125f, 1e-6f);  // -1 decays by 0.5 * 4, more than the gradient
   }
   EXPECT_EQ(b.value(2, 2), -1);
+}
+
+// v = 2, then the step looks ahead: 2 + 0.5 * 2.
+TEST_P(OptimizerOn, NesterovsStepIsOneMomentumAhead) {
+  NetSection net = net_of(4, 0.5f, 0);
+  net.nesterov = true;
+  Buffers b(GetParam(), 3, net);
+  b.put_all(b.p_.gradients, [](int) { return 2.0f; });
+  b.update(net, 0.125f, 1);
+  EXPECT_EQ(b.value(0, 0), -0.125f / 4 * 3);
+  b.put_all(b.p_.gradients, [](int) { return 2.0f; });
+  b.update(net, 0.125f, 2);
+  EXPECT_EQ(b.value(0, 0), -0.125f / 4 * (3 + 2 + 0.5f * 3));
+}
+
+// The batch is as if its gradients had been averaged, epsilon of the size of the gradient included; decay
+// takes its share of the value whatever the gradient, and not of biases.
+TEST_P(OptimizerOn, AdamWDecaysApartFromTheMeanGradient) {
+  NetSection net = net_of(4, 0.9f, 0.5f);
+  net.optimizer = Rule::adamw;
+  net.epsilon = 0.25f;
+  Buffers b(GetParam(), 3, net);
+  b.put_all(b.p_.gradients, [](int i) { return i == 1 ? -1.0f : 1.0f; });  // 1/4 on the mean
+  b.put_all(b.p_.values, [](int i) { return i == 2 ? 8.0f : 0.0f; });
+  b.update(net, 0.125f, 1);
+  for (const int span : {0, 1}) {
+    EXPECT_NEAR(b.value(span, 0), -0.125f / 2, 1e-6f);
+    EXPECT_NEAR(b.value(span, 1), 0.125f / 2, 1e-6f);
+  }
+  EXPECT_NEAR(b.value(0, 2), 8 * (1 - 0.0625f) - 0.125f / 2, 1e-6f);
+  EXPECT_NEAR(b.value(1, 2), 8 - 0.125f / 2, 1e-6f);
+  EXPECT_NEAR(b.value(3, 2), 8 * (1 - 0.125f) - 0.125f, 2e-6f);  // twice the rate
+  EXPECT_EQ(b.value(4, 2), 8);                                   // frozen
+}
+
+// s = 0.25 g^2, so that a step is the rate times g / (0.5 g + epsilon); decay is in g.
+TEST_P(OptimizerOn, RmsPropScalesTheMeanGradient) {
+  NetSection net = net_of(4, 0.5f, 0.25f);
+  net.optimizer = Rule::rmsprop;
+  net.alpha = 0.75f;
+  net.epsilon = 0.25f;
+  Buffers b(GetParam(), 3, net);
+  b.put_all(b.p_.values, [](int i) { return i == 2 ? 2.0f : 0.0f; });
+  b.put_all(b.p_.gradients, [](int) { return 2.0f; });  // 1/2 on the mean; with decay 1
+  b.update(net, 0.125f, 1);
+  EXPECT_EQ(b.value(0, 0), -0.125f);                      // 0.5 / (0.25 + 0.25)
+  EXPECT_NEAR(b.value(0, 2), 2 - 0.125f / 0.75f, 1e-6f);  // 1 / (0.5 + 0.25)
+  EXPECT_EQ(b.value(1, 2), 2 - 0.125f);                   // a bias does not decay
+  b.put_all(b.p_.gradients, [](int) { return 0.0f; });
+  b.update(net, 0.125f, 2);
+  EXPECT_EQ(b.value(1, 0), -0.125f - 0.0625f);  // the momentum goes on
 }
 
 TEST_P(OptimizerOn, NothingMovesWhenAGradientIsNotFinite) {
@@ -245,10 +298,11 @@ TEST(OptimizerOfANetwork, AveragesAndExchanges) {
 
 // Both multiply and add in two roundings, so that the emulated kernels and the CPU agree to the last bit.
 TEST(OptimizerParity, CpuAndKernelsAgreeToTheLastBit) {
-  for (const bool adam : {false, true})
+  for (const Rule rule : {Rule::sgd, Rule::adam, Rule::adamw, Rule::rmsprop})
     for (const int size : {1, 15, 16, 17, 1000}) {
       NetSection net = net_of(3, 0.9f, 0.1f);
-      net.adam = adam;
+      net.optimizer = rule;
+      net.nesterov = rule == Rule::sgd && size > 16;
       Buffers a(Device::cpu, size, net), b(Device::cuda, size, net);
       for (Buffers* x : {&a, &b})
         x->put_all(x->p_.values, [](int i) { return Random(1, Purpose::test, 0, uint64_t(i)).normal(); });

@@ -111,18 +111,24 @@ TEST_F(Training, GoesOnAfterAStopAsIfItHadNeverStopped) {
   EXPECT_TRUE(resumed == train(whole));
 }
 
-// The state of Adam is in the checkpoint.
-TEST_F(Training, WithAdamGoesOnAsIfItHadNeverStopped) {
-  const std::string cfg = drawn_cfg(20, "adam=1\nlearning_rate=0.001\n");
-  TrainOptions o = options(cfg, "parts");
-  o.max_batches = 8;
-  const std::string part = train(o);
-  o.max_batches = 20;
-  o.resume = true;
-  const std::string resumed = train(o), whole = train(options(cfg, "whole"));
-  EXPECT_TRUE(resumed == whole);
-  EXPECT_FALSE(part == whole);
-  EXPECT_FALSE(whole == train(options(drawn_cfg(20, "learning_rate=0.001\n"), "sgd")));
+// The state of each optimizer is in the checkpoint.
+TEST_F(Training, WithAnyOptimizerGoesOnAsIfItHadNeverStopped) {
+  const std::string rate = "learning_rate=0.001\n";
+  int count = 0;
+  std::string last = train(options(drawn_cfg(12, rate), "sgd"));
+  for (const char* optimizer : {"nesterov=1\n", "adam=1\n", "optimizer=adamw\n", "optimizer=rmsprop\n"}) {
+    const std::string cfg = drawn_cfg(12, optimizer + rate);
+    TrainOptions o = options(cfg, fmt::format("parts{}", count));
+    o.max_batches = 5;
+    const std::string part = train(o);
+    o.max_batches = 12;
+    o.resume = true;
+    const std::string resumed = train(o), whole = train(options(cfg, fmt::format("whole{}", count++)));
+    EXPECT_TRUE(resumed == whole) << optimizer;
+    EXPECT_FALSE(part == whole) << optimizer;
+    EXPECT_FALSE(whole == last) << optimizer;
+    last = whole;
+  }
 }
 
 // A training that is at iteration 2005 of 2008, with an average from before.
