@@ -10,6 +10,7 @@ namespace osprey {
 // clang-format off
 extern const LayerType
     convolutional,
+    deconvolutional,
     connected,
     batchnorm,
     activation,
@@ -41,6 +42,7 @@ extern const LayerType
 const std::vector<const LayerType*>& layer_types() {
   static const std::vector<const LayerType*> all = {
       &convolutional,
+      &deconvolutional,
       &connected,
       &batchnorm,
       &activation,
@@ -89,9 +91,8 @@ std::string why_unsupported(const std::string& section) {
       {"history", "recurrent layers are not part of this engine"},
   };
   static const std::vector<std::string> later = {
-      "local",    "local_avgpool", "local_avg",     "deconvolutional", "deconv", "normalization", "lrn",
-      "crop",     "detection",     "Gaussian_yolo", "contrastive",     "empty",  "silence",       "implicit",
-      "logistic", "iseg"};
+      "local",         "local_avgpool", "local_avg", "normalization", "lrn",      "crop",     "detection",
+      "Gaussian_yolo", "contrastive",   "empty",     "silence",       "implicit", "logistic", "iseg"};
   if (const auto it = known.find(section); it != known.end()) return it->second;
   for (const std::string& name : later)
     if (name == section) return "this section of Darknet is not supported yet";

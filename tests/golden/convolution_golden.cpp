@@ -129,5 +129,23 @@ GOLDEN(conv2d) {
   expect_results(c, "emulated kernels", p, by_kernels(p));
 }
 
+// Weights [channels, filters / groups, h, w] are those of a convolution from y to x.
+GOLDEN_ON_DEVICES(conv_transpose2d) {
+  const auto w = c.shape("w");
+  const Shape in = shape_of(c.shape("x")), out = shape_of(c.shape("y"));
+  const std::string cfg =
+      fmt::format("[deconvolutional]\nactivation=linear\nfilters={}\nsize={}\nstride={}\npadding={}\n", out.c,
+                  w[2], c.param("stride", 1), c.param("pad", 0)) +
+      fmt::format("output_pad={}\ngroups={}\n", c.param("output_pad", 0), c.param("groups", 1));
+  SingleLayer layer(cfg, {in}, device);
+  ASSERT_EQ(layer.output(), out);
+  layer.parameter("weights") = nhwc(c.array("w"));
+  if (c.has("b")) layer.parameter("biases") = c.floats("b");
+  c.expect("y", nchw(layer.forward(nhwc(c.array("x"))), {out.n, out.h, out.w, out.c}));
+  c.expect("dx", nchw(layer.gradient(nhwc(c.array("dy"))), {in.n, in.h, in.w, in.c}));
+  c.expect("dw", nchw(layer.parameter_gradient("weights"), {w[0], w[2], w[3], w[1]}));
+  if (c.has("db")) c.expect("db", layer.parameter_gradient("biases"));
+}
+
 }  // namespace
 }  // namespace osprey
