@@ -124,6 +124,18 @@ GOLDEN_ON_DEVICES(l2norm) {
   if (c.has("dgamma")) c.expect("dgamma", layer.parameter_gradient("scales"));
 }
 
+GOLDEN_ON_DEVICES(group_norm) {
+  SingleLayer layer(
+      fmt::format("[group_norm]\ngroups={}\neps={}", c.param("groups", 1), c.param("eps", 1e-5)),
+      {shape_of(c, "x")}, device);
+  if (c.has("gamma")) layer.parameter("scales") = c.floats("gamma");
+  if (c.has("beta")) layer.parameter("biases") = c.floats("beta");
+  expect_images(c, "y", layer.forward(nhwc(c.array("x"))));
+  expect_images(c, "dx", layer.gradient(nhwc(c.array("dy"))));
+  if (c.has("dgamma")) c.expect("dgamma", layer.parameter_gradient("scales"));
+  if (c.has("dbeta")) c.expect("dbeta", layer.parameter_gradient("biases"));
+}
+
 GOLDEN_ON_DEVICES(space_to_depth) {
   check_layer(c, fmt::format("[reorg3d]\nstride={}", c.param("stride", 2)), device);
 }
