@@ -1,5 +1,6 @@
 // Losses and their gradients, against PyTorch, torchvision, mmdetection and the authors of NWD, on both
 // devices.
+#include "cuda/dice_loss.h"
 #include "cuda/losses.h"
 
 #include <map>
@@ -67,6 +68,22 @@ GOLDEN_ON_DEVICES(softmax_ce) {
       s, x, of_labels, rule, constant(weights, of_rows), view(dlogits, of_logits));
   c.expect("y", mean);
   c.expect("dlogits", image ? nchw(dlogits, {of_logits.n, of_logits.h, of_logits.w, of_logits.c}) : dlogits);
+}
+
+// Each mask is one item of a batch.
+GOLDEN_ON_DEVICES(dice) {
+  const Values logits = c.floats("logits"), target = c.floats("target"), dy = c.floats("dy");
+  const int masks = int(dy.size());
+  const Shape shape = {masks, 1, 1, int(logits.size()) / masks}, each = {masks, 1, 1, 1};
+  Values y(dy.size()), dlogits(logits.size(), 0);
+  Stream s{device};
+  on(s, cpu::dice_loss, cuda::dice_loss)(s, constant(logits, shape), constant(target, shape),
+                                         c.param("eps", 1.0f), view(y, each));
+  on(s, cpu::dice_loss_backward, cuda::dice_loss_backward)(s, constant(logits, shape),
+                                                           constant(target, shape), c.param("eps", 1.0f),
+                                                           constant(dy, each), view(dlogits, shape));
+  c.expect("y", y);
+  c.expect("dlogits", dlogits);
 }
 
 BoxLossRule::Kind box_loss_kind(const golden::Case& c) {

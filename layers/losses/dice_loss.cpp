@@ -1,0 +1,34 @@
+// The dice loss on the CPU.
+
+#include "cuda/dice_loss.h"
+
+#include <algorithm>
+
+namespace osprey::cpu {
+namespace {
+
+DiceSums dice_sums(View<const float> logits, View<const float> targets, int mask) {
+  const int count = logits.size() / logits.shape.n;
+  DiceSums sums;
+  for (int i = mask * count; i < (mask + 1) * count; ++i) sums.add(logits[i], targets[i]);
+  return sums;
+}
+
+}  // namespace
+
+void dice_loss(Stream&, View<const float> logits, View<const float> targets, float eps, View<float> losses) {
+  for (int mask = 0; mask < losses.size(); ++mask) losses[mask] = dice_sums(logits, targets, mask).loss(eps);
+}
+
+void dice_loss_backward(Stream&, View<const float> logits, View<const float> targets, float eps,
+                        View<const float> dy, View<float> dlogits) {
+  const int count = logits.size() / std::max(logits.shape.n, 1);
+  for (int mask = 0; mask < dy.size(); ++mask) {
+    if (dy[mask] == 0) continue;
+    const DiceSums sums = dice_sums(logits, targets, mask);
+    for (int i = mask * count; i < (mask + 1) * count; ++i)
+      dlogits[i] += dy[mask] * sums.slope(logits[i], targets[i], eps);
+  }
+}
+
+}  // namespace osprey::cpu
