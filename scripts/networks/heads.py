@@ -1,22 +1,37 @@
 """Heads: what judges the maps of a neck. Levels are names of layers, fine to coarse."""
 
 
-def towers(cfg, levels, name, convolutions, channels, outputs, bias, activation="relu"):
+def towers(cfg, levels, name, convolutions, channels, outputs, bias, activation="relu", norm_groups=None,
+           scale=False):
     """The same convolutions on every level, then one that gives `outputs` channels and starts with the bias `bias`.
-    The first level has the weights, the others share them. Returns the names of the last layers."""
+    The first level has the weights, the others share them. With `norm_groups` group norm follows each convolution
+    but the last; with `scale` each level multiplies by a number of its own. Returns the names of the last layers."""
     names = []
     for level in levels:
+        first = level == levels[0]
+
+        def add(section, part, below, **keys):
+            own = "%s_%s" % (part, level)
+            shared = None if first else "%s_%s" % (part, levels[0])
+            cfg.add(section, name=own, from_=below, share=shared, **keys)
+            return own
+
         below = level
         for k in range(convolutions):
-            own, shared = "%s%d_%s" % (name, k + 1, level), "%s%d_%s" % (name, k + 1, levels[0])
-            cfg.add("convolutional", name=own, from_=below, share=None if level == levels[0] else shared,
-                    weights_deviation=0.01, filters=channels, size=3, stride=1, pad=1, activation=activation)
-            below = own
-        own, shared = "%s_%s" % (name, level), "%s_%s" % (name, levels[0])
-        first = level == levels[0]
-        cfg.add("convolutional", name=own, from_=below, share=None if first else shared, weights_deviation=0.01,
-                bias_init=bias if first else None, filters=outputs, size=3, stride=1, pad=1, activation="linear")
-        names.append(own)
+            part = "%s%d" % (name, k + 1)
+            if norm_groups:
+                below = add("convolutional", part + "_sums", below, weights_deviation=0.01, filters=channels,
+                            size=3, stride=1, pad=1, activation="linear")
+                below = add("group_norm", part, None, groups=norm_groups, activation=activation)
+            else:
+                below = add("convolutional", part, below, weights_deviation=0.01, filters=channels, size=3,
+                            stride=1, pad=1, activation=activation)
+        below = add("convolutional", name, below, weights_deviation=0.01, bias_init=bias if first else None,
+                    filters=outputs, size=3, stride=1, pad=1, activation="linear")
+        if scale:
+            below = "scaled_" + below
+            cfg.add("scale", name=below, init=1)
+        names.append(below)
     return names
 
 
@@ -24,12 +39,13 @@ def towers(cfg, levels, name, convolutions, channels, outputs, bias, activation=
 PRIOR = -4.59511985
 
 
-def retina(cfg, levels, classes, anchors, quality=None, channels=256, **keys):
-    """Two towers of four convolutions, and [retina] with these keys. `quality`: what a third map learns, if any."""
+def retina(cfg, levels, classes, anchors, quality=None, channels=256, norm_groups=None, scale=False, **keys):
+    """Two towers of four convolutions, and [retina] with these keys. `quality`: what a third map learns, if any;
+    `norm_groups` of the towers; `scale`: the boxes of each level times a number of its own."""
     cfg.comment("Head: classes")
-    maps = towers(cfg, levels, "classes", 4, channels, anchors * classes, PRIOR)
+    maps = towers(cfg, levels, "classes", 4, channels, anchors * classes, PRIOR, norm_groups=norm_groups)
     cfg.comment("Head: boxes")
-    maps += towers(cfg, levels, "boxes", 4, channels, anchors * 4, None)
+    maps += towers(cfg, levels, "boxes", 4, channels, anchors * 4, None, norm_groups=norm_groups, scale=scale)
     if quality:
         cfg.comment("Head: how good a box is, from the last convolutions of the boxes")
         for level in levels:

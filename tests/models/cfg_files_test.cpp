@@ -20,12 +20,16 @@ TEST(CfgFiles, HaveThePublishedNumbersOfParameters) {
 }
 
 // torchvision's, with its 91 classes, detectron2's C4, with 80, and YOLOX-s'; YOLOv3's with fewer classes.
-// SSD300's are counted in ssd_test.cpp. A small input needs less memory.
+// Group norm in the towers of ATSS, PAA and OTA, and their scales, make 8 * 512 + 5. SSD300's are counted in
+// ssd_test.cpp. A small input needs less memory.
 TEST(CfgFiles, DetectorsHaveThePublishedNumbersOfParameters) {
   for (const auto& [name, parameters] :
        {std::pair<const char*, int64_t>{"retinanet-r50-fpn", 34014999},
         {"faster-rcnn-r50-fpn", 41755286},
         {"faster-rcnn-r50-c4", 33791644},
+        {"atss-r50-fpn", 32244250},
+        {"paa-r50-fpn", 32244250},
+        {"ota-r50-fpn", 32244250},
         {"yolox-like", 8968255},
         {"yolov3-nwd", 61561429}}) {
     SCOPED_TRACE(name);

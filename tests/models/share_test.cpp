@@ -120,6 +120,43 @@ TEST(Share, IsCountedAndSavedOnce) {
   EXPECT_EQ(chain.nodes()[2].owner, 0);
 }
 
+// A head as ATSS has it, twice over one map, but that each has a scale of its own; and its weights in a file.
+TEST(Share, OfGroupNormAndDeconvolutionIsSavedAndLoaded) {
+  const auto head = [](const std::string& norm, const std::string& wider, const char* scale) {
+    return "[group_norm]\nfrom=x\ngroups=2\nactivation=relu\n" + norm +
+           "[deconvolutional]\nfilters=6\nsize=2\nstride=2\ngroups=2\nactivation=linear\n" + wider +
+           "[scale]\n" + scale;
+  };
+  const std::string cfg =
+      "[net]\nwidth=8\nheight=6\n[convolutional]\nname=x\nfilters=4\nactivation=linear\n" +
+      head("name=norm\n", "name=wider\n", "init=1\n") + head("share=norm\n", "share=wider\n", "init=-2\n") +
+      "[route]\nlayers=3,6\n[cost]\n";
+  const Temporary folder;
+  for (Device device : {Device::cpu, Device::cuda}) {
+    NetworkOptions options = on_device(device);
+    PlannedNetwork network(cfg, 1, 0, 0, options), other(cfg, 1, 0, 0, options, 8);
+    const int64_t stem = 4 * 3 + 4, norm = 2 * 4, wider = 6 + 4 * 3 * 4, scales = 2;
+    EXPECT_EQ(network.parameters().trained_count(), stem + norm + wider + scales);
+    network.parameters().download();
+    save_weights(folder / "w", network, {});
+    load_weights(folder / "w", other, Coverage::whole);
+    const auto output = [](Network& n) {
+      fill_randomly(n.input(), 5);
+      n.forward();
+      n.wait();
+      return n.read(7);
+    };
+    const std::vector<float> y = output(network);
+    EXPECT_EQ(y, output(other));
+    // The numbers before the scales are equal.
+    const auto& spans = network.parameters().spans();
+    const float a = network.parameters().value(spans[6])[0], b = network.parameters().value(spans[7])[0];
+    ASSERT_EQ(y.size(), size_t(12 * 16 * 12));
+    for (size_t i = 0; i < y.size(); i += i % 12 == 5 ? 7 : 1)
+      ASSERT_NEAR(y[i] * b, y[i + 6] * a, 1e-5f) << i;
+  }
+}
+
 // Parameters are trained wherever gradients reach them: here in the second layer alone.
 TEST(Share, TrainsWhereOnlyTheSecondLayerIsReached) {
   const std::string cfg =
