@@ -203,18 +203,8 @@ TEST(Network, SumsDoneByConvolutionsAreTheSameOnADevice) {
   }
 }
 
-// oneDNN picks other algorithms for each of these; all must be the readable form's result.
-TEST(Network, BothConvolutionsAgreeForwardAndInAllGradients) {
-  const std::string cfg =
-      "[net]\nbatch=2\nwidth=20\nheight=14\nchannels=3\n"
-      "[convolutional]\nbatch_normalize=1\nfilters=16\nsize=3\npad=1\nactivation=leaky\n"
-      "[convolutional]\nfilters=16\nsize=3\npad=1\nstride=2\ngroups=16\nactivation=relu6\n"  // depthwise
-      "[convolutional]\nbatch_normalize=1\nfilters=24\nsize=1\ngroups=4\nactivation=mish\n"
-      "[convolutional]\nfilters=24\nsize=2\nstride=1\npadding=1\nactivation=linear\n"  // even size
-      "[convolutional]\nfilters=16\nsize=3\npad=1\ndilation=2\nactivation=swish\n"
-      "[convolutional]\nfilters=8\nsize=5\nstride_x=2\nstride_y=1\npad=1\nactivation=logistic\n"
-      "[convolutional]\nfilters=21\nsize=1\nactivation=linear\n"
-      "[yolo]\nmask=0,1,2\nanchors=4,4, 6,8, 9,7\nnum=3\nclasses=2\n";
+// Of a network with an input of 20x14.
+void expect_both_convolutions_agree(const std::string& cfg) {
   NetworkOptions reference;
   reference.build.reference_convolution = true;
   PlannedNetwork fast(cfg, 2, 20, 14), plain(cfg, 2, 20, 14, reference);
@@ -229,6 +219,36 @@ TEST(Network, BothConvolutionsAgreeForwardAndInAllGradients) {
   PlannedNetwork fast_only(cfg, 2, 20, 14, inference()), plain_only(cfg, 2, 20, 14, reference);
   const std::vector<float> c = run(fast_only, 5), d = run(plain_only, 5);
   for (size_t i = 0; i < c.size(); ++i) ASSERT_NEAR(c[i], d[i], 1e-4f) << i;
+}
+
+// oneDNN picks other algorithms for each of these; all must be the readable form's result.
+TEST(Network, BothConvolutionsAgreeForwardAndInAllGradients) {
+  expect_both_convolutions_agree(
+      "[net]\nbatch=2\nwidth=20\nheight=14\nchannels=3\n"
+      "[convolutional]\nbatch_normalize=1\nfilters=16\nsize=3\npad=1\nactivation=leaky\n"
+      "[convolutional]\nfilters=16\nsize=3\npad=1\nstride=2\ngroups=16\nactivation=relu6\n"  // depthwise
+      "[convolutional]\nbatch_normalize=1\nfilters=24\nsize=1\ngroups=4\nactivation=mish\n"
+      "[convolutional]\nfilters=24\nsize=2\nstride=1\npadding=1\nactivation=linear\n"  // even size
+      "[convolutional]\nfilters=16\nsize=3\npad=1\ndilation=2\nactivation=swish\n"
+      "[convolutional]\nfilters=8\nsize=5\nstride_x=2\nstride_y=1\npad=1\nactivation=logistic\n"
+      "[convolutional]\nfilters=21\nsize=1\nactivation=linear\n"
+      "[yolo]\nmask=0,1,2\nanchors=4,4, 6,8, 9,7\nnum=3\nclasses=2\n");
+}
+
+// With windows side by side, overlapping, with gaps between them, and by channel.
+TEST(Network, BothTransposedConvolutionsAgreeForwardAndInAllGradients) {
+  expect_both_convolutions_agree(
+      "[net]\nbatch=2\nwidth=20\nheight=14\nchannels=3\n"
+      "[convolutional]\nfilters=16\nsize=3\nstride=2\npad=1\nactivation=leaky\n"
+      "[deconvolutional]\nbatch_normalize=1\nfilters=24\nsize=2\nstride=2\nactivation=relu\n"
+      "[convolutional]\nfilters=12\nsize=3\nstride=2\npad=1\nactivation=leaky\n"
+      "[deconvolutional]\nfilters=12\nsize=4\nstride=2\npadding=1\ngroups=12\nactivation=mish\n"
+      "[maxpool]\nsize=2\nstride=2\n"
+      "[deconvolutional]\nfilters=16\nsize=1\nstride=2\noutput_pad=1\nactivation=leaky\n"
+      "[maxpool]\nsize=2\nstride=2\n"
+      "[deconvolutional]\nfilters=8\nsize=3\nstride=2\npadding=1\noutput_pad=1\ngroups=4\nactivation=swish\n"
+      "[convolutional]\nfilters=21\nsize=1\nactivation=linear\n"
+      "[yolo]\nmask=0,1,2\nanchors=4,4, 6,8, 9,7\nnum=3\nclasses=2\n");
 }
 
 // Layers that only detection needs are not planned for training, and frozen ones get no gradient.
