@@ -70,6 +70,29 @@ std::string retina(const std::string& keys) {
          keys;
 }
 
+// ATSS' head: a shared tower with group norm, and a scale for each level. The finer level is made of the
+// other.
+std::string atss() {
+  const auto tower = [](const std::string& level, const char* from, const std::string& shares) {
+    const auto keys = [&](const char* part) { return shares.empty() ? "" : "share=" + shares + part + "\n"; };
+    const auto name = [&](const char* part) { return level + part; };
+    return map(name("_sums").c_str(), from, 8, keys("_sums").c_str()) +
+           "[group_norm]\nname=" + name("_tower") + "\ngroups=4\nactivation=relu\n" + keys("_tower") +
+           map(name("_classes").c_str(), name("_tower").c_str(), 2, keys("_classes").c_str()) +
+           map(name("_quality").c_str(), name("_tower").c_str(), 1, keys("_quality").c_str()) +
+           map(name("_boxes").c_str(), name("_tower").c_str(), 4, keys("_boxes").c_str()) +
+           "[scale]\nname=" + name("_scaled") + "\n";
+  };
+  std::string levels = kTwoLevels;
+  levels.insert(levels.find("momentum"), "nesterov=1\n");
+  return levels + "[deconvolutional]\nname=up\nfilters=8\nsize=2\nstride=2\nactivation=leaky\n" +
+         "[shortcut]\nname=sum\nfrom=fine\nactivation=linear\n" + tower("fine", "sum", "") +
+         tower("coarse", "coarse", "fine") +
+         "[retina]\nclasses=2\nanchor_ratios=1\nscales_per_octave=1\nquality=centerness\nbox_loss=giou\n"
+         "from=fine_classes,coarse_classes,fine_scaled,coarse_scaled,fine_quality,coarse_quality\n"
+         "assigner=atss\nnormaliser=batch\n";
+}
+
 // Proposals, sampling and the second stage in one step. With all rows sampled, the order in which they are
 // does not matter, as rounding may change it from device to device.
 std::string faster_rcnn() {
@@ -190,7 +213,7 @@ TEST_F(DeviceTraining, TenStepsAreThoseOfTheCpu) {
 // theirs, only where these are as good as equal.
 TEST_F(DeviceTraining, HeadsOverLevelsAreTheSameInAGraphAndOnTheCpu) {
   for (const std::string& cfg : {ssd(), retina("assigner=paa\n"), retina("assigner=atss\nnormaliser=batch\n"),
-                                 retina("assigner=ota\nanchor_scale=1\n"), faster_rcnn()}) {
+                                 retina("assigner=ota\nanchor_scale=1\n"), atss(), faster_rcnn()}) {
     SCOPED_TRACE(cfg.substr(cfg.size() - 60));
     Setting setting;
     setting.cfg = cfg;
