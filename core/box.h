@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "core/device.h"
+#include "core/extremes.h"
 
 namespace osprey {
 
@@ -40,8 +41,8 @@ HOST_DEVICE inline Box from_inclusive(Box b) { return {b.x1, b.y1, b.x2 + 1, b.y
 HOST_DEVICE inline float area(Box b) { return b.width() * b.height(); }
 
 HOST_DEVICE inline float intersection(Box a, Box b) {
-  const float w = fminf(a.x2, b.x2) - fmaxf(a.x1, b.x1), h = fminf(a.y2, b.y2) - fmaxf(a.y1, b.y1);
-  return w <= 0 || h <= 0 ? 0 : w * h;
+  const float w = smaller(a.x2, b.x2) - larger(a.x1, b.x1), h = smaller(a.y2, b.y2) - larger(a.y1, b.y1);
+  return w > 0 && h > 0 ? w * h : 0;
 }
 
 // Intersection over union; 0 where the union is empty.
@@ -51,7 +52,7 @@ HOST_DEVICE inline float iou(Box a, Box b) {
 }
 
 HOST_DEVICE inline Box enclosing(Box a, Box b) {
-  return {fminf(a.x1, b.x1), fminf(a.y1, b.y1), fmaxf(a.x2, b.x2), fmaxf(a.y2, b.y2)};
+  return {smaller(a.x1, b.x1), smaller(a.y1, b.y1), larger(a.x2, b.x2), larger(a.y2, b.y2)};
 }
 
 // Squared distance of the centres over the squared diagonal of the enclosing box; 0 for two equal points.

@@ -29,7 +29,7 @@ HOST_DEVICE inline Box quotient(float a, Box da, float b, Box db) {
 HOST_DEVICE inline Box of_area(Box p) { return {-p.height(), -p.width(), p.height(), p.width()}; }
 
 HOST_DEVICE inline Box of_intersection(Box p, Box t) {
-  const float w = fminf(p.x2, t.x2) - fmaxf(p.x1, t.x1), h = fminf(p.y2, t.y2) - fmaxf(p.y1, t.y1);
+  const float w = smaller(p.x2, t.x2) - larger(p.x1, t.x1), h = smaller(p.y2, t.y2) - larger(p.y1, t.y1);
   if (w <= 0 || h <= 0) return {0, 0, 0, 0};
   return {-h * share(p.x1, t.x1), -w * share(p.y1, t.y1), h * share(t.x2, p.x2), w * share(t.y2, p.y2)};
 }

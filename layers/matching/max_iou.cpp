@@ -46,14 +46,16 @@ void match_low_quality(View<const Box> anchors, const BoxLists& truths, int imag
     for (int t = int(first); t < int(last); ++t) {
       float most = -1;
       for (int a = 0; a < anchors.shape.c; ++a)
-        if (overlap(image, 0, 0, a) >= 0)
+        if (overlap(image, 0, 0, a) > most)  // else the anchor overlaps no truth by more
           most = std::max(most, rule.overlap(anchor_of(anchors, image, a), truths.box(image, t)));
       best(image, 0, 0, t) = most;
     }
   });
+  const float* const all = best.begin() + int64_t(image) * best.shape.c;
+  const float least = truths.count(image) ? *std::min_element(all, all + truths.count(image)) : 0;
   parallel_for(anchors.shape.c, kAnchorsPerTask, [&](int64_t first, int64_t last) {
     for (int a = int(first); a < int(last); ++a) {
-      if (overlap(image, 0, 0, a) < 0) continue;
+      if (overlap(image, 0, 0, a) < larger(least, 0)) continue;  // in a region, or the best for no truth
       const Box anchor = anchor_of(anchors, image, a);
       for (int t = 0; t < truths.count(image); ++t) {
         const float most = best(image, 0, 0, t);

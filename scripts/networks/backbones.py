@@ -195,3 +195,20 @@ def resnet_cifar(cfg, depth):
                 conv(filters)
                 conv(filters, 1, "linear")
                 cfg.add("shortcut", from_=-3, activation="relu")
+
+
+def small(cfg):
+    """A stem to stride 4, then c3 and c4 of stride 8 and 16; each stage ends in a residual block. Returns the names of
+    the stages."""
+    def conv(filters, size, stride=1):
+        cfg.add("convolutional", batch_normalize=1, filters=filters, size=size, stride=stride, pad=1,
+                activation="leaky")
+
+    cfg.comment("Backbone")
+    conv(16, 3, 2)
+    for level, filters in ((2, 32), (3, 64), (4, 96)):
+        conv(filters, 3, 2)
+        conv(filters // 2, 1)
+        conv(filters, 3)
+        cfg.add("shortcut", name="c%d" % level, from_=-3, activation="linear")
+    return ["c2", "c3", "c4"]

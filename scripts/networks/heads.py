@@ -117,12 +117,15 @@ def rpn(cfg, levels, anchors, channels=256, **keys):
     cfg.add("rpn", name="proposals", from_=",".join(objectness + deltas), **keys)
 
 
-def box_head(cfg, levels, rois, classes, suffix="", columns=None, sampler=None, extra_classes=(), **keys):
-    """RoIAlign, two layers of 1024, classes and boxes, and [rcnn]; torchvision has box columns for the background."""
+def box_head(cfg, levels, rois, classes, suffix="", columns=None, sampler=None, extra_classes=(),
+             features=1024, pooled=7, canonical_size=None, **keys):
+    """RoIAlign, two layers of `features`, classes and boxes, and [rcnn]; torchvision has box columns for the
+    background."""
     cfg.add("roi_sampler", name="rois" + suffix, from_=rois, **(sampler or {}))
-    cfg.add("roi_align", from_=",".join(["rois" + suffix] + levels), size=7, sampling_ratio=2, aligned=0)
-    cfg.add("connected", init="caffe_xavier", output=1024, activation="relu")
-    cfg.add("connected", name="features" + suffix, init="caffe_xavier", output=1024, activation="relu")
+    cfg.add("roi_align", from_=",".join(["rois" + suffix] + levels), size=pooled, sampling_ratio=2, aligned=0,
+            canonical_size=canonical_size)
+    cfg.add("connected", init="caffe_xavier", output=features, activation="relu")
+    cfg.add("connected", name="features" + suffix, init="caffe_xavier", output=features, activation="relu")
     classes_and_boxes(cfg, classes, columns or 4 * (classes + 1), suffix, extra_classes, **keys)
 
 
