@@ -1,11 +1,7 @@
 // [rpn] in a network of two levels with a shared head: gradients from its loss to the weights of the
 // backbone, training on a device, and that it learns to propose.
-#include <gtest/gtest.h>
-
-#include <cmath>
-
 #include "cuda/guard.h"
-#include "tests/models/networks.h"
+#include "tests/train/backbone_gradient.h"
 #include "tests/train/drawn.h"
 #include "train/iteration.h"
 #include "train/metrics/proposals.h"
@@ -41,53 +37,13 @@ std::string cfg(int size, const std::string& keys) {
 
 int rpn_of(const Network& network) { return int(network.nodes().size()) - 1; }
 
-double loss_of(Network& network) {
-  network.clear_losses();
-  network.forward();
-  return network.losses()[size_t(rpn_of(network))].loss;
-}
-
-double slope_of_loss(Network& network, float& value, float step) {
-  const float before = value;
-  value = before + step;
-  const double above = loss_of(network);
-  value = before - step;
-  const double below = loss_of(network);
-  value = before;
-  return (above - below) / (2 * step);
-}
-
-// Matching and sampling do not depend on the weights: the loss is differentiated as it is, along every
-// seventh parameter. Overlaps have kinks where corners meet, and a step that crosses one is wrong: a smaller
-// one must then be right. At the smallest, float passes leave about 2e-7 / 6e-4 of noise.
 TEST(RpnTraining, GradientsReachTheBackbone) {
   for (const std::string keys : {"smooth_l1_beta=1\n", "box_loss=giou\nbox_weight=2\n"}) {
     SCOPED_TRACE(keys);
     PlannedNetwork network(cfg(32, keys), 4);
     fill_randomly(network.input(), 3);
     put_truths(network, 3, 2);
-    Parameters& parameters = network.parameters();
-    parameters.zero_gradients();
-    loss_of(network);
-    EXPECT_GT(network.losses()[size_t(rpn_of(network))].matched, 0);
-    network.backward();
-    double largest = 0;
-    int checked = 0, crossed = 0;
-    for (const ParameterSpan& span : parameters.spans())
-      for (int i = 0; i < span.shape.size(); i += 7, ++checked) {
-        const float gradient = parameters.gradient(span)[i];
-        const double tolerance = 5e-3 * std::max(1.0, std::fabs(double(gradient)));
-        double slope = 0;
-        for (const float step : {1e-2f, 3e-4f}) {
-          slope = slope_of_loss(network, parameters.value(span)[i], step);
-          if (std::fabs(slope - gradient) <= tolerance) break;
-          ++crossed;
-        }
-        ASSERT_NEAR(gradient, slope, tolerance) << span.name << " " << i;
-        if (span.layer == 0) largest = std::max(largest, std::fabs(slope));
-      }
-    EXPECT_GT(largest, 0.05);  // of the first convolution
-    EXPECT_LT(crossed, checked / 10);
+    expect_gradients_of_the_backbone(network, rpn_of(network));
   }
 }
 
