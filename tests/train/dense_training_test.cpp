@@ -30,8 +30,8 @@ std::string retina(int anchors, const std::string& keys, bool quality = false) {
 }
 
 std::string ssd() {
-  return kBackbone + map("classes", 9, false) + map("boxes", 12, false) +
-         "[ssd]\nclasses=2\nmin_sizes=8,14\nmax_sizes=14,20\nratios=\nfrom=classes2,classes3,boxes2,boxes3\n";
+  return kBackbone + map("classes", 12, false) + map("boxes", 16, false) +
+         "[ssd]\nclasses=2\nmin_sizes=8,14\nmax_sizes=14,20\nfrom=classes2,classes3,boxes2,boxes3\n";
 }
 
 void expect_gradients(const std::string& cfg) {
