@@ -4,6 +4,7 @@
 //   box loss     of the RoIs that hold an object, over the number of all RoIs ("Fast R-CNN", eq. 1)
 //
 // The gradient that goes back is that of the sum over the images: the number of images times those means.
+// sampler=ohem: of all RoIs that have a label only those learn, and count, that do worst in their image.
 // refine=1 hands better RoIs to the next stage of a cascade instead of detecting ("Cascade R-CNN", Cai and
 // Vasconcelos, CVPR 2018).
 #include "cuda/rcnn.h"
@@ -13,6 +14,8 @@
 
 #include "core/parallel.h"
 #include "cuda/losses.h"
+#include "cuda/rcnn_ohem.h"
+#include "cuda/sampler.h"
 #include "layers/heads/row_detections.h"
 #include "layers/losses/box_loss_keys.h"
 #include "layers/losses/feedback_keys.h"
@@ -89,6 +92,8 @@ namespace {
 
 enum class ClassLoss { softmax };
 constexpr const char* kClassLossNames[] = {"softmax"};
+enum class Sampler { all, ohem };
+constexpr const char* kSamplerNames[] = {"all", "ohem"};
 enum class Background { first, last };
 constexpr const char* kBackgroundNames[] = {"first", "last"};
 class Rcnn final : public Head {
@@ -175,6 +180,15 @@ class Rcnn final : public Head {
         .help("C of NWD, in pixels of the network input");
     k.real("class_weight", rule_.class_factor, 1).at_least(0).help("factor of the class loss");
     k.real("box_weight", rule_.box_factor, 1).at_least(0).help("factor of the box loss");
+    k.choice("sampler", sampler_, Sampler::all, kSamplerNames)
+        .help("which RoIs learn: all that [roi_sampler] labels, or ohem: those with the largest losses");
+    k.integer("num", quota_.count, 64).at_least(1).help("ohem: RoIs of an image that learn");
+    k.real("hard_nms", suppression_.threshold, 0.7f)
+        .between(0, 1)
+        .help("ohem: a RoI that overlaps one with a larger loss by more does not learn; 1: any may");
+    k.real("positive_fraction", quota_.positive_fraction, 0)
+        .between(0, 1)
+        .help("ohem: at most this part of num holds objects, background the rest; 0: whatever does worst");
     feedback_keys(k, rule_.feedback);
   }
 
@@ -216,7 +230,36 @@ class Rcnn final : public Head {
     p.scratch(losses_.overlaps, per_place);
     costs_ = {};
     if (refine_) p.scratch(costs_, per_place);
+    if (sampler_ == Sampler::ohem) plan_choice(p, {table.n, 1, 1, table.w});
     for (int k = 0; k < 3; ++k) p.backward_reads_input(k);
+  }
+
+  void plan_choice(Plan& p, Shape places) {
+    quota_.apart = quota_.positive_fraction > 0;
+    suppression_.kind = SoftNmsKind::hard;
+    suppression_.min_score = SoftNmsRule::kGone;
+    p.scratch(hard_.boxes, places);
+    p.scratch(hard_.counts, {places.n, 1, 1, 1});
+    p.scratch(hard_.match, places);
+    p.scratch(hard_.losses, places);
+    p.scratch(chosen_, places);
+    p.scratch(chosen_counts_, {places.n, 1, 1, 2});
+    if (suppression_.threshold >= 1) return;
+    p.scratch(selected_, places);
+    p.scratch(selected_counts_, {places.n, 1, 1, 1});
+  }
+
+  // Takes the labels of all but the hardest RoIs, and weighs those.
+  void choose_hardest(Stream& s) {
+    on(s, cpu::gather_hard_rois, cuda::gather_hard_rois)(s, x(2), targets_, losses_, rule_, hard_);
+    if (suppression_.threshold < 1) {
+      const SoftNmsLists lists = {hard_.boxes, hard_.counts, hard_.losses, selected_, selected_counts_};
+      void (*const on_device)(Stream&, SoftNmsLists, SoftNmsRule) = cuda::soft_nms;  // it has overloads
+      on(s, cpu::soft_nms, on_device)(s, lists, suppression_);
+    }
+    on(s, cpu::sample_ohem, cuda::sample_ohem)(s, hard_.match, hard_.losses, quota_, chosen_, chosen_counts_);
+    on(s, cpu::keep_chosen, cuda::keep_chosen)(s, chosen_, targets_);
+    on(s, cpu::rcnn_weights, cuda::rcnn_weights)(s, x(2).shape.n, rule_, targets_);
   }
 
   void forward_loss(Stream& s) {
@@ -225,6 +268,7 @@ class Rcnn final : public Head {
     on(s, cpu::rcnn_weights, cuda::rcnn_weights)(s, images, rule_, targets_);
     on(s, cpu::cross_entropy, cuda::cross_entropy)(s, x(0), targets_.labels, RowClasses(), losses_.of_class);
     on(s, cpu::rcnn_box_losses, cuda::rcnn_box_losses)(s, x(1), x(2), targets_, rule_, losses_);
+    if (sampler_ == Sampler::ohem) choose_hardest(s);
     on(s, cpu::rcnn_report, cuda::rcnn_report)(s, targets_, losses_, rule_, refine_ ? costs_ : View<float>(y),
                                                report_);
   }
@@ -246,6 +290,12 @@ class Rcnn final : public Head {
   RoiTargets targets_;
   RoiLosses losses_;
   View<float> costs_;  // [N*R,1,1,1]: where y is a table
+  Sampler sampler_ = Sampler::all;
+  SampleRule quota_{64, 0};
+  SoftNmsRule suppression_;
+  HardRois hard_;
+  View<float> chosen_;
+  View<int> chosen_counts_, selected_, selected_counts_;
   LossReport* report_ = nullptr;
 };
 

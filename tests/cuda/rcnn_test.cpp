@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "cuda/rcnn_ohem.h"
 #include "cuda/roi_sampler.h"
 #include "cuda/rois.h"
 #include "tests/cuda/kernel_test.h"
@@ -163,6 +164,46 @@ TEST(Rcnn, KernelsTeachAsTheCpuDoes) {
             append(all, v);
           append(all, {float(report.loss), float(report.class_loss), float(report.box_loss),
                        float(report.iou), float(report.matched)});
+          return all;
+        },
+        2e-6f);
+  }
+}
+
+TEST(Rcnn, KernelsGatherTheHardestAsTheCpuDoes) {
+  for (Problem& p : problems()) {
+    SCOPED_TRACE(p.images * 1000 + p.places);
+    const int rows = p.images * p.places;
+    expect_agreement(
+        [&](Stream s) {
+          Targets targets = targets_of(s, p);
+          Values of_class = coarse_values(rows, 6), of_box = coarse_values(rows, 7), losses(size_t(rows), 77);
+          std::vector<Box> boxes(static_cast<size_t>(rows));
+          std::vector<int> counts(size_t(p.images), 77), match(size_t(rows), 77);
+          const Shape each = {rows, 1, 1, 1}, places = {p.images, 1, 1, p.places};
+          on(s, cpu::gather_hard_rois, cuda::gather_hard_rois)(
+              s, p.rois(), targets.view_of(), RoiLosses{view(of_class, each), view(of_box, each), {}}, p.rule,
+              HardRois{view(boxes, places), view(counts, {p.images, 1, 1, 1}), view(match, places),
+                       view(losses, places)});
+          for (int i = 0; i < rows; ++i) {
+            const int label = targets.labels[size_t(i)];
+            EXPECT_EQ(match[size_t(i)], label < 0                      ? kIgnored
+                                        : label == p.rule.background() ? kBackground
+                                                                       : 0);
+            const float object = label == p.rule.background() ? 0 : 3 * of_box[size_t(i)];
+            if (label < 0)
+              EXPECT_EQ(losses[size_t(i)], SoftNmsRule::kGone);
+            else
+              EXPECT_NEAR(losses[size_t(i)], .5f * of_class[size_t(i)] + object, 1e-5f);
+            losses[size_t(i)] = std::max(losses[size_t(i)], -1e9f);  // infinities have no difference
+          }
+          Values chosen = coarse_values(rows, 8);
+          for (float& v : chosen) v = v > 0 ? 1.f : 0.f;
+          on(s, cpu::keep_chosen, cuda::keep_chosen)(s, view(chosen, places), targets.view_of());
+          Values all(targets.labels.begin(), targets.labels.end());
+          for (int count : counts) all.push_back(float(count));
+          for (const Box& b : boxes) append(all, {b.x1, b.y1, b.x2, b.y2});
+          append(all, losses);
           return all;
         },
         2e-6f);

@@ -61,6 +61,12 @@ const std::string kCascade =
     head("3", "rois3", 4, "class_specific=0\ncoder_centre=30\ncoder_size=15\n", "roi_align",
          ",classes1,classes2");
 
+// All RoIs and truths go to the second stage, which learns from the worst alone.
+std::string mined(const std::string& keys) {
+  return kBackbone + "[roi_sampler]\nname=rois\nnum=20\npositive_fraction=1\nmax=3\n" +
+         head("", "rois", 12, "max=3\n" + keys);
+}
+
 NetworkOptions on_device(Device device, bool training = true, Precision precision = Precision::fp32) {
   NetworkOptions options;
   options.build.training = training;
@@ -303,6 +309,7 @@ TEST(TwoStage, GradientOfTheBackboneIsThatOfTheLoss) {
   expect_gradient(toy("box_loss=giou\nbackground=first\nbox_weight=3\nclass_weight=0.5\n", 16));
   expect_gradient(toy("class_specific=0\nsmooth_l1_beta=1\n", 4, "roi_pool"));
   expect_gradient(kBlockOnRois);
+  expect_gradient(mined("sampler=ohem\nnum=6\nhard_nms=1\n"));
 }
 
 // Float sums in another order: a few units in the last place of the largest.
@@ -336,6 +343,7 @@ TEST(TwoStage, DevicesTeachTheSame) {
   expect_parity(toy("box_loss=nwd\nbackground=first\n", 16, "roi_pool"));
   expect_parity(kCascade);
   expect_parity(kBlockOnRois);
+  expect_parity(mined("sampler=ohem\nnum=6\n"));
 }
 
 TEST(TwoStage, Bf16TeachesNearlyTheSame) {
@@ -355,6 +363,103 @@ TEST(TwoStage, Bf16TeachesNearlyTheSame) {
     };
     EXPECT_GT(dot(gradient, other), .99 * std::sqrt(dot(gradient, gradient) * dot(other, other))) << name;
   }
+}
+
+// What each RoI costs, of the first image, where all of them learn: the losses by which they are ranked,
+// times the factor that makes their mean.
+struct Ranked {
+  std::vector<RoiRow> rois;
+  std::vector<float> costs;
+};
+Ranked ranked(const std::string& keys) {
+  PlannedNetwork network(mined(keys), 2, 32, 32, keeping_all(on_device(Device::cpu)));
+  fill(network);
+  network.forward();
+  Ranked all{table_of(network, "rois"), network.read(int(network.nodes().size()) - 1)};
+  all.rois.resize(20);
+  all.costs.resize(20);
+  return all;
+}
+
+// The places with the largest costs, none of which overlaps one before by more than `most`.
+std::vector<size_t> hardest(const Ranked& all, size_t count, float most) {
+  std::vector<size_t> order, chosen;
+  for (size_t i = 0; i < all.rois.size(); ++i)
+    if (all.rois[i].match != kNoRoi) order.push_back(i);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return all.costs[a] > all.costs[b]; });
+  for (const size_t i : order) {
+    const bool beside = std::any_of(chosen.begin(), chosen.end(), [&](size_t better) {
+      return iou(all.rois[i].box, all.rois[better].box) > most;
+    });
+    if (!beside && chosen.size() < count) chosen.push_back(i);
+  }
+  std::sort(chosen.begin(), chosen.end());
+  return chosen;
+}
+
+TEST(TwoStage, OhemTeachesTheRoisThatDoWorst) {
+  const Ranked all = ranked("");
+  for (const auto& [most, number] : {std::pair(1.f, 5), {.7f, 5}, {.3f, 3}, {.7f, 100}}) {
+    SCOPED_TRACE(most);
+    const std::vector<size_t> want = hardest(all, size_t(number), most);
+    for (Device device : {Device::cpu, Device::cuda}) {
+      PlannedNetwork network(mined(fmt::format("sampler=ohem\nnum={}\nhard_nms={}\n", number, most)), 2, 32,
+                             32, keeping_all(on_device(device)));
+      fill(network);
+      network.forward();
+      const std::vector<float> costs = network.read(int(network.nodes().size()) - 1);
+      std::vector<size_t> got;
+      double mean = 0;
+      for (size_t i = 0; i < 20; ++i)
+        if (costs[i] > 0) got.push_back(i), mean += costs[i];
+      EXPECT_EQ(got, want);
+      EXPECT_GT(mean, 0);
+    }
+  }
+  EXPECT_NE(hardest(all, 5, 1), hardest(all, 5, .7f)) << "suppression is not tested";
+  EXPECT_LT(hardest(all, 100, .7f).size(), hardest(all, 100, 1).size());
+}
+
+// As in mmdetection, objects have a part of their own.
+TEST(TwoStage, OhemCanChooseObjectsApart) {
+  const Ranked all = ranked("");
+  PlannedNetwork network(mined("sampler=ohem\nnum=6\nhard_nms=1\npositive_fraction=0.5\n"), 2, 32, 32,
+                         keeping_all(on_device(Device::cpu)));
+  fill(network);
+  network.forward();
+  const std::vector<float> costs = network.read(int(network.nodes().size()) - 1);
+  for (const bool object : {false, true}) {
+    Ranked kind;
+    std::vector<size_t> places, got;
+    for (size_t i = 0; i < 20; ++i) {
+      if (all.rois[i].match == kNoRoi || (all.rois[i].match >= 0) != object) continue;
+      kind.rois.push_back(all.rois[i]);
+      kind.costs.push_back(all.costs[i]);
+      if (costs[i] > 0) got.push_back(kind.rois.size() - 1);
+    }
+    EXPECT_EQ(got, hardest(kind, 3, 1)) << (object ? "objects" : "background");
+    EXPECT_GT(kind.rois.size(), 3u);
+  }
+}
+
+// The mean is over those that learn: a network that learns from one RoI of each image has the worst ones'
+// loss.
+TEST(TwoStage, OhemTakesTheMeanOverThoseThatLearn) {
+  const std::string most = "sampler=ohem\nhard_nms=1\nnum=";
+  double loss[3];
+  const int numbers[] = {1, 2, 1000};
+  for (int k = 0; k < 3; ++k) {
+    PlannedNetwork network(mined(most + std::to_string(numbers[k]) + "\n"), 2, 32, 32,
+                           on_device(Device::cpu));
+    fill(network);
+    loss[k] = loss_of(network);
+  }
+  EXPECT_GT(loss[0], loss[1]);
+  EXPECT_GT(loss[1], loss[2]);
+  PlannedNetwork network(mined(""), 2, 32, 32, on_device(Device::cpu));
+  fill(network);
+  EXPECT_NEAR(loss[2], loss_of(network), 1e-5 * loss[2]);  // all of them, by another way
 }
 
 TEST(TwoStage, TrainingLowersTheLoss) {
