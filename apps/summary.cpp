@@ -1,8 +1,9 @@
 // osprey summary: the network as Darknet lists it, its parameters, and the plan of its memory.
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <memory>
+#include <vector>
 
 #include "apps/commands.h"
 #include "models/network.h"
@@ -62,10 +63,12 @@ void print_plan(const Network& network) {
 
 // What training keeps for each parameter.
 std::string kept_words(const NetSection& net) {
-  std::string words = " with gradients, momentum";
-  if (keeps_squares(net.optimizer)) words += ", mean squares";
-  if (keeps_average(net)) words += ", average";
-  return words;
+  std::vector<std::string> words = {"gradients", "momentum"};
+  if (keeps_squares(net.optimizer)) words.push_back("mean squares");
+  if (keeps_average(net)) words.push_back("average");
+  const std::string last = words.back();
+  words.pop_back();
+  return fmt::format(" with {} and {}", fmt::join(words, ", "), last);
 }
 
 void summarise(const Arguments& a) {

@@ -111,9 +111,9 @@ TEST_F(Commands, SummaryTellsLayersParametersAndMemory) {
                            "Memory, training,", "output of 0"})
     expect_in(part, said.out);
   expect_in("gradient of 5", osprey_command({"summary", cfg_, "--memory", "--training"}).out);
-  expect_in("0.2 parameters with gradients, momentum,", said.out);
+  expect_in("0.2 parameters with gradients and momentum,", said.out);
   const std::string adamw = folder_.write("adamw.cfg", drawn_cfg(3, "optimizer=adamw\n"));
-  expect_in("parameters with gradients, momentum, mean squares,", osprey_command({"summary", adamw}).out);
+  expect_in("parameters with gradients, momentum and mean squares,", osprey_command({"summary", adamw}).out);
 }
 
 TEST_F(Commands, KeysExplainsEverySection) {
