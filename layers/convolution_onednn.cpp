@@ -99,8 +99,8 @@ memory wrap(const memory::desc& d, const float* data) {
 }  // namespace
 
 struct OneDnnConvolution::Primitives {
-  memory::desc x, y, weights, bias;  // as we keep them
-  bool residual = false;
+  memory::desc x, y, weights, bias, channels;  // as we keep them
+  bool factors = false, residual = false;
   dnnl::convolution_forward::primitive_desc forward_desc;
   dnnl::convolution_backward_data::primitive_desc data_desc;
   dnnl::convolution_backward_weights::primitive_desc weights_desc;
@@ -124,6 +124,8 @@ OneDnnConvolution::OneDnnConvolution(Shape x, Shape y, Convolution c, Options o)
   p.x = image(x);
   p.y = image(y);
   p.bias = {{y.c}, memory::data_type::f32, Tag::a};
+  p.channels = {{1, y.c, 1, 1}, memory::data_type::f32, Tag::nhwc};
+  p.factors = o.factors;
   p.residual = o.residual;
   const memory::dims dims = c.groups == 1
                                 ? memory::dims{y.c, x.c, h.size, w.size}
@@ -137,10 +139,14 @@ OneDnnConvolution::OneDnnConvolution(Shape x, Shape y, Convolution c, Options o)
   const memory::dims after{(y.h - 1) * h.stride + h.reach() - x.h - h.before,
                            (y.w - 1) * w.stride + w.reach() - x.w - w.before};
 
-  dnnl::primitive_attr attr;
+  dnnl::primitive_attr attr, forward_attr;  // a copy would be the same object
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  dnnl::primitive_attr forward_attr = attr;
+  forward_attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   dnnl::post_ops ops;
+  if (o.factors) {
+    ops.append_binary(dnnl::algorithm::binary_mul, p.channels);
+    ops.append_binary(dnnl::algorithm::binary_add, p.channels);
+  }
   append(ops, o.activation);
   if (o.residual) {
     ops.append_binary(dnnl::algorithm::binary_add, p.y);
@@ -151,9 +157,10 @@ OneDnnConvolution::OneDnnConvolution(Shape x, Shape y, Convolution c, Options o)
   const auto direct = dnnl::algorithm::convolution_direct;
   const auto kind = o.training ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
   p.forward_desc = {
-      o.bias ? dnnl::convolution_forward::desc(kind, direct, p.x, any, p.bias, p.y, strides, dilation, before,
-                                               after)
-             : dnnl::convolution_forward::desc(kind, direct, p.x, any, p.y, strides, dilation, before, after),
+      o.bias && !o.factors
+          ? dnnl::convolution_forward::desc(kind, direct, p.x, any, p.bias, p.y, strides, dilation, before,
+                                            after)
+          : dnnl::convolution_forward::desc(kind, direct, p.x, any, p.y, strides, dilation, before, after),
       forward_attr, engine()};
   p.forward = dnnl::convolution_forward(p.forward_desc);
   p.scratch =
@@ -185,19 +192,27 @@ void OneDnnConvolution::pack(View<const float> weights, View<float> packed) {
   p_->reorder(wrap(p_->weights, weights.data), wrap(p_->forward_desc.weights_desc(), packed.data));
 }
 
-void OneDnnConvolution::forward(View<const float> x, View<float> packed, View<const float> bias,
-                                View<const float> residual, View<float> y, View<float> scratch) {
+void OneDnnConvolution::forward(View<const float> x, View<float> packed, const Epilogue& e, View<float> y,
+                                View<float> scratch) {
   Scratch space(scratch);
   std::unordered_map<int, memory> arguments{
       {DNNL_ARG_SRC, wrap(p_->x, x.data)},
       {DNNL_ARG_WEIGHTS, wrap(p_->forward_desc.weights_desc(), packed.data)},
       {DNNL_ARG_DST, wrap(p_->y, y.data)},
       {DNNL_ARG_SCRATCHPAD, space.take(p_->forward_desc.scratchpad_desc())}};
-  if (bias) arguments.insert({DNNL_ARG_BIAS, wrap(p_->bias, bias.data)});
+  const auto operand = [&](int position, const memory::desc& desc, View<const float> values) {
+    arguments.insert({DNNL_ARG_ATTR_MULTIPLE_POST_OP(position) | DNNL_ARG_SRC_1, wrap(desc, values.data)});
+  };
+  if (p_->factors) {
+    operand(0, p_->channels, e.factors);
+    operand(1, p_->channels, e.bias);
+  } else if (e.bias) {
+    arguments.insert({DNNL_ARG_BIAS, wrap(p_->bias, e.bias.data)});
+  }
   if (p_->residual) {
     const int position =
         p_->forward_desc.get_primitive_attr().get_post_ops().kind(0) == dnnl::primitive::kind::binary ? 0 : 1;
-    arguments.insert({DNNL_ARG_ATTR_MULTIPLE_POST_OP(position) | DNNL_ARG_SRC_1, wrap(p_->y, residual.data)});
+    operand(position, p_->y, e.residual);
   }
   p_->forward.execute(stream(), arguments);
 }

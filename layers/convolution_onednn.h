@@ -1,5 +1,5 @@
-// Convolution on the CPU by oneDNN, in NHWC: forward (with bias, activation and a residual folded in where
-// the network never trains) and the two gradients. Built once per shape; a call allocates nothing.
+// Convolution on the CPU by oneDNN, in NHWC: forward, with what follows each sum done while it is in a
+// register, and the two gradients. Built once per shape; a call allocates nothing.
 #pragma once
 
 #include <memory>
@@ -17,9 +17,10 @@ class OneDnnConvolution {
     bool training = true;
     bool needs_dx = true;
     bool bias = false;
-    // Only where it never trains. An activation that oneDNN does not have is left to the caller: see folds().
+    bool factors = false;  // one for each channel; the bias is added to the products
+    // One that oneDNN does not have is left to the caller: see folds().
     Activation activation = Activation::linear;
-    bool residual = false;
+    bool residual = false;                                // only where it never trains, and without factors
     Activation residual_activation = Activation::linear;  // after the addition
   };
 
@@ -33,9 +34,12 @@ class OneDnnConvolution {
   int scratch_size() const;  // for any one call
   void pack(View<const float> weights, View<float> packed);
 
-  // y = residual_activation(activation(x * weights + bias) + residual); bias and residual as the options say.
-  void forward(View<const float> x, View<float> packed, View<const float> bias, View<const float> residual,
-               View<float> y, View<float> scratch);
+  // y = residual_activation(activation(factors * (x * weights) + bias) + residual); factors, bias and
+  // residual as the options say.
+  struct Epilogue {
+    View<const float> bias, factors, residual;
+  };
+  void forward(View<const float> x, View<float> packed, const Epilogue&, View<float> y, View<float> scratch);
   void backward_data(View<const float> dy, View<const float> weights, View<float> dx, bool add,
                      View<float> scratch);
   // Adds to dweights.

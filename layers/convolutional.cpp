@@ -3,10 +3,11 @@
 //   z = x * weights          y = activation(batchnorm(z))   or   y = activation(z + biases)
 //
 // Training keeps z, from which backward works out again what it needs, and writes the gradient of z over that
-// of y. A network that never trains folds batch norm into weights and biases (in double, as AlexeyAB's
-// Darknet does), applies the activation in the convolution itself, and takes in an addition that follows
-// (absorb_sum). The shapes follow Darknet: `pad=1` means size / 2 on each side, and dilation does not change
-// the output's size.
+// of y. With oneDNN it keeps no z where batch norm is frozen, or absent, and the slope of the activation can
+// be told from y: the convolution itself then scales, shifts and activates. A network that never trains folds
+// batch norm into weights and biases (in double, as AlexeyAB's Darknet does), applies the activation in the
+// convolution, and takes in an addition that follows (absorb_sum). The shapes follow Darknet: `pad=1` means
+// size / 2 on each side, and dilation does not change the output's size.
 //
 // The convolution itself is oneDNN's, or the readable one of convolution_reference.cpp, on the CPU; on a GPU
 // it is a DeviceConvolution.
@@ -21,8 +22,10 @@
 #include "layers/batchnorm_parameters.h"
 #include "layers/convolution_device.h"
 #include "layers/convolution_onednn.h"
+#include "layers/frozen_norm.h"
 #include "layers/initial_weights.h"
 #include "layers/layer.h"
+#include "layers/output_activation.h"
 
 namespace osprey {
 
@@ -105,6 +108,11 @@ class Convolutional final : public Layer {
     training_ = p.training();
     reference_ = p.options().reference_convolution;
     norm_.activation = activation_;
+    fused_ = training_ && !p.on_gpu() && !reference_ && (norm_.frozen || !batch_normalize_) &&
+             slope_from_output(activation_) && OneDnnConvolution::folds(activation_);
+    z_ = {};
+    if (fused_ && activation_ != Activation::linear) p.backward_reads_output();
+    if (fused_ && batch_normalize_) p.scratch(factors_, channels), p.scratch(shifts_, channels);
     if (keeps_z()) p.keep(z_, out, p.input_type());
     if (training_ && p.on_gpu() && !norm_.frozen)
       p.scratch(norm_.partial, batch_normalize_ ? batchnorm_partial(out) : bias_partial(out));
@@ -137,6 +145,7 @@ class Convolutional final : public Layer {
 
   void forward(Stream& s) override {
     if (!training_) return forward_folded(s);
+    if (fused_) return forward_fused();
     const Tensor z = z_ ? z_ : y;
     convolve(s, batch_normalize_ ? View<float>{} : norm_.bias, z);
     if (batch_normalize_)
@@ -147,10 +156,14 @@ class Convolutional final : public Layer {
 
   void backward(Stream& s) override {
     const Tensor dz = dy;  // the gradient of z is written over that of y
-    if (batch_normalize_) {
+    if (fused_ && batch_normalize_) {
+      cpu::frozen_factors(norm_, factors_, shifts_);
+      cpu::frozen_backward(y, factors_, dz, activation_);
+    } else if (batch_normalize_) {
       on(s, cpu::batchnorm_backward, cuda::batchnorm_backward)(s, z_, dz, dz, norm_);
     } else {
-      if (z_) on(s, cpu::activation_backward, cuda::activation_backward)(s, z_, dz, dz, activation_);
+      if (activation_ != Activation::linear)
+        on(s, cpu::activation_backward, cuda::activation_backward)(s, z_ ? z_ : y, dz, dz, activation_);
       on(s, cpu::bias_backward, cuda::bias_backward)(s, dz, norm_.bias_gradient, norm_.partial);
     }
     if (device_)
@@ -223,7 +236,9 @@ class Convolutional final : public Layer {
     OneDnnConvolution::Options options;
     options.training = training_;
     options.needs_dx = p.needs_dx();
-    options.bias = !training_ || !batch_normalize_;
+    options.bias = !training_ || !batch_normalize_ || fused_;
+    options.factors = fused_ && batch_normalize_;
+    if (fused_) options.activation = activation_;
     if (!training_ && OneDnnConvolution::folds(activation_) && OneDnnConvolution::folds(sum_activation_)) {
       options.activation = activation_;
       options.residual = absorbs_sum_;
@@ -238,7 +253,9 @@ class Convolutional final : public Layer {
     p.scratch(scratch_, {1, 1, 1, std::max(onednn_->scratch_size(), 1)});
   }
 
-  bool keeps_z() const { return training_ && (batch_normalize_ || activation_ != Activation::linear); }
+  bool keeps_z() const {
+    return training_ && !fused_ && (batch_normalize_ || activation_ != Activation::linear);
+  }
   // The copy, unless the input has another type than the network.
   Tensor weights_in_precision() const { return x().type == Type::f32 ? Tensor(weights_) : weights_copy_; }
 
@@ -247,7 +264,13 @@ class Convolutional final : public Layer {
     if (device_) return device_->forward(s, x(), weights_in_precision(), bias, {}, z);
     if (!onednn_) return cpu::convolution_forward(s, x(), weights_, bias, z, scratch_, convolution_);
     onednn_->pack(weights_, packed_);
-    onednn_->forward(x(), packed_, bias, {}, z, scratch_);
+    onednn_->forward(x(), packed_, {bias, {}, {}}, z, scratch_);
+  }
+
+  void forward_fused() {
+    if (batch_normalize_) cpu::frozen_factors(norm_, factors_, shifts_);
+    onednn_->pack(weights_, packed_);
+    onednn_->forward(x(), packed_, {batch_normalize_ ? shifts_ : norm_.bias, factors_, {}}, y, scratch_);
   }
 
   void forward_folded(Stream& s) {
@@ -255,7 +278,7 @@ class Convolutional final : public Layer {
     if (device_) return device_->forward(s, x(), folded_weights_, folded_biases_, residual, y);
     const View<float> out = y;
     if (onednn_) {
-      onednn_->forward(x(), packed_, folded_biases_, residual, out, scratch_);
+      onednn_->forward(x(), packed_, {folded_biases_, {}, residual}, out, scratch_);
       if (!OneDnnConvolution::folds(activation_)) cpu::activation_forward(s, out, out, activation_);
       return;
     }
@@ -273,14 +296,15 @@ class Convolutional final : public Layer {
   Activation activation_ = Activation::logistic;
   Convolution convolution_;
   std::vector<const char*> unsupported_;
-  bool training_ = true, reference_ = false, absorbs_sum_ = false;
+  bool training_ = true, reference_ = false, fused_ = false, absorbs_sum_ = false;
   Activation sum_activation_ = Activation::linear;
   double flops_ = 0;
 
   View<float> weights_, weight_gradients_;  // {filters, size, size, channels / groups}
   Tensor weights_copy_;                     // in the network's precision
   BatchNorm norm_;                          // without batch norm only its bias and bias_gradient are used
-  Tensor z_;                                // the output before batch norm and activation
+  Tensor z_;                                // the output before batch norm and activation, if kept
+  View<float> factors_, shifts_;            // of the channels, where frozen batch norm is done by oneDNN
   Tensor folded_weights_;                   // where it never trains, unless oneDNN has them packed
   View<float> folded_biases_, packed_, scratch_;
   std::unique_ptr<OneDnnConvolution> onednn_;

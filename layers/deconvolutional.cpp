@@ -202,7 +202,7 @@ class Deconvolutional final : public Layer {
     const View<float> gradient = dx(), result = writes() == Write::add ? sum_ : gradient;
     if (onednn_) {
       onednn_->pack(weights_, packed_);
-      onednn_->forward(dz, packed_, {}, {}, result, scratch_);
+      onednn_->forward(dz, packed_, {}, result, scratch_);
     } else {
       cpu::convolution_forward(s, dz, weights_, {}, result, scratch_, convolution_);
     }

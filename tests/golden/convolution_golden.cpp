@@ -114,7 +114,7 @@ Results by_onednn(Problem p) {
   const View<float> x = view(p.x, p.x_shape), w = view(p.w, p.w_shape), dy = view(p.dy, p.y_shape);
   Results r = empty_results(p);
   onednn.pack(w, packed);
-  onednn.forward(x, packed, bias_of(p), {}, view(r.y, p.y_shape), scratch);
+  onednn.forward(x, packed, {bias_of(p), {}, {}}, view(r.y, p.y_shape), scratch);
   onednn.backward_data(dy, w, view(r.dx, p.x_shape), false, scratch);
   onednn.backward_weights(x, dy, view(r.dw, p.w_shape), scratch);
   Stream s;
