@@ -1,9 +1,22 @@
 """Darknet's .cfg files as the peers need them: sections, shapes, and random .weights of the right layout."""
 import array
 import math
+import os
 import random
+import re
 
-HEADS = ("yolo", "softmax")
+HEADS = ("yolo", "softmax", "retina", "rpn")
+ON_ROIS = ("roi_sampler", "roi_align", "rcnn")  # the second stage: what it sees depends on what was proposed
+
+
+def resized(path, folder, width, height):
+    """A copy of the .cfg for another size of the input."""
+    with open(path) as file:
+        text = re.sub(r"(?m)^width=.*", f"width={width}", file.read())
+    copy = os.path.join(folder, os.path.basename(path))
+    with open(copy, "w") as file:
+        file.write(re.sub(r"(?m)^height=.*", f"height={height}", text))
+    return copy
 
 
 def read_cfg(path):
@@ -30,7 +43,8 @@ class Layer:
         self.inputs = 0               # channels of the input
         self.input_size = 0           # values of the input
         self.flops = 0.0              # of a product, a multiply-add counted as two
-        self.weights = 0              # of a product, without biases and batch norm
+        self.weights = 0              # of a product, without biases and batch norm; if shared, the owner's
+        self.per_image = 1            # how often it is computed for an image: 1, or for each RoI
 
     def number(self, key, otherwise=0):
         return int(self.keys.get(key, otherwise))
@@ -58,19 +72,23 @@ def layers_of(path, route_groups=True):
         layer = Layer(name, keys, index)
         if name == "route":
             layer.sources = [source(i, layers) for i in keys["layers"].split(",")]
+        elif "from" in keys and name != "shortcut":
+            layer.sources = [source(i, layers) for i in keys["from"].split(",")]
         first = layers[layer.sources[0]] if layer.sources[0] >= 0 else None
         c, h, w = (first.c, first.h, first.w) if first else (net["channels"], net["height"], net["width"])
         layer.inputs, layer.input_size = c, c * h * w
+        layer.per_image = first.per_image if first else 1
         if name == "convolutional":
             size, stride = layer.number("size", 1), layer.number("stride", 1)
             pad = size // 2 if layer.number("pad") else 0
             h, w = (h + 2 * pad - size) // stride + 1, (w + 2 * pad - size) // stride + 1
-            layer.weights = layer.number("filters") * c * size * size
-            layer.flops = 2.0 * layer.weights * h * w
+            weights = layer.number("filters") * c * size * size
+            layer.weights = 0 if "share" in keys else weights
+            layer.flops = 2.0 * weights * h * w
             c = layer.number("filters")
         elif name == "connected":
             layer.weights = layer.input_size * layer.number("output")
-            layer.flops = 2.0 * layer.weights
+            layer.flops = 2.0 * layer.weights * layer.per_image
             c, h, w = layer.number("output"), 1, 1
         elif name == "maxpool":
             stride = layer.number("stride", 1)
@@ -82,9 +100,14 @@ def layers_of(path, route_groups=True):
         elif name == "route":
             groups = layer.number("groups", 1) if route_groups else 1
             c = sum(layers[i].c for i in layer.sources) // groups
+        elif name == "upsample" and len(layer.sources) == 2:
+            h, w = layers[layer.sources[1]].h, layers[layer.sources[1]].w
         elif name == "upsample":
             h, w = h * layer.number("stride", 2), w * layer.number("stride", 2)
-        elif name not in HEADS:
+        elif name == "roi_align":
+            h, w, c = layer.number("size", 7), layer.number("size", 7), layers[layer.sources[1]].c
+            layer.per_image = 1000  # the default of [rpn]
+        elif name not in HEADS and name not in ON_ROIS and name != "activation":
             raise ValueError(f"{path}: [{name}] is not known to the benchmark's peers")
         layer.c, layer.h, layer.w = c, h, w
         layers.append(layer)
@@ -92,8 +115,8 @@ def layers_of(path, route_groups=True):
 
 
 def heads_of(layers):
-    """Indexes of the layers that feed a [yolo] or the [softmax]."""
-    return [layer.index - 1 for layer in layers if layer.name in HEADS]
+    """Indexes of the layers that feed a head, but for those that see RoIs."""
+    return [i for layer in layers if layer.name in HEADS for i in layer.sources]
 
 
 def gigaflops(layers):
@@ -104,6 +127,7 @@ def write_weights(path, layers, seed=1):
     """Random numbers that keep activations near 1 from layer to layer, so that nothing runs on zeros,
     denormals or infinities. Variances are 1: engines that differ in epsilon then agree closely."""
     draw = random.Random(seed).random
+    judges = {i for layer in layers if layer.name in (*HEADS, "rcnn") for i in layer.sources}
 
     def write(file, count, deviation, mean=0.0):
         """Evenly distributed numbers. They repeat after a prime number of them, to save time: no two filters
@@ -125,7 +149,17 @@ def write_weights(path, layers, seed=1):
                 write(file, layer.c, 0.1)
                 write(file, layer.c, 0, 1)
             else:
-                # A head: few scores above the threshold, as in real pictures.
-                write(file, layer.c, 0, -3 if layer.name == "convolutional" else 0)
-            gain = 2 if layer.normalized else 1  # leaky and relu halve the variance
+                write(file, layer.c, 0, bias_of(layer, judges))
+            # leaky and relu halve the variance. Boxes stay near their anchors.
+            gain = 2 if layer.normalized or layer.keys.get("activation") == "relu" else 1
+            if layer.index in judges and layer.keys.get("name", "").startswith(("boxes", "deltas")):
+                gain = 0.01
             write(file, layer.weights, math.sqrt(gain * layer.c / layer.weights))
+
+
+def bias_of(layer, judges):
+    """Few scores are above the threshold, as in real pictures."""
+    if layer.name != "convolutional" or layer.index not in judges:
+        return 0
+    name = layer.keys.get("name", "")
+    return -5 if name.startswith("classes") else 0 if name.startswith(("boxes", "deltas", "objectness")) else -3

@@ -1,7 +1,7 @@
 """One peer in a process of its own: prints {"milliseconds": [...]} as `osprey bench` does, or writes what
 the layers before the heads compute, or detects in one image.
 
-    peer.py opencv|torch|torch-jit CFG WEIGHTS --input X.npy [--threads T] [--training --batch B] ...
+    peer.py opencv|torch|torch-jit|torchvision CFG WEIGHTS --input X.npy [--threads T] [--training --batch B] ...
 """
 import argparse
 import json
@@ -15,12 +15,13 @@ import networks
 
 def arguments():
     p = argparse.ArgumentParser()
-    p.add_argument("engine", choices=["opencv", "torch", "torch-jit"])
+    p.add_argument("engine", choices=["opencv", "torch", "torch-jit", "torchvision"])
     p.add_argument("cfg")
     p.add_argument("weights")
     p.add_argument("--input", help=".npy, float32 [1,H,W,C] in 0..1")
     p.add_argument("--image", help="detect in this image instead: the whole way, once")
     p.add_argument("--dump", help="folder for NNN.npy [1,H,W,C] of the layers before the heads")
+    p.add_argument("--scores", action="store_true", help="of torchvision: print those of all detections instead")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--training", action="store_true")
     p.add_argument("--batch", type=int, default=1)
@@ -30,14 +31,15 @@ def arguments():
 
 
 def measure(a, run, before=lambda: None):
-    times = []
+    times, processor_times = [], []
     for i in range(a.warmup + a.iterations):
         before()
-        start = time.perf_counter()
+        start, processor_start = time.perf_counter(), time.process_time()
         run()
         if i >= a.warmup:
             times.append(1000 * (time.perf_counter() - start))
-    print(json.dumps({"milliseconds": times}))
+            processor_times.append(1000 * (time.process_time() - processor_start))
+    print(json.dumps({"milliseconds": times, "processor_milliseconds": processor_times}))
 
 
 def dump(a, heads, values):
@@ -146,6 +148,44 @@ def train(a, network):
     measure(a, step)
 
 
+def torchvision(a):
+    import torch
+
+    import torch_detectors
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(1)
+    detector = torch_detectors.Detector(a.cfg, a.weights).to(memory_format=torch.channels_last)
+    if a.training:
+        train_detector(a, detector)
+        return
+    detector.eval()
+    x = torch.from_numpy(np.load(a.input)).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        if a.dump:
+            dump(a, detector.heads, [y.numpy() for y in detector.before_heads(x)])
+        elif a.scores:
+            print(json.dumps({"scores": detector(x)[0]["scores"].tolist()}))
+        else:
+            measure(a, lambda: detector(x))
+
+
+def train_detector(a, detector):
+    """Forward, torchvision's losses, backward and an update."""
+    import torch
+    detector.train()
+    optimizer = torch.optim.SGD([p for p in detector.parameters() if p.requires_grad], lr=1e-9, momentum=0.9,
+                                weight_decay=1e-4)
+    x = torch.rand(a.batch, 3, detector.height, detector.width)
+    targets = detector.targets(a.batch, "cpu")
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        detector.loss(x, *targets).backward()
+        optimizer.step()
+
+    measure(a, step)
+
+
 if __name__ == "__main__":
     given = arguments()
-    opencv(given) if given.engine == "opencv" else pytorch(given)
+    {"opencv": opencv, "torchvision": torchvision}.get(given.engine, pytorch)(given)

@@ -4,7 +4,7 @@ import statistics
 import subprocess
 
 NAMES = {"osprey": "osprey", "torch": "PyTorch eager", "torch-jit": "PyTorch jit, frozen",
-         "opencv": "OpenCV dnn", "darknet": "darknet (Debian)"}
+         "opencv": "OpenCV dnn", "darknet": "darknet (Debian)", "torchvision": "torchvision"}
 
 
 def ratios(results, engine):
@@ -14,13 +14,15 @@ def ratios(results, engine):
 
 def fastest(results):
     """The form of PyTorch that counts: of those measured the one with the smaller median."""
-    forms = [engine for engine in ("torch", "torch-jit") if engine in results]
+    forms = [engine for engine in ("torch", "torch-jit", "torchvision") if engine in results]
     return min(forms, key=lambda engine: statistics.median(ms for ms, _ in results[engine]))
 
 
 def table(case, mode, threads, batch, results):
     what = {"inference": "inference, one image", "training": f"training step, mini-batch {batch}",
             "start-up": "process start to first detection"}[mode]
+    if case.detector:
+        what = what.replace("inference", f"{case.net['width']}x{case.net['height']}, inference to the boxes")
     title = f"{case.name}, {what}, {threads} thread{'s' if threads > 1 else ''}"
     rows = [f"### {title}", "",
             "| engine | median ms | min | max | peer / osprey (rounds) | peak MiB |",
@@ -71,7 +73,7 @@ def machine(osprey, when, load):
     flags = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "").split()
     vectors = [f for f in ("avx2", "avx512f", "avx512_bf16", "amx_tile") if f in flags]
     packages = output_of("dpkg-query", "-W", "-f=${Package} ${Version}, ", "darknet", "python3-opencv",
-                         "python3-torch", "libdnnl2")
+                         "python3-torch", "python3-torchvision", "libdnnl2")
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     commit = output_of("git", "-C", root, "rev-parse", "--short", "HEAD").strip()
     return [f"- {when}; {model}, {os.cpu_count()} cores, {' '.join(vectors)}; load {load:.2f} at the start",
@@ -81,7 +83,7 @@ def machine(osprey, when, load):
 def write(path, machine_lines, checks, tables, verdict_lines, a):
     text = ["# Measured beside other engines", "",
             f"Written by `bench/compare`, {a.rounds} rounds; [performance.md](performance.md) tells how to "
-            "read it. Times are wall clock.", "", *machine_lines, *[f"- {line}" for line in checks], "",
+            f"read it. Times are {'wall clock' if a.clock == 'wall' else 'of the processor'}.", "", *machine_lines, *[f"- {line}" for line in checks], "",
             "## Bars", "", *[f"- {line}" for line in verdict_lines], "", "## Tables", "", *tables]
     with open(path, "w") as file:
         file.write("\n".join(text).rstrip() + "\n")
