@@ -12,6 +12,7 @@ import time
 import torch
 from torch import nn
 
+import networks
 import npy
 import torch_loss
 import torch_network
@@ -44,7 +45,11 @@ def prepared(a):
     torch.manual_seed(1)
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = a.precision == "tf32"
-    network = torch_network.Network(a.cfg, a.weights)
+    if networks.detects_like_torchvision(networks.layers_of(a.cfg)[1]):
+        import torch_detectors  # needs torchvision
+        network = torch_detectors.Detector(a.cfg, a.weights)
+    else:
+        network = torch_network.Network(a.cfg, a.weights)
     return network.to(a.device, memory_format=torch.channels_last)
 
 
@@ -56,7 +61,8 @@ def forward(a):
     if a.precision == "bf16":
         network, x = network.bfloat16(), x.bfloat16()
     with torch.no_grad():
-        for index, y in zip(network.heads, network(x)):
+        before_heads = getattr(network, "before_heads", network)
+        for index, y in zip(network.heads, before_heads(x)):
             y = y.float().permute(0, 2, 3, 1).contiguous().cpu()
             npy.write(os.path.join(a.dump, f"{index:03}.npy"), y.shape, y.flatten().tolist())
     return {"layers": network.heads}
@@ -68,13 +74,18 @@ class Step(nn.Module):
     def __init__(self, task, a):
         super().__init__()
         self.task, self.training_step, self.device = task, a.training, a.device
-        self.autocast = a.training and a.precision == "bf16"
-        self.half = not a.training and a.precision == "bf16"
+        self.half = not a.training and a.precision == "bf16" and not is_detector(task)
+        self.autocast = a.precision == "bf16" and not self.half
 
     def forward(self, x, *targets):
         x = x.bfloat16() if self.half else x
         with torch.autocast(self.device, torch.bfloat16, enabled=self.autocast):
             return self.task.loss(x, *targets) if self.training_step else self.task(x)
+
+
+def is_detector(network):
+    """One of torchvision's: its boxes need float, so it infers under autocast, too, as its users do."""
+    return hasattr(network, "before_heads")
 
 
 def compiled(step, batch):
@@ -87,10 +98,10 @@ def work_of(a):
     """The function to be timed. The images, in float, lie on the GPU already, as ours do."""
     network = prepared(a)
     # Inference: weights in bf16 for good, which is faster than autocast's conversions.
-    half = not a.training and a.precision == "bf16"
+    half = not a.training and a.precision == "bf16" and not is_detector(network)
     if half:
         network = network.bfloat16()
-    task = torch_loss.task(network).to(a.device)
+    task = network if is_detector(network) else torch_loss.task(network).to(a.device)
     shape = (a.batch, network.net["channels"], network.net["height"], network.net["width"])
     x = torch.rand(shape, device=a.device).contiguous(memory_format=torch.channels_last)
     step = Step(task, a)
@@ -106,7 +117,8 @@ def work_of(a):
     targets = task.targets(a.batch, a.device)
     # One launch for all parameters. A tiny rate: the numbers must stay finite, not get better.
     fused = {"fused": True} if a.device == "cuda" else {}
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-9, momentum=0.9, weight_decay=5e-4, **fused)
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(parameters, lr=1e-9, momentum=0.9, weight_decay=5e-4, **fused)
 
     def train():
         optimizer.zero_grad(set_to_none=True)

@@ -14,13 +14,16 @@ def name_of(case):
 TARGETS = [("training", 64, "eager", "time", 1 / 1.4), ("training", 64, "compiled", "time", 1 / 1.1),
            ("inference", 1, "eager", "time", 0.3), ("inference", 1, "compiled", "time", 0.8),
            ("inference", 64, "eager", "time", 1 / 1.6), ("training", 64, "eager", "memory", 0.65)]
+# The same of detectors, against torchvision's: its loop over levels and images waits for the host.
+DETECTORS = ("retinanet-r50-fpn", "faster-rcnn-r50-fpn")
+DETECTOR_TARGETS = [("training", 16, "eager", "time", 1 / 1.5), ("inference", 1, "eager", "time", 0.5)]
 IMAGES_PER_SECOND = {("yolov3", "training", "bf16", 64): ("H200", 1200)}
 
 
 def target_words(mode, engine, quantity, most):
     if quantity == "memory":
         return f"peak memory at most {most:.2f} of {NAMES[engine]}"
-    if most < 0.5 and mode == "inference" or most == 0.8:
+    if most <= 0.5 and mode == "inference" or most == 0.8:
         return f"latency at most {most:.2f} of {NAMES[engine]}"
     return f"at least {1 / most:.1f} times as fast as {NAMES[engine]}"
 
@@ -29,6 +32,9 @@ def targets_table():
     rows = ["| in bf16 | target |", "|---|---|"]
     for mode, batch, engine, quantity, most in TARGETS:
         rows.append(f"| {mode}, batch {batch} | {target_words(mode, engine, quantity, most)} |")
+    for mode, batch, engine, quantity, most in DETECTOR_TARGETS:
+        rows.append(f"| {' and '.join(DETECTORS)}, {mode}, batch {batch} | "
+                    f"{target_words(mode, engine, quantity, most)} |")
     for case, (card, least) in IMAGES_PER_SECOND.items():
         rows.append(f"| {name_of(case)}, on an {card} | at least {least:,} images/s |")
     return "\n".join(rows)
@@ -54,7 +60,7 @@ def verdicts(case, rounds, card):
     network, mode, precision, batch = case
     lines = []
     if precision == "bf16":
-        for wanted_mode, wanted_batch, engine, quantity, most in TARGETS:
+        for wanted_mode, wanted_batch, engine, quantity, most in DETECTOR_TARGETS if network in DETECTORS else TARGETS:
             if (wanted_mode, wanted_batch) == (mode, batch):
                 words = f"{name_of(case)}: {target_words(mode, engine, quantity, most)}"
                 lines.append(verdict(words, ratios(rounds, engine, quantity), most))

@@ -119,6 +119,11 @@ def heads_of(layers):
     return [i for layer in layers if layer.name in HEADS for i in layer.sources]
 
 
+def detects_like_torchvision(layers):
+    """RetinaNet and two stages: their peers are torchvision's models, and an inference goes on to the boxes."""
+    return layers[-1].name in ("retina", "rcnn")
+
+
 def gigaflops(layers):
     return sum(layer.flops for layer in layers) / 1e9
 

@@ -1,9 +1,11 @@
 #include "cuda/dense_loss.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/activations.h"
 #include "core/parallel.h"
+#include "layers/vector_loop.h"
 
 namespace osprey {
 namespace {
@@ -42,14 +44,39 @@ struct Loss {
   void learn_classes(int row, float factor, LossReport& sum) const {
     const int classes = rows.logits.shape.c, match = targets.match[row];
     const int label = match >= 0 ? targets.truths.labels(row / of_image(), 0, 0, match) : -1;
-    for (int c = 0; c < classes; ++c) {
-      const int i = row * classes + c;
-      gradients.logits[i] = 0;
-      if (match == kIgnored) continue;
-      const auto [loss, slope] =
-          rule.class_loss.cost(rows.logits[i], c == label ? work.class_targets[row] : 0);
-      sum.class_loss += double(loss) * factor;
-      gradients.logits[i] = slope * factor;
+    if (match == kIgnored) {
+      std::fill_n(&gradients.logits[row * classes], classes, 0.0f);
+      return;
+    }
+    const ValueLoss& class_loss = rule.class_loss;
+    const auto learn = [&](auto&& cost) {
+      learn_values(row * classes, classes, label, work.class_targets[row], factor, cost, sum.class_loss);
+    };
+    if (class_loss.kind != ValueLoss::Kind::focal)
+      return learn([&](float x, float target) { return class_loss.cost(x, target); });
+    const float alpha = class_loss.alpha, gamma = class_loss.gamma;
+    if (gamma == 2) return learn([=](float x, float target) { return sigmoid_focal(x, target, alpha, 2); });
+    learn([=](float x, float target) { return sigmoid_focal(x, target, alpha, gamma); });
+  }
+
+  // The classes of a row, from logit `first` on. Losses wait in a block, so that the first loop vectorises
+  // and the double sum keeps its order.
+  template <class Cost>
+  void learn_values(int first, int count, int label, float target, float factor, Cost&& cost,
+                    double& sum) const {
+    constexpr int kBlock = 64;
+    float losses[kBlock];
+    for (int start = 0; start < count; start += kBlock) {
+      const int block = std::min(kBlock, count - start);
+      const float* const logits = &rows.logits[first + start];
+      float* const slopes = &gradients.logits[first + start];
+      VECTOR_LOOP
+      for (int c = 0; c < block; ++c) {
+        const LossAndSlope at = cost(logits[c], start + c == label ? target : 0);
+        losses[c] = at.loss;
+        slopes[c] = at.slope * factor;
+      }
+      for (int c = 0; c < block; ++c) sum += double(losses[c]) * factor;
     }
   }
 

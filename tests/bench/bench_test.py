@@ -70,6 +70,26 @@ class Networks(Folder):
                                   capture_output=True, text=True, check=True).stdout
             self.assertIn(f": {size} bytes as .weights)", said)
 
+    def test_weights_of_detectors_have_the_size_that_osprey_expects(self):
+        for name in ("retinanet-r50-fpn", "faster-rcnn-r50-fpn"):
+            cfg = networks.resized(os.path.join(ROOT, "cfg", name + ".cfg"), self.folder, 320, 256)
+            net, layers = networks.layers_of(cfg)
+            self.assertEqual((net["width"], net["height"]), (320, 256))
+            networks.write_weights(self.path("w"), layers)
+            said = subprocess.run([os.path.join(BUILD, "osprey"), "summary", cfg], capture_output=True, text=True,
+                                  check=True).stdout
+            self.assertIn(f": {os.path.getsize(self.path('w'))} bytes as .weights)", said)
+
+    def test_detectors_see_levels(self):
+        layers = layers_of("retinanet-tiny")
+        heads = [layers[i] for i in networks.heads_of(layers)]
+        self.assertTrue(networks.detects_like_torchvision(layers))
+        self.assertFalse(networks.detects_like_torchvision(layers_of("yolov3")))
+        half = len(heads) // 2
+        self.assertEqual([(x.w, x.h) for x in heads[:half]], [(x.w, x.h) for x in heads[half:]])
+        self.assertEqual({layer.weights > 0 for layer in heads if "share" in layer.keys}, {False})
+        self.assertTrue(all(layer.flops > 0 for layer in heads))
+
     def test_yolov3_sees_what_it_should(self):
         layers = layers_of("yolov3")
         self.assertEqual([layer.sources for layer in layers if layer.name == "route"],
@@ -229,6 +249,15 @@ class Report(Folder):
         self.assertIn(f"UNCLEAR {fast}", self.verdicts(rounds_of([40, 50], [60, 60])))
         self.assertNotIn("PASS at least 1,200 images/s", self.verdicts(rounds_of([40], [60]), "another card"))
 
+    def test_detectors_have_targets_of_their_own(self):
+        case = ("retinanet-r50-fpn", "training", "bf16", 16)
+        said = "\n".join(gpu_report.verdicts(case, rounds_of([50, 50], [80, 81]), "H200"))
+        self.assertIn("PASS retinanet-r50-fpn, training step, bf16, batch 16: at least 1.5 times as fast", said)
+        case = ("faster-rcnn-r50-fpn", "inference", "bf16", 1)
+        said = "\n".join(gpu_report.verdicts(case, rounds_of([51, 52], [80, 81]), "H200"))
+        self.assertIn("FAIL faster-rcnn-r50-fpn, inference, bf16, batch 1: latency at most 0.50 of PyTorch eager", said)
+        self.assertEqual(gpu_report.verdicts((case[0], "inference", "bf16", 64), rounds_of([51], [80]), "H200"), [])
+
     def test_what_was_not_measured_is_no_figure(self):
         rounds = [{"eager": {"time": 60, "memory": None}}]
         self.assertTrue(all(line.startswith("NOT MEASURED") for line in gpu_report.verdicts(self.case, rounds, "H200")))
@@ -316,6 +345,35 @@ class Programs(Folder):
         self.assertIn(os.path.join(unpacked, "build", "lib", "libstdc++.so.6"), shown.stdout)
         check = subprocess.run([os.path.join(unpacked, "bench", "gpu-compare"), "--dry"], capture_output=True, text=True)
         self.assertEqual(check.returncode, 0, check.stderr)
+
+
+try:
+    import torchvision
+except ImportError:
+    torchvision = None
+
+
+@unittest.skipIf(torchvision is None, "torchvision is not installed")
+class TorchDetectors(Folder):
+    def test_torchvision_computes_what_osprey_does(self):
+        import torch_detectors
+        cfg = networks.resized(os.path.join(ROOT, "cfg", "retinanet-r50-fpn.cfg"), self.folder, 64, 64)
+        layers = networks.layers_of(cfg)[1]
+        networks.write_weights(self.path("w"), layers)
+        detector = torch_detectors.Detector(cfg, self.path("w")).eval()
+        self.assertEqual(sum(p.numel() for p in detector.parameters()), 34014999)
+        torch.manual_seed(1)
+        x = torch.rand(1, 3, 64, 64)
+        npy.write(self.path("x.npy"), (1, 64, 64, 3), x.permute(0, 2, 3, 1).flatten().tolist())
+        subprocess.run([os.path.join(BUILD, "osprey"), "forward", cfg, self.path("w"), "--input", self.path("x.npy"),
+                        "--layers", ",".join(map(str, detector.heads)), "--dump", self.folder], check=True,
+                       capture_output=True)
+        with torch.no_grad():
+            for index, theirs in zip(detector.heads, detector.before_heads(x)):
+                shape, values = npy.read(self.path(f"{index:03}_convolutional.npy"))
+                ours = torch.tensor(memoryview(values)).view(shape).permute(0, 3, 1, 2)
+                self.assertLess(float((ours - theirs).abs().max() / theirs.abs().max()), 1e-4)
+        self.assertTrue(detector.train().loss(x, *detector.targets(1, "cpu")).isfinite())
 
 
 @unittest.skipIf(torch is None, "PyTorch is not installed")

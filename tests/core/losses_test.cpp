@@ -146,6 +146,16 @@ TEST(BoxLoss, TakesSidesOfTies) {
     }
 }
 
+// Against the library in double: within a few roundings of a float, of the smallest results, too.
+TEST(ValueLoss, LogarithmOf1Plus) {
+  for (double x = 1e-30; x < 1; x *= 1.01) {
+    const double want = std::log1p(double(float(x)));
+    EXPECT_NEAR(logarithm_of_1_plus(float(x)), want, 3e-7 * want) << x;
+  }
+  EXPECT_EQ(logarithm_of_1_plus(0), 0);
+  EXPECT_FLOAT_EQ(logarithm_of_1_plus(1), 0.69314718f);
+}
+
 // Focal-EIoU weighs each box by its overlap, and the weight has no slope.
 TEST(BoxLoss, FocalWeighsByOverlap) {
   BoxLossRule plain, focal;
