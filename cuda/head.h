@@ -2,6 +2,8 @@
 // The CPU side is in layers/heads/head_backward.cpp, the kernels in cuda/head.cu.
 #pragma once
 
+#include <cmath>
+
 #include "core/box.h"
 #include "core/step.h"
 #include "core/stream.h"
@@ -25,24 +27,24 @@ HOST_DEVICE inline RowPlace place_of_row(int row, int anchors, int columns) {
   return {row / anchors % columns, row / anchors / columns, row % anchors};
 }
 
-// The first row of the cell in which a centre lies, 0..1; one on the right or bottom edge, 1, is in the last.
+// The first row of the cell in which a centre lies, 0..1; one on the right or bottom edge, 1, is in the last,
+// and centres outside are in the cell next to them.
 HOST_DEVICE inline int first_row_of_cell(CentreBox box, int anchors, int rows, int columns) {
-  const int i = int(box.x * float(columns)), j = int(box.y * float(rows));
-  const int inside_i = i < 0          ? 0
-                       : i >= columns ? columns - 1
-                                      : i,
-            inside_j = j < 0       ? 0
-                       : j >= rows ? rows - 1
-                                   : j;
-  return (inside_j * columns + inside_i) * anchors;
+  // Bounded before it is an int, which has no room for all floats.
+  const int i = int(fminf(fmaxf(box.x * float(columns), 0), float(columns - 1)));
+  const int j = int(fminf(fmaxf(box.y * float(rows), 0), float(rows - 1)));
+  return (j * columns + i) * anchors;
 }
 
-// False for a truth that cannot be learnt: a class that the head does not have, or no box at all.
+// False for a truth that cannot be learnt: a class that the head does not have, a box without area or wholly
+// outside of the image, or numbers that are none.
 HOST_DEVICE inline bool read_truth(const Truths& truths, int image, int t, int classes, Truth& truth) {
   const float* values = &truths.boxes(image, 0, t, 0);
   truth.box = {values[0], values[1], values[2], values[3]};
   truth.class_id = int(values[4]);
-  return truth.class_id >= 0 && truth.class_id < classes && truth.box.w > 0 && truth.box.h > 0;
+  const CentreBox& b = truth.box;
+  return truth.class_id >= 0 && truth.class_id < classes && b.w > 0 && b.h > 0 && b.w < INFINITY &&
+         b.h < INFINITY && fabsf(b.x - 0.5f) < 0.5f + b.w / 2 && fabsf(b.y - 0.5f) < 0.5f + b.h / 2;
 }
 
 // Memory in which a loss works; there is nothing of use in it when the loss starts.

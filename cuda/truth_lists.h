@@ -17,7 +17,8 @@ struct TruthLists {
 };
 
 namespace cpu {
-// Leaves out truths without area and those of a class that the head does not have. `width` and `height` of
+// Leaves out what read_truth() refuses: truths without area, outside of the image, of a class that the head
+// does not have. `width` and `height` of
 // the network input. The lists have the capacity of `truths`.
 void list_truths(Stream&, Truths truths, float width, float height, int classes, TruthLists lists);
 }  // namespace cpu

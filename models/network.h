@@ -110,7 +110,7 @@ class Network {
   // The next upload() leaves the images on the device as they are.
   void keep_images() { keep_images_ = true; }
   const Truths& truths() const { return truths_; }
-  int truth_capacity() const { return truth_capacity_; }
+  int truth_capacity() const { return truth_capacity_; }  // the least max= of all heads
   // To be filled before forward(), too; empty if there is no [proposals].
   const Proposals& proposals() const { return proposals_; }
   int proposal_capacity() const { return proposals_.boxes ? proposals_.boxes.shape.w : 0; }

@@ -242,7 +242,10 @@ void Network::bind_feed(const std::vector<Plan>& plans) {
   int proposal_capacity = 0;
   for (const Plan& plan : plans) {
     proposal_capacity = std::max(proposal_capacity, plan.proposal_capacity_);
-    truth_capacity_ = std::max(truth_capacity_, plan.truth_capacity_);
+    // Of several heads the least: all of them read the same list.
+    if (plan.truths_)
+      truth_capacity_ =
+          truth_capacity_ ? std::min(truth_capacity_, plan.truth_capacity_) : plan.truth_capacity_;
     if (plan.targets_) targets = plan.targets_shape_;
   }
   const Shape input = input_.shape;

@@ -10,6 +10,7 @@
 #include "data/draw.h"
 #include "models/weights.h"
 #include "train/chart.h"
+#include "train/crowded.h"
 #include "train/interrupt.h"
 #include "train/metrics/darknet_map.h"
 #include "train/progress.h"
@@ -110,6 +111,8 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   scale_ = std::make_unique<MultiScale>(net, heads.back()->augmentation().random, options_.seed);
   const auto [width, height] = scale_->largest();
   network_->plan(net.mini_batch(), width, height);
+  if (const std::string crowded = tell_crowded(train_set_, network_->truth_capacity()); !crowded.empty())
+    warn("{}", crowded);
   if (!valid_set_.samples.empty())
     evaluation_->plan(std::clamp(net.mini_batch(), 1, 8), net.width, net.height);
   const MemoryPlan& memory = network_->memory();

@@ -31,8 +31,8 @@ class RegionImage {
         match(truth);
       else
         warn(
-            "[region] a truth of class {}, {} x {}, is left out: there are {} classes, and sizes must be "
-            "positive",
+            "[region] a truth of class {}, {} x {}, is left out: there are {} classes, sizes must be "
+            "positive, and boxes in the image",
             truth.class_id, truth.box.w, truth.box.h, grid_.classes);
     }
     sum_up();

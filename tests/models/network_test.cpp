@@ -32,6 +32,22 @@ TEST(Network, ReferencesAreRelativeAbsoluteOrNames) {
   EXPECT_EQ(network.where(4), "layer 4 [route], t.cfg:" + std::to_string(network.nodes()[4].section.line));
 }
 
+// All heads read one list.
+TEST(Network, TheLeastCapacityForTruthsCounts) {
+  const std::string head = "[yolo]\nclasses=1\nnum=1\nanchors=8,8\n", conv = "[convolutional]\nfilters=6\n";
+  Network network = network_of(kNet + conv + head + "max=7\n[route]\nlayers=-2\n" + conv + head + "max=5\n");
+  network.plan(2, 16, 16);
+  EXPECT_EQ(network.truth_capacity(), 5);
+  EXPECT_EQ(network.truths().boxes.shape, (Shape{2, 1, 5, 5}));
+}
+
+TEST(Network, AHeadNamesALevelThatDoesNotExist) {
+  expect_in(
+      "t.cfg:10: [retina] no layer before this one is named `boxes_p4`, did you mean `boxes_p3`?",
+      error(kNet +
+            "[convolutional]\nname=boxes_p3\nfilters=4\n[retina]\nclasses=4\nfrom=boxes_p3,boxes_p4\n"));
+}
+
 TEST(Network, MessagesNameFileLineAndWhatWasExpected) {
   EXPECT_EQ(
       error(kNet + kConv + "[route]\nlayers=5\n"),

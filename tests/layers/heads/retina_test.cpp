@@ -252,6 +252,67 @@ TEST(Retina, WithoutTruthsEverythingIsBackground) {
   }
 }
 
+bool all_finite(const std::vector<Values>& all) {
+  for (const Values& values : all)
+    for (const float v : values)
+      if (!std::isfinite(v)) return false;
+  return true;
+}
+
+// With every assigner: no truth at all, and truths of which none can be learnt.
+TEST(Retina, WhatCannotBeLearntTeachesBackground) {
+  const float odd[5][5] = {{.5f, .5f, 0, .4f, 0},          // no area
+                           {.5f, .5f, .4f, -.1f, 0},       //
+                           {1.4f, .5f, .5f, .5f, 0},       // outside
+                           {.5f, -.3f, .5f, .5f, 0},       //
+                           {NAN, .5f, .5f, INFINITY, 0}};  // no numbers
+  for (const Case& c : kCases)
+    for (const Device device : {Device::cpu, Device::cuda}) {
+      SCOPED_TRACE(c.keys);
+      SingleLayer layer(cfg(c), inputs(c), device, true, kNetwork);
+      std::copy(&odd[0][0], &odd[0][0] + 25, layer.truths.begin());
+      Values losses[2];
+      for (const int count : {0, 5}) {
+        layer.truth_counts = {count, 0};
+        losses[count > 0] = layer.forward(values_for(inputs(c), 3));
+        EXPECT_EQ(layer.report.matched, 0);
+        EXPECT_EQ(layer.report.box_loss, 0);
+        const std::vector<Values> gradients = layer.backward(Values(2, 0));
+        EXPECT_TRUE(all_finite(gradients));
+        for (const float g : gradients[0]) EXPECT_GE(g, 0);  // classes become less likely
+        EXPECT_EQ(gradients[2], Values(gradients[2].size(), 0));
+        EXPECT_EQ(gradients[3], Values(gradients[3].size(), 0));
+      }
+      EXPECT_TRUE(all_finite({losses[0]}));
+      EXPECT_EQ(losses[0], losses[1]);
+    }
+}
+
+// A box that hangs over the image is learnt as it is.
+TEST(Retina, TruthsThatHangOverTheImageAreLearnt) {
+  for (const Case& c : kCases)
+    for (const Device device : {Device::cpu, Device::cuda}) {
+      SCOPED_TRACE(c.keys);
+      SingleLayer layer(cfg(c), inputs(c), device, true, kNetwork);
+      layer.truth_counts = {2, 0};
+      const float rows[2][5] = {{.9f, .9f, .6f, .6f, 0}, {.1f, .45f, .5f, 1.5f, 0}};
+      std::copy(&rows[0][0], &rows[0][0] + 10, layer.truths.begin());
+      EXPECT_TRUE(all_finite({layer.forward(values_for(inputs(c), 3))}));
+      EXPECT_TRUE(all_finite(layer.backward(Values(2, 0))));
+    }
+}
+
+// Without strides= a level's stride is the whole quotient, here 34 / 4 = 8: the last two pixels have no cell.
+TEST(Retina, AStrideIsTheWholeQuotient) {
+  const Case c = {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nanchor_scale=1\nanchor_offset=.5", 1, 2};
+  SingleLayer layer(cfg(c), inputs(c), Device::cpu, false, {2, 34, 34, 3});
+  std::vector<Values> x;
+  for (const Shape& shape : inputs(c)) x.emplace_back(size_t(shape.size()), 0.0f);
+  const Values y = layer.forward(x);
+  expect_equal({y.begin() + 7 * 15, y.begin() + 7 * 15 + 4}, {28 / 34.f, 28 / 34.f, 8 / 34.f, 8 / 34.f},
+               {1e-6f, 1e-6f});
+}
+
 TEST(Retina, RowsAreDecodedBoxesInUnitsOfTheInput) {
   const Case c = {"classes=2\nanchor_ratios=1\nscales_per_octave=1\nanchor_scale=1", 1, 2};
   for (const Device device : {Device::cpu, Device::cuda}) {

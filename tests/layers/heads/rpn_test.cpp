@@ -151,6 +151,27 @@ TEST(Rpn, WithoutTruthsEverythingIsBackground) {
   }
 }
 
+TEST(Rpn, TruthsThatCannotBeLearntAreNone) {
+  const float odd[3][5] = {{.5f, .5f, 0, .4f, 0}, {1.4f, .5f, .5f, .5f, 0}, {.5f, NAN, .5f, .5f, 0}};
+  for (const std::string& keys : kCases)
+    for (const Device device : {Device::cpu, Device::cuda}) {
+      SCOPED_TRACE(keys);
+      SingleLayer layer(kShapes + keys, kInputs, device, true, kNetwork);
+      std::copy(&odd[0][0], &odd[0][0] + 15, layer.truths.begin());
+      std::vector<Values> gradients[2];
+      for (const int count : {0, 3}) {
+        layer.truth_counts = {count, 0};
+        layer.forward(maps(3));
+        EXPECT_EQ(layer.report.matched, 0);
+        EXPECT_TRUE(std::isfinite(layer.report.loss));
+        gradients[count > 0] = layer.backward(Values(size_t(layer.output().size()), 0));
+      }
+      EXPECT_EQ(gradients[0], gradients[1]);
+      for (const Values& values : gradients[0])
+        for (const float g : values) EXPECT_TRUE(std::isfinite(g));
+    }
+}
+
 std::vector<Values> gradients_in_pass(int64_t pass) {
   SingleLayer layer(kShapes + "num=8", kInputs, Device::cpu, true, kNetwork);
   layer.step.pass = pass;

@@ -193,6 +193,25 @@ TEST(Ssd, DecodesTheRowsAboveTheThreshold) {
   for (const float p : found.probabilities) EXPECT_TRUE(p == 0 || p > 0.5f);
 }
 
+// No truths at all, or none that can be learnt: Caffe's loss is then 0, since negatives are counted in
+// positives.
+TEST(Ssd, WithoutTruthsThereIsNoLoss) {
+  const float odd[3][5] = {{.5f, .5f, 0, .4f, 0}, {1.4f, .5f, .5f, .5f, 0}, {NAN, .5f, .5f, .5f, 0}};
+  for (const Case& c : kCases)
+    for (const Device device : {Device::cpu, Device::cuda})
+      for (const int count : {0, 3}) {
+        SCOPED_TRACE(c.keys);
+        SingleLayer layer(cfg(c), inputs(c), device, true, kNetwork);
+        std::copy(&odd[0][0], &odd[0][0] + 15, layer.truths.begin());
+        layer.truth_counts = {count, 0};
+        layer.forward(values_for(inputs(c), 3));
+        EXPECT_EQ(layer.report.matched, 0);
+        EXPECT_EQ(layer.report.loss, 0);
+        for (const Values& gradient : layer.backward(Values(size_t(layer.output().size()), 0)))
+          EXPECT_EQ(gradient, Values(gradient.size(), 0));
+      }
+}
+
 // 38, 19, 10, 5, 3 and 1 cells a side with 4, 6, 6, 6, 4 and 4 boxes each.
 TEST(Ssd, Has8732BoxesInTheNetworkOf300) {
   const int sides[] = {38, 19, 10, 5, 3, 1}, boxes[] = {4, 6, 6, 6, 4, 4};

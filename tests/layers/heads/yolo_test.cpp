@@ -137,9 +137,11 @@ TEST(Yolo, ATruthOnTheFarEdgeStaysInTheGrid) {
 
 TEST(Yolo, TruthsThatCannotBeLearntAreLeftOut) {
   SingleLayer layer(kSmall, {kOneCell});
-  give_truth(layer, {.5f, .5f, .5f, .25f, 1,   // no such class
-                     .5f, .5f, .5f, .25f, -1,  //
-                     .5f, .5f, 0, .25f, 0});   // no width
+  give_truth(layer, {.5f,  .5f, .5f, .25f, 1,   // no such class
+                     .5f,  .5f, .5f, .25f, -1,  //
+                     .5f,  .5f, 0,   .25f, 0,   // no width
+                     1.5f, .5f, .5f, .25f, 0,   // outside of the image
+                     .5f,  NAN, .5f, .25f, 0,  .5f, .5f, INFINITY, .25f, 0});
   layer.forward(Values(6, 0));
   EXPECT_EQ(layer.report.matched, 0);
   expect_equal(delta(layer), {0, 0, 0, 0, -.5f, 0}, kFloat);
