@@ -1,5 +1,6 @@
 #include "cuda/optimizer.h"
 
+#include "cuda/block.cuh"
 #include "cuda/launch.h"
 #include "cuda/pack.cuh"
 
@@ -40,6 +41,30 @@ __global__ void check_gradients_kernel(ParameterLines p, Faults* faults) {
   if (!is_finite(sum)) atomicMin(&faults->span, span);
 }
 
+// One block per part, whose threads stride through its gradients.
+__global__ void square_parts_kernel(ParameterLines p, double* parts) {
+  const int first = int(blockIdx.x) * kLinesPerPart, last = min(p.lines, first + kLinesPerPart);
+  double own = 0;
+  for (int i = first * kFoursOfLine + int(threadIdx.x); i < last * kFoursOfLine; i += int(blockDim.x)) {
+    const SpanRule& span = p.spans[p.span_of_line[i / kFoursOfLine]];
+    if (!span.trained || span.rate == 0) continue;
+    const Floats<4> g = four(p, p.gradients, i);
+    for (int k = 0; k < 4; ++k) own += double(g[k]) * g[k];
+  }
+  own = block_sum(own);
+  if (threadIdx.x == 0) parts[blockIdx.x] = own;
+}
+
+// One block adds up the parts.
+__global__ void clip_factor_kernel(const double* parts, int count, ClipRule rule, float* factor) {
+  double own = 0;
+  for (int i = int(threadIdx.x); i < count; i += int(blockDim.x)) own += parts[i];
+  own = block_sum(own);
+  if (threadIdx.x == 0) *factor = rule.factor(own);
+}
+
+__device__ inline float clip_of(const ParameterLines& p) { return p.clip ? *p.clip : 1.0f; }
+
 // Writes the values and all that follows from them, and clears the gradients.
 __device__ inline void finish(const ParameterLines& p, const Averaging& averaging, int64_t iteration, int i,
                               Floats<4> w) {
@@ -60,10 +85,10 @@ __global__ void sgd_step_kernel(ParameterLines p, Sgd rule, Averaging averaging,
   if (i >= p.lines * kFoursOfLine || faults->any()) return;
   const SpanRule span = p.spans[p.span_of_line[i / kFoursOfLine]];
   if (!span.trained) return;
-  const float rate = step->learning_rate * span.rate;
+  const float rate = step->learning_rate * span.rate, clip = clip_of(p);
   const Floats<4> g = four(p, p.gradients, i);
   Floats<4> w = four(p, p.values, i), v = four(p, p.momentum, i);
-  for (int k = 0; k < 4; ++k) update(rule, rate, span.decay, g[k], w[k], v[k]);
+  for (int k = 0; k < 4; ++k) update(rule, rate, span.decay, clip * g[k], w[k], v[k]);
   put_four(p, p.momentum, i, v);
   finish(p, averaging, step->iteration, i, w);
 }
@@ -75,13 +100,13 @@ __global__ void adam_step_kernel(ParameterLines p, Adam rule, Averaging averagin
   if (i >= p.lines * kFoursOfLine || faults->any()) return;
   const SpanRule span = p.spans[p.span_of_line[i / kFoursOfLine]];
   if (!span.trained) return;
-  const float rate = step->learning_rate * span.rate;
+  const float rate = step->learning_rate * span.rate, clip = clip_of(p);
   const float correction1 = bias_correction(rule.beta1, step->iteration);
   const float correction2 = bias_correction(rule.beta2, step->iteration);
   const Floats<4> g = four(p, p.gradients, i);
   Floats<4> w = four(p, p.values, i), m = four(p, p.momentum, i), s = four(p, p.squares, i);
   for (int k = 0; k < 4; ++k)
-    update(rule, correction1, correction2, rate, span.decay, g[k], w[k], m[k], s[k]);
+    update(rule, correction1, correction2, rate, span.decay, clip * g[k], w[k], m[k], s[k]);
   put_four(p, p.momentum, i, m);
   put_four(p, p.squares, i, s);
   finish(p, averaging, step->iteration, i, w);
@@ -94,10 +119,10 @@ __global__ void rmsprop_step_kernel(ParameterLines p, RmsProp rule, Averaging av
   if (i >= p.lines * kFoursOfLine || faults->any()) return;
   const SpanRule span = p.spans[p.span_of_line[i / kFoursOfLine]];
   if (!span.trained) return;
-  const float rate = step->learning_rate * span.rate;
+  const float rate = step->learning_rate * span.rate, clip = clip_of(p);
   const Floats<4> g = four(p, p.gradients, i);
   Floats<4> w = four(p, p.values, i), v = four(p, p.momentum, i), s = four(p, p.squares, i);
-  for (int k = 0; k < 4; ++k) update(rule, rate, span.decay, g[k], w[k], v[k], s[k]);
+  for (int k = 0; k < 4; ++k) update(rule, rate, span.decay, clip * g[k], w[k], v[k], s[k]);
   put_four(p, p.momentum, i, v);
   put_four(p, p.squares, i, s);
   finish(p, averaging, step->iteration, i, w);
@@ -113,6 +138,12 @@ void check_losses(Stream& s, const LossReport* losses, int count, Faults* faults
 
 void check_gradients(Stream& s, const ParameterLines& p, Faults* faults) {
   launch<check_gradients_kernel>(s, one_thread_each(p.lines * kFoursOfLine), p, faults);
+}
+
+void clip_gradients(Stream& s, const ParameterLines& p, ClipRule rule, double* parts, float* factor) {
+  const int count = clip_parts(p.lines);
+  launch<square_parts_kernel>(s, Grid{dim3(unsigned(count)), dim3(256)}, p, parts);
+  launch<clip_factor_kernel>(s, Grid{dim3(1), dim3(256)}, parts, count, rule, factor);
 }
 
 void sgd_step(Stream& s, const ParameterLines& p, Sgd rule, Averaging averaging, const Step* step,

@@ -6,6 +6,7 @@
 //   clear_faults      once
 //   check_losses      after each mini-batch's forward pass
 //   check_gradients   after the last backward pass
+//   clip_gradients    where their norm is bounded
 //   sgd_step, adam_step or rmsprop_step; where Faults names something, they leave everything as it was
 #pragma once
 
@@ -39,6 +40,7 @@ struct ParameterLines {
   bf16* copy = nullptr;               // of the values under precision=bf16; null under f32
   const int* span_of_line = nullptr;  // [lines]: into `spans`
   const SpanRule* spans = nullptr;
+  const float* clip = nullptr;  // clip_gradients' factor of the gradients; null: 1
 };
 
 // What was not a finite number in the course of an iteration.
@@ -48,6 +50,19 @@ struct Faults {
   int span = kNone;  // the first span with such a gradient
   HOST_DEVICE bool any() const { return loss != kNone || span != kNone; }
 };
+
+// Bounds the norm of the gradients of all parameters that are trained, taken together, as PyTorch's
+// clip_grad_norm_ does: those of the mean over a batch, before decay.
+struct ClipRule {
+  float most = 0;
+  int batch = 1;
+  HOST_DEVICE float factor(double squares) const {
+    const double bounded = double(most) / (sqrt(squares) / batch + 1e-6);
+    return bounded < 1 ? float(bounded) : 1.0f;
+  }
+};
+constexpr int kLinesPerPart = 1024;  // of the sum of squares, in a fixed order
+inline int clip_parts(int lines) { return (lines + kLinesPerPart - 1) / kLinesPerPart; }
 
 HOST_DEVICE inline bool is_finite(float v) { return v * 0.0f == 0.0f; }  // infinity * 0 is NaN, too
 HOST_DEVICE inline bool is_finite(double v) { return v * 0.0 == 0.0; }
@@ -135,6 +150,8 @@ namespace cpu {
 void clear_faults(Stream&, Faults* faults);
 void check_losses(Stream&, const LossReport* losses, int count, Faults* faults);
 void check_gradients(Stream&, const ParameterLines& p, Faults* faults);
+// Writes *factor. parts: memory for clip_parts(p.lines) numbers.
+void clip_gradients(Stream&, const ParameterLines& p, ClipRule rule, double* parts, float* factor);
 // Each also sets the gradients to zero for the next batch.
 void sgd_step(Stream&, const ParameterLines& p, Sgd rule, Averaging averaging, const Step* step,
               const Faults* faults);
@@ -148,6 +165,7 @@ namespace cuda {
 void clear_faults(Stream&, Faults* faults);
 void check_losses(Stream&, const LossReport* losses, int count, Faults* faults);
 void check_gradients(Stream&, const ParameterLines& p, Faults* faults);
+void clip_gradients(Stream&, const ParameterLines& p, ClipRule rule, double* parts, float* factor);
 void sgd_step(Stream&, const ParameterLines& p, Sgd rule, Averaging averaging, const Step* step,
               const Faults* faults);
 void adam_step(Stream&, const ParameterLines& p, Adam rule, Averaging averaging, const Step* step,

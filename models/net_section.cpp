@@ -1,5 +1,6 @@
 #include "models/net_section.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -8,6 +9,17 @@ namespace {
 
 constexpr const char* kPolicyNames[] = {"constant", "step",    "steps",  "exp",
                                         "poly",     "sigmoid", "random", "sgdr"};
+
+// One number for each channel, if any are given.
+void read_channels(const Section& section, const char* key, const std::vector<float>& given, int channels,
+                   float (&values)[Normalisation::kMostChannels]) {
+  if (given.empty()) return;
+  if (channels > Normalisation::kMostChannels || int(given.size()) != channels)
+    section.fail(section.line_of(key),
+                 fmt::format("{} must list {} numbers, one for each channel (of at most {}), not {}", key,
+                             channels, int(Normalisation::kMostChannels), given.size()));
+  std::copy(given.begin(), given.end(), values);
+}
 
 void training_keys(Keys& k, NetSection& net) {
   k.real("learning_rate", net.learning_rate, 0.001f)
@@ -52,6 +64,11 @@ void training_keys(Keys& k, NetSection& net) {
 }
 
 void optimizer_keys(Keys& k, NetSection& net) {
+  k.real("clip_norm", net.clip_norm, 0)
+      .at_least(0)
+      .help(
+          "not 0: gradients, the mean over a batch, are scaled down where the norm of all of them together "
+          "is more than this, as PyTorch's clip_grad_norm_ does it");
   bool adam = false;
   k.flag("adam", adam, false).help("1: Darknet's word for optimizer=adam");
   k.choice("optimizer", net.optimizer, adam ? Rule::adam : Rule::sgd, kRuleNames)
@@ -101,6 +118,15 @@ void net_keys(Keys& k, NetSection& net) {
   k.integer("width", net.width, 0).required().between(1, 65536).help("of the input, in pixels");
   k.integer("height", net.height, 0).required().between(1, 65536).help("of the input, in pixels");
   k.integer("channels", net.channels, 3).between(1, 65536).help("of the input: 3 is RGB, 1 is grey");
+  k.reals("mean", net.mean)
+      .shown_as("0")
+      .help(
+          "of each channel, in the order RGB and in units of 0..1: subtracted from the images on every "
+          "device. PyTorch's weights were trained with .485,.456,.406");
+  k.reals("deviation", net.deviation)
+      .more_than(0)
+      .shown_as("1")
+      .help("of each channel: what is left is divided by this. PyTorch's: .229,.224,.225");
   k.choice("precision", net.precision, Precision::fp32, kPrecisionNames)
       .help("of activations and of the weights' copy, on a GPU; tf32: fp32 with convolutions that round");
   training_keys(k, net);
@@ -166,6 +192,9 @@ NetSection read_net_section(Section& section, bool lenient) {
   Keys keys(&section, lenient);
   net_keys(keys, net);
   keys.finish();
+  net.normalisation.on = !net.mean.empty() || !net.deviation.empty();
+  read_channels(section, "mean", net.mean, net.channels, net.normalisation.mean);
+  read_channels(section, "deviation", net.deviation, net.channels, net.normalisation.deviation);
   if (net.batch % net.subdivisions != 0)
     section.fail(section.line_of("subdivisions"),
                  fmt::format("subdivisions={} must divide batch={}", net.subdivisions, net.batch));

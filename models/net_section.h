@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/cfg.h"
+#include "core/normalisation.h"
 
 namespace osprey {
 
@@ -28,6 +29,8 @@ struct NetSection {
   int batch = 1, subdivisions = 1;  // images per weight update, and in how many mini-batches
   int width = 0, height = 0, channels = 3;
 
+  std::vector<float> mean, deviation;  // of each channel, if given,
+  Normalisation normalisation;         // which makes this
   Precision precision = Precision::fp32;
 
   float learning_rate = 0.001f, momentum = 0.9f, decay = 0.0001f;
@@ -42,6 +45,7 @@ struct NetSection {
   int64_t sgdr_cycle = 0;
   int sgdr_mult = 2;
   float learning_rate_min = 1e-5f;
+  float clip_norm = 0;  // of the gradients of a batch, at most; 0: any
   Rule optimizer = Rule::sgd;
   bool nesterov = false;
   float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-6f, alpha = 0.99f;

@@ -99,8 +99,8 @@ class Network {
   // NaN or an infinity, or -1.
   int first_not_finite();
 
-  // In the host's memory, to be filled before forward(): the images [N,H,W,C], RGB, 0..1; and in training
-  // what the losses read.
+  // In the host's memory, to be filled before forward(): the images [N,H,W,C], RGB, 0..1, which the network
+  // normalises as [net] says; and in training what the losses read.
   Tensor input() const { return fed_input_; }
   // On a device the images may be given as bytes instead, with what to make of them (core/sample.h): the next
   // upload() brings them, and the device makes the input.
@@ -153,6 +153,8 @@ class Network {
   void check_shared(const std::vector<Plan>& plans, int layer) const;
   void add_parameters(const std::vector<Plan>& plans);
   void fill_zero(void* memory, size_t bytes);  // of the device
+  // Whether the images lie beside the input that layers read, which is made of them.
+  bool has_images() const { return stream_.device != Device::cpu || net_.normalisation.on; }
 
   NetworkOptions options_;
   NetSection net_;

@@ -278,7 +278,7 @@ void Network::bind_feed(const std::vector<Plan>& plans) {
   proposals_ = proposal_capacity > 0 ? proposals_in(feed_.host()) : Proposals();
   step() = before;
   fed_input_ = input_;
-  if (stream_.device != Device::cpu) {
+  if (has_images()) {
     images_.allocate(stream_, size_t(input.elements()) * sizeof(float));
     fed_input_ = Tensor(images_.host(), input);
   }

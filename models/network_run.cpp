@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "cuda/convert.h"
+#include "cuda/normalise.h"
 #include "cuda/preprocess.h"
 #include "cuda/runtime.h"
 #include "models/network.h"
@@ -57,8 +58,7 @@ void Network::upload() {
 std::vector<float> Network::read_input() const {
   const size_t count = size_t(input_.shape.elements());
   if (stream_.device != Device::cpu) images_.download();
-  const float* first = stream_.device == Device::cpu ? static_cast<const float*>(input_.data)
-                                                     : reinterpret_cast<const float*>(images_.host());
+  const float* first = static_cast<const float*>(fed_input_.data);
   return {first, first + count};
 }
 
@@ -77,7 +77,12 @@ void Network::wait() const {
 }
 
 void Network::enqueue_input() {
-  if (stream_.device != Device::cpu) cuda::convert(stream_, Tensor(images_.device(), input_.shape), input_);
+  if (!has_images()) return;
+  const Tensor images(images_.device(), input_.shape);
+  if (net_.normalisation.on)
+    on(stream_, cpu::normalise, cuda::normalise)(stream_, images, net_.normalisation, input_);
+  else
+    cuda::convert(stream_, images, input_);
 }
 
 void Network::enqueue_forward() {

@@ -56,15 +56,35 @@ void check_gradients(Stream&, const ParameterLines& p, Faults* faults) {
   }
 }
 
+void clip_gradients(Stream&, const ParameterLines& p, ClipRule rule, double* parts, float* factor) {
+  const int count = clip_parts(p.lines);
+  parallel_for(count, 1, [&](int64_t first_part, int64_t last_part) {
+    for (int part = int(first_part); part < int(last_part); ++part) {
+      parts[part] = 0;
+      const int last = std::min(p.lines, (part + 1) * kLinesPerPart);
+      for (int line = part * kLinesPerPart; line < last; ++line) {
+        const SpanRule& span = p.spans[p.span_of_line[line]];
+        if (!span.trained || span.rate == 0) continue;
+        const float* g = p.gradients + size_t(line) * kLineFloats;
+        for (int i = 0; i < kLineFloats; ++i) parts[part] += double(g[i]) * g[i];
+      }
+    }
+  });
+  double squares = 0;
+  for (int part = 0; part < count; ++part) squares += parts[part];
+  *factor = rule.factor(squares);
+}
+
 void sgd_step(Stream&, const ParameterLines& p, Sgd rule, Averaging averaging, const Step* step,
               const Faults* faults) {
   if (faults->any()) return;
+  const float clip = p.clip ? *p.clip : 1.0f;
   for_trained_lines(p, [&](size_t at, const SpanRule& span) {
     float* __restrict w = p.values + at;
     float* __restrict v = p.momentum + at;
     const float* __restrict g = p.gradients + at;
     const float rate = step->learning_rate * span.rate, decay = span.decay;
-    for (int i = 0; i < kLineFloats; ++i) update(rule, rate, decay, g[i], w[i], v[i]);
+    for (int i = 0; i < kLineFloats; ++i) update(rule, rate, decay, clip * g[i], w[i], v[i]);
     finish(p, averaging, step->iteration, at);
   });
 }
@@ -72,6 +92,7 @@ void sgd_step(Stream&, const ParameterLines& p, Sgd rule, Averaging averaging, c
 void adam_step(Stream&, const ParameterLines& p, Adam rule, Averaging averaging, const Step* step,
                const Faults* faults) {
   if (faults->any()) return;
+  const float clip = p.clip ? *p.clip : 1.0f;
   const float correction1 = bias_correction(rule.beta1, step->iteration);
   const float correction2 = bias_correction(rule.beta2, step->iteration);
   for_trained_lines(p, [&](size_t at, const SpanRule& span) {
@@ -81,7 +102,7 @@ void adam_step(Stream&, const ParameterLines& p, Adam rule, Averaging averaging,
     const float* __restrict g = p.gradients + at;
     const float rate = step->learning_rate * span.rate, decay = span.decay;
     for (int i = 0; i < kLineFloats; ++i)
-      update(rule, correction1, correction2, rate, decay, g[i], w[i], m[i], s[i]);
+      update(rule, correction1, correction2, rate, decay, clip * g[i], w[i], m[i], s[i]);
     finish(p, averaging, step->iteration, at);
   });
 }
@@ -89,13 +110,14 @@ void adam_step(Stream&, const ParameterLines& p, Adam rule, Averaging averaging,
 void rmsprop_step(Stream&, const ParameterLines& p, RmsProp rule, Averaging averaging, const Step* step,
                   const Faults* faults) {
   if (faults->any()) return;
+  const float clip = p.clip ? *p.clip : 1.0f;
   for_trained_lines(p, [&](size_t at, const SpanRule& span) {
     float* __restrict w = p.values + at;
     float* __restrict v = p.momentum + at;
     float* __restrict s = p.squares + at;
     const float* __restrict g = p.gradients + at;
     const float rate = step->learning_rate * span.rate, decay = span.decay;
-    for (int i = 0; i < kLineFloats; ++i) update(rule, rate, decay, g[i], w[i], v[i], s[i]);
+    for (int i = 0; i < kLineFloats; ++i) update(rule, rate, decay, clip * g[i], w[i], v[i], s[i]);
     finish(p, averaging, step->iteration, at);
   });
 }
@@ -176,6 +198,7 @@ Optimizer::Optimizer(const NetSection& net, Parameters& parameters, const Stream
       sgd_rule_(sgd_rule(net)),
       adam_rule_(adam_rule(net)),
       rmsprop_rule_(rmsprop_rule(net)),
+      clip_rule_{net.clip_norm, net.batch},
       averaging_(averaging_of(net)) {
   const size_t bytes = parameters.size() * sizeof(float);
   if (keeps_squares(net.optimizer)) squares_.allocate(stream, bytes);
@@ -196,6 +219,10 @@ Optimizer::Optimizer(const NetSection& net, Parameters& parameters, const Stream
   lines_.copy = static_cast<bf16*>(parameters.device_copy().data);
   lines_.span_of_line = put(span_of_line_, stream, spans_of_lines(parameters.spans(), parameters.size()));
   lines_.spans = put(spans_, stream, span_rules(parameters.spans(), net));
+  if (clip_rule_.most > 0) {
+    clip_.allocate(stream, sizeof(double) * size_t(1 + clip_parts(lines_.lines)));
+    lines_.clip = floats(clip_);
+  }
 }
 
 void Optimizer::clear_faults() {
@@ -210,6 +237,9 @@ void Optimizer::check_losses(const LossReport* losses, int count) {
 void Optimizer::update(const Step* step) {
   Faults* faults = reinterpret_cast<Faults*>(faults_.device());
   on(stream_, cpu::check_gradients, cuda::check_gradients)(stream_, lines_, faults);
+  if (clip_rule_.most > 0)
+    on(stream_, cpu::clip_gradients, cuda::clip_gradients)(
+        stream_, lines_, clip_rule_, reinterpret_cast<double*>(clip_.device()) + 1, floats(clip_));
   if (rule_ == Rule::sgd)
     on(stream_, cpu::sgd_step, cuda::sgd_step)(stream_, lines_, sgd_rule_, averaging_, step, faults);
   else if (rule_ == Rule::rmsprop)

@@ -38,7 +38,8 @@ class Optimizer {
   // to which the pointers belong, and may be captured.
   void clear_faults();
   void check_losses(const LossReport* losses, int count);
-  void update(const Step* step);  // checks the gradients; then changes the parameters, if there is no fault
+  void update(
+      const Step* step);  // checks and clips the gradients; then changes the parameters, if there is no fault
 
   Rule rule() const { return rule_; }
   Faults faults() const;  // waits for the device
@@ -62,10 +63,11 @@ class Optimizer {
   Sgd sgd_rule_;
   Adam adam_rule_;
   RmsProp rmsprop_rule_;
+  ClipRule clip_rule_;
   Averaging averaging_;
   DeviceBuffer squares_{"the mean squared gradients"}, average_{"the average of the parameters"},
       span_of_line_{"the optimizer's table of lines"}, spans_{"the optimizer's table of spans"},
-      faults_{"the optimizer's faults"};
+      faults_{"the optimizer's faults"}, clip_{"what bounds the gradients"};  // the factor, then the parts
   ParameterLines lines_;
 };
 

@@ -1,6 +1,10 @@
 """The text of a .cfg file, section by section."""
 
 
+# What PyTorch's weights were trained with: of the channels red, green and blue, in units of 0..1.
+IMAGENET_COLOURS = dict(mean=".485,.456,.406", deviation=".229,.224,.225")
+
+
 class Cfg:
     def __init__(self, head, **net):
         """`head`: lines of comment on top; `net`: the keys of [net]."""

@@ -23,15 +23,14 @@ TEST(CfgFiles, HaveThePublishedNumbersOfParameters) {
 // Group norm in the towers of ATSS, PAA and OTA, and their scales, make 8 * 512 + 5. SSD300's are counted in
 // ssd_test.cpp. A small input needs less memory.
 TEST(CfgFiles, DetectorsHaveThePublishedNumbersOfParameters) {
-  for (const auto& [name, parameters] :
-       {std::pair<const char*, int64_t>{"retinanet-r50-fpn", 34014999},
-        {"faster-rcnn-r50-fpn", 41755286},
-        {"faster-rcnn-r50-c4", 33791644},
-        {"atss-r50-fpn", 32244250},
-        {"paa-r50-fpn", 32244250},
-        {"ota-r50-fpn", 32244250},
-        {"yolox-like", 8968255},
-        {"yolov3-nwd", 61561429}}) {
+  for (const auto& [name, parameters] : {std::pair<const char*, int64_t>{"retinanet-r50-fpn", 34014999},
+                                         {"faster-rcnn-r50-fpn", 41755286},
+                                         {"faster-rcnn-r50-c4", 33791644},
+                                         {"atss-r50-fpn", 32244250},
+                                         {"paa-r50-fpn", 32244250},
+                                         {"ota-r50-fpn", 32244250},
+                                         {"yolox-like", 8968255},
+                                         {"yolov3-nwd", 61561429}}) {
     SCOPED_TRACE(name);
     Network network(read_cfg(OSPREY_SOURCE_DIR "/cfg/" + std::string(name) + ".cfg"), inference());
     network.plan(1, 256, 256);

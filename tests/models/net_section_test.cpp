@@ -49,6 +49,17 @@ TEST(NetSection, OptimizersHaveTheirNamesAndDarknetsWord) {
   EXPECT_TRUE(read("nesterov=1\n").nesterov);
 }
 
+TEST(NetSection, ImagesAreNormalisedWhereMeanOrDeviationIsGiven) {
+  EXPECT_FALSE(read("").normalisation.on);
+  const Normalisation both = read("mean=.5,.25,0\ndeviation=.5,2,1\n").normalisation;
+  EXPECT_TRUE(both.on);
+  EXPECT_EQ(both(1, 0), 1);
+  EXPECT_EQ(both(.75f, 1), .25f);
+  EXPECT_EQ(both(.75f, 2), .75f);
+  EXPECT_EQ(read("channels=1\nmean=.5\n").normalisation(.75f, 0), .25f);
+  EXPECT_EQ(read("deviation=.5,.5,.5\n").normalisation(.75f, 2), 1.5f);
+}
+
 // YOLOv2's files have steps=-1,100,...: scaled from the start.
 TEST(NetSection, StepsMayLieBeforeTheStart) {
   EXPECT_EQ(read("policy=steps\nsteps=-1,100\nscales=.1,10\n").steps, (std::vector<int>{-1, 100}));
@@ -82,6 +93,10 @@ TEST(NetSection, WhatMakesNoSenseIsRefusedAtItsLine) {
       {"hue=2\n", "t.cfg:4: [net] hue must be between 0 and 1, not 2"},
       {"saturation=0\n", "t.cfg:4: [net] saturation must be more than 0, not 0"},
       {"lerning_rate=1\n", "t.cfg:4: [net] unknown key `lerning_rate`, did you mean `learning_rate`?"},
+      {"mean=.5\n", "t.cfg:4: [net] mean must list 3 numbers, one for each channel (of at most 4), not 1"},
+      {"channels=8\ndeviation=1,1,1,1,1,1,1,1\n", "t.cfg:5: [net] deviation must list 8 numbers"},
+      {"deviation=1,0,1\n", "t.cfg:4: [net] deviation must be more than 0, not `1,0,1`"},
+      {"clip_norm=-1\n", "t.cfg:4: [net] clip_norm must be at least 0, not -1"},
       {"channels=0\n", "t.cfg:4: [net] channels must be between 1 and 65536, not 0"},
       {"max_batches=99999999999999999999\n", "t.cfg:4: [net] max_batches must be a whole number"},
   };

@@ -45,6 +45,8 @@ class Buffers {
     p_.spans = of_span;
     faults_ = static_cast<Faults*>(take(sizeof(Faults)));
     step_ = static_cast<Step*>(take(sizeof(Step)));
+    factor_ = static_cast<float*>(take(sizeof(float)));
+    parts_ = static_cast<double*>(take(sizeof(double) * size_t(clip_parts(p_.lines))));
   }
   ~Buffers() {
     for (void* memory : taken_) memory_of(stream_.device).release(memory);
@@ -79,6 +81,11 @@ class Buffers {
     put(step_, std::vector{step});
     on(stream_, cpu::clear_faults, cuda::clear_faults)(stream_, faults_);
     on(stream_, cpu::check_gradients, cuda::check_gradients)(stream_, p_, faults_);
+    if (net.clip_norm > 0) {
+      p_.clip = factor_;
+      on(stream_, cpu::clip_gradients, cuda::clip_gradients)(stream_, p_, ClipRule{net.clip_norm, net.batch},
+                                                             parts_, factor_);
+    }
     if (net.optimizer == Rule::sgd)
       on(stream_, cpu::sgd_step, cuda::sgd_step)(stream_, p_, sgd_rule(net), averaging, step_, faults_);
     else if (net.optimizer == Rule::rmsprop)
@@ -95,6 +102,8 @@ class Buffers {
   ParameterLines p_;
   Faults* faults_ = nullptr;
   Step* step_ = nullptr;
+  float* factor_ = nullptr;
+  double* parts_ = nullptr;
 
  private:
   void* take(size_t bytes) { return taken_.emplace_back(memory_of(stream_.device).allocate(bytes)); }
@@ -110,6 +119,45 @@ NetSection net_of(int batch, float momentum, float decay) {
 }
 
 class OptimizerOn : public testing::TestWithParam<Device> {};
+
+// Three spans of three values are trained (not the statistic, nor the frozen one): the norm of the gradients
+// is sqrt(9 * 2^2) = 6, of their mean over the batch of 4 it is 1.5.
+TEST_P(OptimizerOn, TheNormOfAllGradientsIsBounded) {
+  for (const auto& [most, factor] : {std::pair{.75f, .5f}, {1.5f, 1.f}, {3.f, 1.f}}) {
+    SCOPED_TRACE(most);
+    NetSection net = net_of(4, 0, .1f);
+    net.clip_norm = most;
+    Buffers b(GetParam(), 3, net);
+    b.put_all(b.p_.values, [](int) { return 1.0f; });
+    b.put_all(b.p_.gradients, [](int) { return 2.0f; });
+    b.update(net, .01f, 1);
+    EXPECT_NEAR(b.get(b.factor_, 1)[0], factor, 1e-6);                  // PyTorch adds 1e-6 to the norm
+    EXPECT_NEAR(b.value(0, 0), 1 - .0025f * (2 * factor + .4f), 1e-6);  // decay is not clipped
+    EXPECT_NEAR(b.value(1, 2), 1 - .0025f * 2 * factor, 1e-6);
+    EXPECT_EQ(b.value(4, 0), 1);
+  }
+}
+
+// Several parts, of which the last is not full.
+TEST(Optimizer, DevicesBoundTheNormAlike) {
+  NetSection net = net_of(2, .9f, .1f);
+  net.clip_norm = 3;
+  net.optimizer = Rule::rmsprop;
+  std::vector<float> factors, values;
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    Buffers b(device, 20003, net);
+    b.put_all(b.p_.values, [](int i) { return float(i % 7); });
+    b.put_all(b.p_.gradients, [](int i) { return float(i % 11 - 5) / 8; });
+    b.update(net, .01f, 1);
+    factors.push_back(b.get(b.factor_, 1)[0]);
+    values.push_back(b.value(3, 20002));
+  }
+  double squares = 0;
+  for (int i = 0; i < 20003; ++i) squares += 3 * std::pow((i % 11 - 5) / 8., 2);
+  EXPECT_NEAR(factors[0], 3 / (std::sqrt(squares) / 2), 1e-6);
+  EXPECT_FLOAT_EQ(factors[0], factors[1]);
+  EXPECT_FLOAT_EQ(values[0], values[1]);
+}
 
 // decay 0.1 and batch 4: v = 2 + 0.4 w, w -= 0.01 / 4 v; then v' = 0.9 v + 1 + 0.4 w.
 TEST_P(OptimizerOn, MomentumDecayAndRateAreDarknets) {
