@@ -176,35 +176,6 @@ void print_layers(Network& network, const Arguments& a, const std::vector<float>
   }
 }
 
-// From the input to the boxes of every image, with non-maximum suppression: on a GPU one graph, then the copy
-// of the boxes to the host.
-class WholeDetection {
- public:
-  WholeDetection(Network& network, float threshold)
-      : network_(network), detector_(network, {threshold, {}, {}}) {}
-
-  void run() {
-    network_.upload();
-    detector_.upload();
-    const auto work = [&] {
-      network_.enqueue_forward();
-      detector_.enqueue();
-    };
-    if (network_.device() == Device::cpu) {
-      work();
-    } else {
-      if (!graph_.captured()) graph_.capture(network_.stream(), work);
-      graph_.replay(network_.stream());
-    }
-    detector_.read();
-  }
-
- private:
-  Network& network_;
-  Detector detector_;
-  cuda::Graph graph_;
-};
-
 void measure_inference(const Arguments& a) {
   const DeviceMemory memory(a.load.device.device());
   const auto network = load_network(a.load);
@@ -214,15 +185,18 @@ void measure_inference(const Arguments& a) {
   }
   const std::vector<float> images = random_values(size_t(network->input().shape.elements()));
   fill_proposals(*network);
-  std::optional<WholeDetection> detection;
-  if (a.detections) detection.emplace(*network, a.threshold);
+  std::optional<Detector> detector;
+  if (a.detections) detector.emplace(*network, DetectorSettings{a.threshold, {}, {}});
   Times times;
   for (int i = 0; i < a.warmup + a.iterations; ++i) {
     give(*network, images, i == 0);
     times.add([&] {
-      if (detection) return detection->run();
-      network->forward();
-      network->wait();
+      if (detector) {
+        detector->run();
+      } else {
+        network->forward();
+        network->wait();
+      }
     });
   }
   times.forget_first(a.warmup);
@@ -325,7 +299,9 @@ void add_bench(CLI::App& app) {
                     "forward, loss, backward and update with random images and boxes");
   command->add_flag("--detections", a->detections,
                     "inference to the end: also the boxes, with non-maximum suppression");
-  command->add_option("--threshold", a->threshold, "the least score of --detections")->capture_default_str();
+  command->add_option("--threshold", a->threshold, "the least score of --detections")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   command->add_flag("--layers", a->layers, "also a table of what each layer takes");
   command->add_flag("--lenient", a->load.lenient, "unknown keys of the .cfg are warnings, not errors");
   command->callback([a] { run_bench(*a); });

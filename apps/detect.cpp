@@ -9,6 +9,7 @@
 #include <set>
 
 #include "apps/commands.h"
+#include "apps/fit_options.h"
 #include "apps/load.h"
 #include "apps/nms_options.h"
 #include "core/error.h"
@@ -25,9 +26,10 @@ namespace fs = std::filesystem;
 
 struct Arguments {
   LoadOptions load;
+  FitOptions fit;
   std::vector<std::string> images;
   DetectionOptions detection;
-  bool letterbox = false, stretch = false, strict = false;
+  bool strict = false;
   std::string names, out, json, proposals;
 };
 
@@ -113,13 +115,12 @@ std::vector<ProposedBox> proposals_of(const std::string& image, const std::strin
 }
 
 void run_detect(Arguments a) {
-  if (a.letterbox && a.stretch) fail("--letterbox and --stretch exclude each other");
   const std::vector<std::string> paths = all_images(a.images);
   const auto network = load_network(a.load);
   const std::vector<Head*> heads = network->heads();
   if (heads.empty()) fail("{}: no layer that detects ([yolo], [retina], [rcnn], ...)", a.load.cfg);
   const std::vector<std::string> names = class_names(a.names, heads.back()->classes());
-  a.detection.fit = a.letterbox ? Fit::letterbox : a.stretch ? Fit::stretch : fit_of(network->net());
+  a.detection.fit = a.fit.fit(network->net());
   if (!a.out.empty()) make_folder(a.out);
   ImageDetector detector(*network, a.detection);
 
@@ -176,9 +177,7 @@ void add_detect(CLI::App& app) {
                       "folder with the proposals of each image, for a network with [proposals]");
   command->add_option("--json", a->json,
                       "file for all detections; boxes are x1,y1,x2,y2 in pixels of the image");
-  command->add_flag("--letterbox", a->letterbox,
-                    "keep the aspect ratio (default: as letter_box in [net] says)");
-  command->add_flag("--stretch", a->stretch, "stretch to the network's size, as AlexeyAB's Darknet does");
+  add_fit_options(*command, a->fit);
   command->add_option("--batch", a->load.batch, "images that run together")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

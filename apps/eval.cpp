@@ -4,6 +4,7 @@
 
 #include "apps/commands.h"
 #include "apps/eval_recorded.h"
+#include "apps/fit_options.h"
 #include "apps/load.h"
 #include "apps/nms_options.h"
 #include "core/log.h"
@@ -17,9 +18,10 @@ namespace {
 
 struct Arguments {
   LoadOptions load;
+  FitOptions fit;
   std::string data, split = "valid";
   DetectionOptions detection = map_options(Fit::stretch);
-  bool letterbox = false, stretch = false, strict = false, proposals = false;
+  bool strict = false, proposals = false;
   RecordedOptions metric;
 };
 
@@ -29,12 +31,11 @@ void tell_broken_images(const Evaluated& found) {
 }
 
 void evaluate_network(Arguments a) {
-  if (a.letterbox && a.stretch) fail("--letterbox and --stretch exclude each other");
   const DataFile data = read_data_file(a.data);
   Dataset dataset = load_dataset(data, a.split == "train" ? Split::train : Split::valid, a.strict);
   const auto network = load_network(a.load);
   if (network->takes_proposals()) find_proposals(dataset, data);
-  a.detection.fit = a.letterbox ? Fit::letterbox : a.stretch ? Fit::stretch : fit_of(network->net());
+  a.detection.fit = a.fit.fit(network->net());
   Progress progress("eval", int64_t(dataset.samples.size()));
   const auto update = [&](int done) { progress.update(done, "images"); };
   if (a.proposals) {
@@ -96,9 +97,7 @@ void add_eval(CLI::App& app) {
       ->check(CLI::IsMember({"valid", "train"}))
       ->capture_default_str();
   add_nms_options(*command, a->detection.settings);
-  command->add_flag("--letterbox", a->letterbox,
-                    "keep the aspect ratio (default: as letter_box in [net] says)");
-  command->add_flag("--stretch", a->stretch, "stretch images to the network's size");
+  add_fit_options(*command, a->fit);
   command->add_option("--batch", a->load.batch, "images that run together")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

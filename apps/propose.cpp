@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/fit_options.h"
 #include "apps/load.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -13,8 +14,9 @@ namespace {
 
 struct Arguments {
   LoadOptions load;
+  FitOptions fit;
   std::string data, out, split = "both";
-  bool letterbox = false, stretch = false, strict = false;
+  bool strict = false;
 };
 
 Dataset images_of(const Arguments& a) {
@@ -29,12 +31,11 @@ Dataset images_of(const Arguments& a) {
 }
 
 void run_propose(const Arguments& a) {
-  if (a.letterbox && a.stretch) fail("--letterbox and --stretch exclude each other");
   const Dataset dataset = images_of(a);
   const auto network = load_network(a.load);
   if (network->takes_proposals())
     fail("{}: the network has [proposals] itself: propose needs one whose RoIs come from [rpn]", a.load.cfg);
-  const Fit fit = a.letterbox ? Fit::letterbox : a.stretch ? Fit::stretch : fit_of(network->net());
+  const Fit fit = a.fit.fit(network->net());
   Progress progress("propose", int64_t(dataset.samples.size()));
   const int broken =
       write_all_proposals(*network, dataset, fit, a.out, [&](int done) { progress.update(done, "images"); });
@@ -56,9 +57,7 @@ void add_propose(CLI::App& app) {
   command->add_option("--split", a->split, "which lists of the .data file")
       ->check(CLI::IsMember({"both", "train", "valid"}))
       ->capture_default_str();
-  command->add_flag("--letterbox", a->letterbox,
-                    "keep the aspect ratio (default: as letter_box in [net] says)");
-  command->add_flag("--stretch", a->stretch, "stretch images to the network's size");
+  add_fit_options(*command, a->fit);
   command->add_option("--batch", a->load.batch, "images that run together")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

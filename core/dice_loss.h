@@ -1,5 +1,5 @@
 // How little a mask of probabilities and one of targets cover each other: a loss of masks, once for both
-// devices.
+// devices. No head has masks yet.
 #pragma once
 
 #include <cmath>

@@ -16,10 +16,10 @@
 namespace osprey {
 
 HOST_DEVICE ALWAYS_INLINE float exponential(float x) {
-#ifdef __CUDA_ARCH__
-  return expf(fminf(fmaxf(x, -87.3f), 88.0f));
-#else
   const float inside = x > 88.0f ? 88.0f : x < -87.3f ? -87.3f : x;
+#ifdef __CUDA_ARCH__
+  return expf(inside);
+#else
   constexpr float kRound =
       12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest whole number in the low bits
   const float shifted = inside * 1.44269504f + kRound;

@@ -87,26 +87,28 @@ __global__ void shortcut_backward_overwrite_kernel(View<const T> dy, View<T> dx,
 // A column of weights, one for each layer, and what normalising makes of them.
 struct Column {
   View<const float> weights;  // [1, 1, layers, 1 or c]
-  Normalisation how;
+  WeightNormalisation how;
   int channel;
   float largest, sum;
 
-  __device__ Column(View<const float> w, Normalisation how, int c)
+  __device__ Column(View<const float> w, WeightNormalisation how, int c)
       : weights(w), how(how), channel(w.shape.c == 1 ? 0 : c), largest(weight(0)), sum(kWeightEpsilon) {
     for (int k = 1; k < w.shape.w; ++k) largest = max(largest, weight(k));
     for (int k = 0; k < w.shape.w; ++k) sum += raw(k);
   }
   __device__ float weight(int layer) const { return weights(0, 0, layer, channel); }
   __device__ float raw(int layer) const {
-    return how == Normalisation::softmax ? expf(weight(layer) - largest) : max(weight(layer), kWeightFloor);
+    return how == WeightNormalisation::softmax ? expf(weight(layer) - largest)
+                                               : max(weight(layer), kWeightFloor);
   }
   __device__ float factor(int layer) const {
-    return how == Normalisation::none ? weight(layer) : raw(layer) / sum;
+    return how == WeightNormalisation::none ? weight(layer) : raw(layer) / sum;
   }
 };
 
 // One thread per channel.
-__global__ void shortcut_factors_kernel(View<const float> weights, View<float> factors, Normalisation how) {
+__global__ void shortcut_factors_kernel(View<const float> weights, View<float> factors,
+                                        WeightNormalisation how) {
   const int c = global_thread();
   if (c >= factors.shape.c) return;
   const Column column(weights, how, c);
@@ -156,7 +158,7 @@ __global__ void shortcut_channel_totals_kernel(View<float> factor_gradients) {
 // which matters because of the epsilon.
 __global__ void shortcut_weight_gradients_kernel(View<const float> weights,
                                                  View<const float> factor_gradients,
-                                                 View<float> weight_gradients, Normalisation how) {
+                                                 View<float> weight_gradients, WeightNormalisation how) {
   const int c = global_thread();
   if (c >= weights.shape.c) return;
   const Column column(weights, how, c);
@@ -167,9 +169,9 @@ __global__ void shortcut_weight_gradients_kernel(View<const float> weights,
   for (int layer = 0; layer < weights.shape.w; ++layer) {
     const float g = factor_gradients(0, 0, layer, c);
     float& gradient = weight_gradients(0, 0, layer, c);
-    if (how == Normalisation::none) {
+    if (how == WeightNormalisation::none) {
       gradient += g;
-    } else if (how == Normalisation::softmax) {
+    } else if (how == WeightNormalisation::softmax) {
       gradient += column.factor(layer) * (g - mean);
       if (!moved && column.weight(layer) == column.largest) {
         gradient -= mean * kWeightEpsilon / column.sum;
@@ -228,7 +230,7 @@ void shortcut_backward_overwrite(Stream& s, Tensor dy, Tensor dx, Factor factor,
   });
 }
 
-void shortcut_factors(Stream& s, View<const float> weights, View<float> factors, Normalisation how) {
+void shortcut_factors(Stream& s, View<const float> weights, View<float> factors, WeightNormalisation how) {
   launch<shortcut_factors_kernel>(s, one_thread_each(factors.shape.c), weights, factors, how);
 }
 
@@ -248,7 +250,7 @@ void shortcut_factor_gradients(Stream& s, Tensor dy, Tensor x, View<float> facto
 }
 
 void shortcut_weight_gradients(Stream& s, View<const float> weights, View<float> factor_gradients,
-                               View<float> weight_gradients, Normalisation how) {
+                               View<float> weight_gradients, WeightNormalisation how) {
   if (weights.shape.c < factor_gradients.shape.c)
     launch<shortcut_channel_totals_kernel>(s, Grid{dim3(unsigned(weights.shape.w)), dim3(256)},
                                            factor_gradients);

@@ -23,7 +23,7 @@ struct Factor {
   HOST_DEVICE float operator()(int c) const { return each ? each[c] : all; }
 };
 
-enum class Normalisation { none, relu, avg_relu, softmax };  // avg_relu is relu, as in Darknet
+enum class WeightNormalisation { none, relu, avg_relu, softmax };  // avg_relu is relu, as in Darknet
 
 // Weights of AlexeyAB's normalisations count at least so much, and their sums at least so much.
 constexpr float kWeightFloor = 1e-3f, kWeightEpsilon = 1e-4f;
@@ -43,13 +43,13 @@ void shortcut_backward(Stream&, View<const float> dy, View<float> dx, Factor, Me
 // dx = factor dy where they meet, and zero elsewhere
 void shortcut_backward_overwrite(Stream&, View<const float> dy, View<float> dx, Factor, Meeting);
 // weights [1, 1, layers, 1 or c] -> factors [1, 1, layers, c]
-void shortcut_factors(Stream&, View<const float> weights, View<float> factors, Normalisation);
+void shortcut_factors(Stream&, View<const float> weights, View<float> factors, WeightNormalisation);
 // factor_gradients [1, 1, layers, c]: row `layer` becomes the sum over pixels of dy x.
 void shortcut_factor_gradients(Stream&, View<const float> dy, View<const float> x,
                                View<float> factor_gradients, int layer, View<float> partial);
 // Through the normalisation; adds to weight_gradients, and may destroy factor_gradients.
 void shortcut_weight_gradients(Stream&, View<const float> weights, View<float> factor_gradients,
-                               View<float> weight_gradients, Normalisation);
+                               View<float> weight_gradients, WeightNormalisation);
 }  // namespace cpu
 
 namespace cuda {
@@ -58,11 +58,11 @@ void shortcut_scale(Stream&, Tensor from, Tensor to, Factor);
 void shortcut_add(Stream&, Tensor x, Tensor y, Factor, float alpha, Meeting);
 void shortcut_backward(Stream&, Tensor dy, Tensor dx, Factor, Meeting);
 void shortcut_backward_overwrite(Stream&, Tensor dy, Tensor dx, Factor, Meeting);
-void shortcut_factors(Stream&, View<const float> weights, View<float> factors, Normalisation);
+void shortcut_factors(Stream&, View<const float> weights, View<float> factors, WeightNormalisation);
 void shortcut_factor_gradients(Stream&, Tensor dy, Tensor x, View<float> factor_gradients, int layer,
                                View<float> partial);
 void shortcut_weight_gradients(Stream&, View<const float> weights, View<float> factor_gradients,
-                               View<float> weight_gradients, Normalisation);
+                               View<float> weight_gradients, WeightNormalisation);
 }  // namespace cuda
 
 }  // namespace osprey

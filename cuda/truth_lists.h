@@ -18,8 +18,7 @@ struct TruthLists {
 
 namespace cpu {
 // Leaves out what read_truth() refuses: truths without area, outside of the image, of a class that the head
-// does not have. `width` and `height` of
-// the network input. The lists have the capacity of `truths`.
+// does not have. `width` and `height` of the network input. The lists have room for all of `truths`.
 void list_truths(Stream&, Truths truths, float width, float height, int classes, TruthLists lists);
 }  // namespace cpu
 

@@ -216,7 +216,8 @@ HOST_DEVICE inline float location_loss(const YoloGrid& grid, const YoloLoss& los
                                        const float* p, RowPlace at, float misfit) {
   if (loss.box_loss != BoxLoss::mse) return misfit;
   const CentreBox s = squared_error(grid, truth.box, p, at);  // each is 2 - w h times a difference
-  return (s.x * s.x + s.y * s.y + s.w * s.w + s.h * s.h) / (2 - truth.box.w * truth.box.h);
+  const float size_weight = 2 - truth.box.w * truth.box.h;
+  return size_weight > 0 ? (s.x * s.x + s.y * s.y + s.w * s.w + s.h * s.h) / size_weight : 0;
 }
 
 // To be added to the slopes of the box, because several truths may share the row.
@@ -254,9 +255,8 @@ namespace cpu {
 void yolo_forward(Stream&, View<const float> x, View<float> y, int row_length, bool new_coords,
                   float scale_x_y);
 // Writes Darknet's delta, the negative gradient for the head's input, of the activated output y
-// [N,H,W,anchors * row_length], adds what there is to tell to *report, and moves the share of
-// the feedback. Truths that cannot be learnt are
-// left out; the CPU warns of them.
+// [N,H,W,anchors * row_length], adds what there is to tell to *report, and moves the share of the feedback.
+// Truths that cannot be learnt are left out; the CPU warns of them.
 void yolo_loss(Stream&, const YoloGrid&, const YoloLoss&, View<const float> y, const Truths&,
                View<float> delta, const LossWork&, LossReport* report);
 }  // namespace cpu

@@ -255,6 +255,8 @@ class Layer {
 
   // The type of y may differ from that of x: the layer asks its Plan for wanted_type().
   virtual bool converts() const { return false; }
+  // What only heads read must be f32, and this layer, whose y has the type of x, wants its x to be so, too.
+  virtual bool passes_type_on() const { return false; }
 
   // In a network that never trains, an addition that follows can be done here: asks the layer to take a
   // second input of its output's shape and make y = activation(own result + x(1)).

@@ -60,6 +60,8 @@ class ScaleLayer final : public Layer {
     if (p.on_gpu()) p.scratch(partial_, scale_partial(p.input()));
   }
 
+  bool passes_type_on() const override { return true; }
+
   void forward(Stream& s) override { on(s, cpu::scale_forward, cuda::scale_forward)(s, x(), scale_, y); }
   void backward(Stream& s) override {
     on(s, cpu::scale_backward, cuda::scale_backward)(s, x(), scale_, dy, dx(), partial_, scale_gradient_);

@@ -92,25 +92,25 @@ namespace {
 // The weights of one channel, one for each layer, and what normalising makes of them.
 struct ChannelWeights {
   View<const float> weights;  // [1, 1, layers, 1 or c]
-  Normalisation how;
+  WeightNormalisation how;
   int channel;
   float largest = 0, sum = kWeightEpsilon;
 
-  ChannelWeights(View<const float> w, Normalisation how, int c)
+  ChannelWeights(View<const float> w, WeightNormalisation how, int c)
       : weights(w), how(how), channel(w.shape.c == 1 ? 0 : c) {
     for (int k = 0; k < w.shape.w; ++k) largest = k == 0 ? at(k) : std::max(largest, at(k));
     for (int k = 0; k < w.shape.w; ++k) sum += raw(k);
   }
   float at(int k) const { return weights(0, 0, k, channel); }
   float raw(int k) const {
-    return how == Normalisation::softmax ? std::exp(at(k) - largest) : std::max(at(k), kWeightFloor);
+    return how == WeightNormalisation::softmax ? std::exp(at(k) - largest) : std::max(at(k), kWeightFloor);
   }
-  float factor(int k) const { return how == Normalisation::none ? at(k) : raw(k) / sum; }
+  float factor(int k) const { return how == WeightNormalisation::none ? at(k) : raw(k) / sum; }
 };
 
 }  // namespace
 
-void shortcut_factors(Stream&, View<const float> weights, View<float> factors, Normalisation how) {
+void shortcut_factors(Stream&, View<const float> weights, View<float> factors, WeightNormalisation how) {
   for (int c = 0; c < factors.shape.c; ++c) {
     const ChannelWeights u(weights, how, c);
     for (int k = 0; k < factors.shape.w; ++k) factors(0, 0, k, c) = u.factor(k);
@@ -132,7 +132,7 @@ void shortcut_factor_gradients(Stream&, View<const float> dy, View<const float> 
 // In softmax the largest weight also moves m, which matters because of the
 // epsilon.
 void shortcut_weight_gradients(Stream&, View<const float> weights, View<float> factor_gradients,
-                               View<float> weight_gradients, Normalisation how) {
+                               View<float> weight_gradients, WeightNormalisation how) {
   const int layers = weights.shape.w;
   for (int c = 0; c < factor_gradients.shape.c; ++c) {
     const ChannelWeights u(weights, how, c);
@@ -142,9 +142,9 @@ void shortcut_weight_gradients(Stream&, View<const float> weights, View<float> f
     for (int k = 0; k < layers; ++k) {
       const float g = factor_gradients(0, 0, k, c);
       float& gradient = weight_gradients(0, 0, k, u.channel);
-      if (how == Normalisation::none) {
+      if (how == WeightNormalisation::none) {
         gradient += g;
-      } else if (how == Normalisation::softmax) {
+      } else if (how == WeightNormalisation::softmax) {
         gradient += u.factor(k) * (g - mean);
         if (!moved && u.at(k) == u.largest) gradient -= mean * kWeightEpsilon / u.sum, moved = true;
       } else if (u.at(k) > kWeightFloor) {
@@ -162,7 +162,7 @@ class Shortcut final : public Layer {
     activation_.keys(k, Activation::linear);
     k.choice("weights_type", weighting_, Weighting::none, kWeightings)
         .help("a learned factor for each layer (per_feature or per_layer), or for each of its channels");
-    k.choice("weights_normalization", normalisation_, Normalisation::none, kNormalisations)
+    k.choice("weights_normalization", normalisation_, WeightNormalisation::none, kNormalisations)
         .help("how the factors are made to sum up to about 1");
     k.real("alpha", alpha_, 1).help("factor of the layer before, where the other one has values");
     k.real("beta", beta_, 1).help("factor of the other layer");
@@ -176,8 +176,8 @@ class Shortcut final : public Layer {
 
   void plan(Plan& p) override {
     p.require(!from.empty(), "from must be given: the layer to add");
-    p.require(weighting_ != Weighting::none || normalisation_ == Normalisation::none, "weights_normalization",
-              "weights_normalization needs a weights_type");
+    p.require(weighting_ != Weighting::none || normalisation_ == WeightNormalisation::none,
+              "weights_normalization", "weights_normalization needs a weights_type");
     p.require(!scaled() || (p.inputs() == 2 && weighting_ == Weighting::none), alpha_ != 1 ? "alpha" : "beta",
               "alpha and beta go with one layer in from and no weights_type");
     p.output(p.input());
@@ -280,7 +280,7 @@ class Shortcut final : public Layer {
 
   OutputActivation activation_;
   Weighting weighting_ = Weighting::none;
-  Normalisation normalisation_ = Normalisation::none;
+  WeightNormalisation normalisation_ = WeightNormalisation::none;
   float alpha_ = 1, beta_ = 1;
   bool equal_shapes_ = false;
   std::vector<Meeting> meetings_;  // of each input with the output; the first is not used

@@ -33,7 +33,8 @@ class Parts {
 Detector::Detector(Network& network, DetectorSettings settings)
     : network_(network), settings_(settings), batch_(network.input().shape.n) {
   const std::vector<Head*> heads = network.heads();
-  if (heads.empty()) fail("the network has no head that detects: expected a section such as [yolo] or [rcnn]");
+  if (heads.empty())
+    fail("the network has no head that detects: expected a section such as [yolo] or [rcnn]");
   classes_ = heads[0]->classes();
   for (const Head* head : heads)
     if (head->classes() != classes_)
@@ -81,7 +82,21 @@ View<ImagePlace> Detector::places() const {
   return {reinterpret_cast<ImagePlace*>(places_.host()), {batch_, 1, 1, 1}};
 }
 
-void Detector::upload() { places_.upload(); }
+std::vector<std::vector<Detection>> Detector::run() {
+  network_.upload();
+  places_.upload();
+  const auto work = [&] {
+    network_.enqueue_forward();
+    enqueue();
+  };
+  if (network_.device() == Device::cpu) {
+    work();
+  } else {
+    if (!graph_.captured()) graph_.capture(network_.stream(), work);
+    graph_.replay(network_.stream());
+  }
+  return read();
+}
 
 void Detector::enqueue() {
   if (network_.device() == Device::cpu) return;

@@ -55,10 +55,12 @@ bool detects_or_loses(const Node& node) { return node.layer->head() || node.laye
 
 // What only heads and losses read stays in f32 under every precision, and so does what nobody reads.
 void Network::mark_read_by_losses() {
-  for (Node& node : nodes_) node.read_by_losses = node.layer->converts();
-  for (const Node& node : nodes_)
-    for (int from : node.inputs)
-      if (from >= 0 && !detects_or_loses(node)) nodes_[from].read_by_losses = false;
+  for (Node& node : nodes_) node.read_by_losses = node.layer->converts() || node.layer->passes_type_on();
+  for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {  // a layer's readers come after it
+    const bool wants_f32 = detects_or_loses(*node) || (node->layer->passes_type_on() && node->read_by_losses);
+    for (int from : node->inputs)
+      if (from >= 0 && !wants_f32) nodes_[size_t(from)].read_by_losses = false;
+  }
 }
 
 std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
@@ -88,9 +90,10 @@ std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
       node.layer->plan(plan);
     node.output = plan.output_;
     node.output_type = plan.output_type_;
-    if (detects_or_loses(node) && !inputs.empty() && inputs[0].type != Type::f32)
-      node.section.fail(node.section.line,
-                        "precision=bf16 needs a [convolutional], [connected] or [avgpool] right before it");
+    for (const Plan::Input& from : inputs)
+      if (detects_or_loses(node) && from.type != Type::f32)
+        node.section.fail(node.section.line,
+                          "precision=bf16 needs a [convolutional], [connected] or [avgpool] right before it");
     bool learns = false;
     for (const Plan::ParameterWant& want : plan.parameters_)
       learns |= want.gradient && nodes_[node.owner].rate > 0;

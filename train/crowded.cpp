@@ -19,8 +19,7 @@ std::string tell_crowded(const Dataset& dataset, int most) {
   if (images == 0) return "";
   return fmt::format(
       "{} of {} training images have more objects than the {} that are learnt of an image, up to {}: {} "
-      "objects "
-      "are cut in every epoch; max={} in all sections that have this key learns them",
+      "objects are cut in every epoch; max={} in all sections that have this key learns them",
       images, dataset.samples.size(), most, largest, cut, largest);
 }
 

@@ -8,25 +8,13 @@
 namespace osprey {
 
 ImageDetector::ImageDetector(Network& network, const DetectionOptions& options)
-    : network_(network), feed_(network, options.fit), detector_(network, options.settings) {}
+    : feed_(network, options.fit), detector_(network, options.settings) {}
 
 std::vector<std::vector<Detection>> ImageDetector::detect(
     const std::vector<const ByteImage*>& images, const std::vector<std::vector<ProposedBox>>& proposals) {
   feed_.give(images, proposals);
   for (size_t i = 0; i < images.size(); ++i) detector_.places()[int(i)] = feed_.place(*images[i]);
-  network_.upload();
-  detector_.upload();
-  const auto work = [&] {
-    network_.enqueue_forward();
-    detector_.enqueue();
-  };
-  if (network_.device() == Device::cpu) {
-    work();
-  } else {
-    if (!graph_.captured()) graph_.capture(network_.stream(), work);
-    graph_.replay(network_.stream());
-  }
-  std::vector<std::vector<Detection>> found = detector_.read();
+  std::vector<std::vector<Detection>> found = detector_.run();
   found.resize(images.size());
   return found;
 }

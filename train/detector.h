@@ -28,10 +28,8 @@ class ImageDetector {
                                              const std::vector<std::vector<ProposedBox>>& proposals = {});
 
  private:
-  Network& network_;
   ImageFeed feed_;
   Detector detector_;
-  cuda::Graph graph_;  // forward, candidates, suppression: on a device, once captured
 };
 
 // What an evaluation compares, of a whole data set. Images that cannot be read are told, counted and left out

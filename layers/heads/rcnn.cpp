@@ -126,6 +126,9 @@ class Rcnn final : public Head {
     p.require(
         p.inputs() >= 3 && p.inputs() <= 2 + RoiLogits::kMost, "from",
         "from must name the layers of classes, of boxes and of RoIs, and perhaps classes of other stages");
+    if (idle_key_)
+      p.require(false, idle_key_,
+                fmt::format("{} needs sampler=ohem here; [roi_sampler] has keys of its own", idle_key_));
     require_roi_table(p, 2);
     read_rule(p);
     const Shape table = p.input(2);
@@ -189,6 +192,8 @@ class Rcnn final : public Head {
     k.real("positive_fraction", quota_.positive_fraction, 0)
         .between(0, 1)
         .help("ohem: at most this part of num holds objects, background the rest; 0: whatever does worst");
+    for (const char* key : {"num", "hard_nms", "positive_fraction"})
+      if (sampler_ == Sampler::all && k.given(key)) idle_key_ = key;
     feedback_keys(k, rule_.feedback);
   }
 
@@ -291,6 +296,7 @@ class Rcnn final : public Head {
   RoiLosses losses_;
   View<float> costs_;  // [N*R,1,1,1]: where y is a table
   Sampler sampler_ = Sampler::all;
+  const char* idle_key_ = nullptr;  // one that is given and means nothing without OHEM
   SampleRule quota_{64, 0};
   SoftNmsRule suppression_;
   HardRois hard_;

@@ -7,8 +7,7 @@
 namespace osprey::cpu {
 namespace {
 
-DiceSums dice_sums(View<const float> logits, View<const float> targets, int mask) {
-  const int count = logits.size() / logits.shape.n;
+DiceSums dice_sums(View<const float> logits, View<const float> targets, int mask, int count) {
   DiceSums sums;
   for (int i = mask * count; i < (mask + 1) * count; ++i) sums.add(logits[i], targets[i]);
   return sums;
@@ -17,15 +16,17 @@ DiceSums dice_sums(View<const float> logits, View<const float> targets, int mask
 }  // namespace
 
 void dice_loss(Stream&, View<const float> logits, View<const float> targets, float eps, View<float> losses) {
-  for (int mask = 0; mask < losses.size(); ++mask) losses[mask] = dice_sums(logits, targets, mask).loss(eps);
+  const int count = logits.size() / std::max(losses.size(), 1);
+  for (int mask = 0; mask < losses.size(); ++mask)
+    losses[mask] = dice_sums(logits, targets, mask, count).loss(eps);
 }
 
 void dice_loss_backward(Stream&, View<const float> logits, View<const float> targets, float eps,
                         View<const float> dy, View<float> dlogits) {
-  const int count = logits.size() / std::max(logits.shape.n, 1);
+  const int count = logits.size() / std::max(dy.size(), 1);
   for (int mask = 0; mask < dy.size(); ++mask) {
     if (dy[mask] == 0) continue;
-    const DiceSums sums = dice_sums(logits, targets, mask);
+    const DiceSums sums = dice_sums(logits, targets, mask, count);
     for (int i = mask * count; i < (mask + 1) * count; ++i)
       dlogits[i] += dy[mask] * sums.slope(logits[i], targets[i], eps);
   }

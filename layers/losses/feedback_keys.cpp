@@ -6,7 +6,9 @@ void feedback_keys(Keys& k, Feedback& feedback) {
   k.flag("feedback", feedback.on, false)
       .help(
           "1: boxes of small objects count more while these have little part in the box loss of the step "
-          "before, a parametrisation of our own; when a training is resumed that part is measured anew");
+          "before, a parametrisation of our own; where a training is resumed, or its images change their "
+          "size, "
+          "that part is measured anew");
   k.real("feedback_threshold", feedback.rule.enough, 0.1f)
       .more_than(0)
       .help("feedback: the part that is enough");

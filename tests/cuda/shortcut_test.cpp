@@ -84,7 +84,7 @@ TEST(ShortcutKernel, SumsTheGradientOfOneWeightOverChannels) {
     Values got = before, factor_gradients = gradients;
     cuda::shortcut_weight_gradients(s, constant(weights, {1, 1, kLayers, 1}),
                                     view(factor_gradients, {1, 1, kLayers, kChannels}),
-                                    view(got, {1, 1, kLayers, 1}), Normalisation::none);
+                                    view(got, {1, 1, kLayers, 1}), WeightNormalisation::none);
     EXPECT_EQ(got, want);
   });
 }
@@ -98,7 +98,7 @@ TEST(ShortcutKernel, OfEqualWeightsTheFirstMovesTheMaximum) {
   in_all_orders([&] {
     Values got = before, factor_gradients = gradients;
     cuda::shortcut_weight_gradients(s, constant(weights, {1, 1, 3, 1}), view(factor_gradients, {1, 1, 3, 1}),
-                                    view(got, {1, 1, 3, 1}), Normalisation::softmax);
+                                    view(got, {1, 1, 3, 1}), WeightNormalisation::softmax);
     for (int k = 0; k < 3; ++k) {
       const double moved = k == 0 ? mean * double(kWeightEpsilon) / sum : 0;
       // A few roundings of values up to 2; what moves is 7e-5.

@@ -46,11 +46,7 @@ Results detected(const std::string& cfg, Device device, int batch, DetectorSetti
   }
   for (int n = 0; n < batch; ++n)
     detector.places()[n] = {{0, .125f * float(n), 1, 1 - .25f * float(n)}, float(100 + n), 60};
-  network.upload();
-  detector.upload();
-  network.enqueue_forward();
-  detector.enqueue();
-  Results results = {detector.read(), {}};
+  Results results = {detector.run(), {}};
   std::vector<std::vector<float>> memory;
   std::vector<HeadOutput> heads;
   for (size_t i = 0; i < network.nodes().size(); ++i)

@@ -32,6 +32,28 @@ TEST(Network, ReferencesAreRelativeAbsoluteOrNames) {
   EXPECT_EQ(network.where(4), "layer 4 [route], t.cfg:" + std::to_string(network.nodes()[4].section.line));
 }
 
+// A number between the convolution and the head does not hide that the head needs floats.
+TEST(Network, UnderBf16HeadsReadFloatsThroughAScale) {
+  const auto map = [](const std::string& name, int filters, const std::string& after) {
+    return "[convolutional]\nname=" + name + "\nfrom=first\nsize=1\nfilters=" + std::to_string(filters) +
+           "\nactivation=linear\n" + after;
+  };
+  const std::string cfg = kNet + kConv + "name=first\n" + map("classes", 4, "") +
+                          map("boxes", 4, "[scale]\nname=scaled\n") +
+                          "[retina]\nfrom=classes,scaled\nclasses=4\nscales_per_octave=1\nanchor_ratios=1\n";
+  NetworkOptions options;
+  options.build.device = Device::cuda;
+  options.precision = Precision::bf16;
+  Network network = network_of(cfg, options);
+  network.plan(1, 16, 16);
+  EXPECT_EQ(network.nodes()[0].output_type, Type::bf16);
+  for (int layer : {1, 2, 3}) EXPECT_EQ(network.nodes()[size_t(layer)].output_type, Type::f32);
+  const std::string both = cfg + "[route]\nlayers=scaled\n[convolutional]\nfilters=2\nsize=1\n";
+  EXPECT_EQ(
+      error(both, options),
+      "t.cfg:25: [retina] precision=bf16 needs a [convolutional], [connected] or [avgpool] right before it");
+}
+
 // All heads read one list.
 TEST(Network, TheLeastCapacityForTruthsCounts) {
   const std::string head = "[yolo]\nclasses=1\nnum=1\nanchors=8,8\n", conv = "[convolutional]\nfilters=6\n";

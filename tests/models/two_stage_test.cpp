@@ -495,11 +495,7 @@ TEST(TwoStage, DetectionsOfBothDevicesAgree) {
       PlannedNetwork network(cfg, 2, 32, 32, on_device(device, false));
       fill(network);
       Detector detector(network, {.2f, .5f, {}});
-      network.upload();
-      detector.upload();
-      network.enqueue_forward();
-      detector.enqueue();
-      of_device[int(device)] = detector.read();
+      of_device[int(device)] = detector.run();
     }
     for (size_t n = 0; n < 2; ++n) {
       const auto &want = of_device[0][n], &got = of_device[1][n];
@@ -570,6 +566,7 @@ TEST(TwoStage, MessagesSayWhatIsExpected) {
   expect_in(
       "[rcnn] input 1 must have a row for each of 2 x 12 RoIs, but is 16x1x1x4",
       error(kSampled + head("", "rois", 12, "").replace(head("", "rois", 12, "").rfind("rois"), 4, "given")));
+  expect_in("num needs sampler=ohem here; [roi_sampler] has keys of its own", error(toy("num=64\n")));
   expect_in("[proposals] from has no meaning here", error(kBackbone + "[proposals]\nfrom=c2\n"));
 }
 
