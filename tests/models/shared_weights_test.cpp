@@ -61,11 +61,14 @@ class SharedWeights : public testing::TestWithParam<std::tuple<std::string, Devi
     return read_npy(golden_folder_ + name).floats();
   }
 
-  void run_on_blob(Network& network, const std::string& image) const {
+  void give_blob(Network& network, const std::string& image) const {
     const Image pixels = load_image(blob(image));
     const View<float> input = network.input();
     ASSERT_EQ(pixels.pixels.size(), size_t(input.size()));
     std::copy(pixels.pixels.begin(), pixels.pixels.end(), input.begin());
+  }
+  void run_on_blob(Network& network, const std::string& image) const {
+    give_blob(network, image);
     network.forward();
   }
 };
@@ -142,7 +145,7 @@ TEST_P(SharedWeights, BoxesOnTheSamePixelsEqualAlexeyABs) {
   for (const auto& [name, image] : golden_["images"].items()) {
     if (blob(name).empty()) continue;
     SCOPED_TRACE(name);
-    run_on_blob(*network, name);
+    give_blob(*network, name);
     Detector detector(*network, {0.25f, 0.45f, {}});
     expect_same(detector.run()[0], found_by(image["engines"]["alexeyab_same_blob"]), 1, 1);
     ++compared;
