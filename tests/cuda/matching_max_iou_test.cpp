@@ -74,6 +74,13 @@ TEST(MaxIouMatching, OwnTruthOrTheirs) {
   }
 }
 
+TEST(MaxIouMatching, OfEqualOverlapsTheFirstTruthCounts) {
+  const std::vector<Box> anchors = {{0, 0, 8, 8}};
+  const OwnBoxLists truths({{{0, 0, 8, 4}, {0, 0, 8, 8}, {0, 0, 8, 8}, {0, 0, 8, 8}}}, 4);
+  for (const Device device : {Device::cpu, Device::cuda})
+    EXPECT_EQ(matched(device, truths.lists, same_for_all_images(anchors), {}, {}).match, std::vector<int>{1});
+}
+
 TEST(MaxIouMatching, AnchorsInRegionsAreIgnored) {
   const std::vector<Box> anchors = {{0, 0, 8, 8}, {4, 0, 12, 8}, {6, 0, 14, 8}, {5, 0, 13, 8}};
   const OwnBoxLists none({{}}, 2), truths({{{0, 0, 8, 8}}}, 2), regions({{{0, 0, 8, 8}, {0, 0, 9, 8}}}, 2);
