@@ -78,54 +78,55 @@ __device__ inline void finish(const ParameterLines& p, const Averaging& averagin
   if (p.copy) store(all(p, p.copy), 4 * i, w);
 }
 
-// One thread for four parameters.
+// What all rules share, by one thread for four parameters: change(i, rate, decay, g, w) makes their new
+// values w of their gradients g, and keeps what it needs for the next step.
+template <class Change>
+__device__ void step_four(const ParameterLines& p, const Averaging& averaging, const Step* step,
+                          const Faults* faults, Change change) {
+  const int i = global_thread();
+  if (i >= p.lines * kFoursOfLine || faults->any()) return;
+  const SpanRule span = p.spans[p.span_of_line[i / kFoursOfLine]];
+  if (!span.trained) return;
+  const float clip = clip_of(p);
+  Floats<4> g = four(p, p.gradients, i), w = four(p, p.values, i);
+  for (int k = 0; k < 4; ++k) g[k] *= clip;
+  change(i, step->learning_rate * span.rate, span.decay, g, w);
+  finish(p, averaging, step->iteration, i, w);
+}
+
 __global__ void sgd_step_kernel(ParameterLines p, Sgd rule, Averaging averaging, const Step* step,
                                 const Faults* faults) {
-  const int i = global_thread();
-  if (i >= p.lines * kFoursOfLine || faults->any()) return;
-  const SpanRule span = p.spans[p.span_of_line[i / kFoursOfLine]];
-  if (!span.trained) return;
-  const float rate = step->learning_rate * span.rate, clip = clip_of(p);
-  const Floats<4> g = four(p, p.gradients, i);
-  Floats<4> w = four(p, p.values, i), v = four(p, p.momentum, i);
-  for (int k = 0; k < 4; ++k) update(rule, rate, span.decay, clip * g[k], w[k], v[k]);
-  put_four(p, p.momentum, i, v);
-  finish(p, averaging, step->iteration, i, w);
+  step_four(p, averaging, step, faults,
+            [&](int i, float rate, float decay, const Floats<4>& g, Floats<4>& w) {
+              Floats<4> v = four(p, p.momentum, i);
+              for (int k = 0; k < 4; ++k) update(rule, rate, decay, g[k], w[k], v[k]);
+              put_four(p, p.momentum, i, v);
+            });
 }
 
-// One thread for four parameters.
 __global__ void adam_step_kernel(ParameterLines p, Adam rule, Averaging averaging, const Step* step,
                                  const Faults* faults) {
-  const int i = global_thread();
-  if (i >= p.lines * kFoursOfLine || faults->any()) return;
-  const SpanRule span = p.spans[p.span_of_line[i / kFoursOfLine]];
-  if (!span.trained) return;
-  const float rate = step->learning_rate * span.rate, clip = clip_of(p);
-  const float correction1 = bias_correction(rule.beta1, step->iteration);
-  const float correction2 = bias_correction(rule.beta2, step->iteration);
-  const Floats<4> g = four(p, p.gradients, i);
-  Floats<4> w = four(p, p.values, i), m = four(p, p.momentum, i), s = four(p, p.squares, i);
-  for (int k = 0; k < 4; ++k)
-    update(rule, correction1, correction2, rate, span.decay, clip * g[k], w[k], m[k], s[k]);
-  put_four(p, p.momentum, i, m);
-  put_four(p, p.squares, i, s);
-  finish(p, averaging, step->iteration, i, w);
+  step_four(p, averaging, step, faults,
+            [&](int i, float rate, float decay, const Floats<4>& g, Floats<4>& w) {
+              const float correction1 = bias_correction(rule.beta1, step->iteration);
+              const float correction2 = bias_correction(rule.beta2, step->iteration);
+              Floats<4> m = four(p, p.momentum, i), s = four(p, p.squares, i);
+              for (int k = 0; k < 4; ++k)
+                update(rule, correction1, correction2, rate, decay, g[k], w[k], m[k], s[k]);
+              put_four(p, p.momentum, i, m);
+              put_four(p, p.squares, i, s);
+            });
 }
 
-// One thread for four parameters.
 __global__ void rmsprop_step_kernel(ParameterLines p, RmsProp rule, Averaging averaging, const Step* step,
                                     const Faults* faults) {
-  const int i = global_thread();
-  if (i >= p.lines * kFoursOfLine || faults->any()) return;
-  const SpanRule span = p.spans[p.span_of_line[i / kFoursOfLine]];
-  if (!span.trained) return;
-  const float rate = step->learning_rate * span.rate, clip = clip_of(p);
-  const Floats<4> g = four(p, p.gradients, i);
-  Floats<4> w = four(p, p.values, i), v = four(p, p.momentum, i), s = four(p, p.squares, i);
-  for (int k = 0; k < 4; ++k) update(rule, rate, span.decay, clip * g[k], w[k], v[k], s[k]);
-  put_four(p, p.momentum, i, v);
-  put_four(p, p.squares, i, s);
-  finish(p, averaging, step->iteration, i, w);
+  step_four(p, averaging, step, faults,
+            [&](int i, float rate, float decay, const Floats<4>& g, Floats<4>& w) {
+              Floats<4> v = four(p, p.momentum, i), s = four(p, p.squares, i);
+              for (int k = 0; k < 4; ++k) update(rule, rate, decay, g[k], w[k], v[k], s[k]);
+              put_four(p, p.momentum, i, v);
+              put_four(p, p.squares, i, s);
+            });
 }
 
 }  // namespace

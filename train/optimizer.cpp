@@ -1,6 +1,7 @@
 #include "train/optimizer.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/log.h"
 #include "core/parallel.h"
@@ -11,16 +12,6 @@ namespace {
 constexpr int64_t kGrain = 1 << 11;      // lines
 constexpr int64_t kAfterAverage = 1000;  // iterations that AlexeyAB's Darknet trains on from the average
 
-// body(first value, rule) for each line that is trained, on all threads.
-template <class Body>
-void for_trained_lines(const ParameterLines& p, Body&& body) {
-  parallel_for(p.lines, kGrain, [&](int64_t first, int64_t last) {
-    for (int64_t line = first; line < last; ++line)
-      if (const SpanRule& span = p.spans[p.span_of_line[line]]; span.trained)
-        body(size_t(line) * kLineFloats, span);
-  });
-}
-
 // What follows from new values of a line, and the gradients' return to zero.
 void finish(const ParameterLines& p, const Averaging& averaging, int64_t iteration, size_t at) {
   float* __restrict w = p.values + at;
@@ -30,6 +21,28 @@ void finish(const ParameterLines& p, const Averaging& averaging, int64_t iterati
   }
   std::fill_n(p.gradients + at, kLineFloats, 0.0f);
   if (p.copy) std::copy_n(w, kLineFloats, p.copy + at);
+}
+
+using Line = std::array<float, kLineFloats>;
+
+// What all rules share: change(first value, rate, decay, g, w) makes the new values w of a line that is
+// trained of its gradients g, on all threads.
+template <class Change>
+void step_lines(const ParameterLines& p, const Averaging& averaging, const Step* step, const Faults* faults,
+                Change change) {
+  if (faults->any()) return;
+  const float clip = p.clip ? *p.clip : 1.0f;
+  parallel_for(p.lines, kGrain, [&](int64_t first, int64_t last) {
+    for (int64_t line = first; line < last; ++line) {
+      const SpanRule& span = p.spans[p.span_of_line[line]];
+      if (!span.trained) continue;
+      const size_t at = size_t(line) * kLineFloats;
+      Line g;
+      for (int i = 0; i < kLineFloats; ++i) g[size_t(i)] = clip * p.gradients[at + size_t(i)];
+      change(at, step->learning_rate * span.rate, span.decay, g, p.values + at);
+      finish(p, averaging, step->iteration, at);
+    }
+  });
 }
 
 }  // namespace
@@ -77,49 +90,35 @@ void clip_gradients(Stream&, const ParameterLines& p, ClipRule rule, double* par
 
 void sgd_step(Stream&, const ParameterLines& p, Sgd rule, Averaging averaging, const Step* step,
               const Faults* faults) {
-  if (faults->any()) return;
-  const float clip = p.clip ? *p.clip : 1.0f;
-  for_trained_lines(p, [&](size_t at, const SpanRule& span) {
-    float* __restrict w = p.values + at;
-    float* __restrict v = p.momentum + at;
-    const float* __restrict g = p.gradients + at;
-    const float rate = step->learning_rate * span.rate, decay = span.decay;
-    for (int i = 0; i < kLineFloats; ++i) update(rule, rate, decay, clip * g[i], w[i], v[i]);
-    finish(p, averaging, step->iteration, at);
-  });
+  step_lines(p, averaging, step, faults,
+             [&](size_t at, float rate, float decay, const Line& g, float* __restrict w) {
+               float* __restrict v = p.momentum + at;
+               for (int i = 0; i < kLineFloats; ++i) update(rule, rate, decay, g[size_t(i)], w[i], v[i]);
+             });
 }
 
 void adam_step(Stream&, const ParameterLines& p, Adam rule, Averaging averaging, const Step* step,
                const Faults* faults) {
-  if (faults->any()) return;
-  const float clip = p.clip ? *p.clip : 1.0f;
   const float correction1 = bias_correction(rule.beta1, step->iteration);
   const float correction2 = bias_correction(rule.beta2, step->iteration);
-  for_trained_lines(p, [&](size_t at, const SpanRule& span) {
-    float* __restrict w = p.values + at;
-    float* __restrict m = p.momentum + at;
-    float* __restrict s = p.squares + at;
-    const float* __restrict g = p.gradients + at;
-    const float rate = step->learning_rate * span.rate, decay = span.decay;
-    for (int i = 0; i < kLineFloats; ++i)
-      update(rule, correction1, correction2, rate, decay, clip * g[i], w[i], m[i], s[i]);
-    finish(p, averaging, step->iteration, at);
-  });
+  step_lines(p, averaging, step, faults,
+             [&](size_t at, float rate, float decay, const Line& g, float* __restrict w) {
+               float* __restrict m = p.momentum + at;
+               float* __restrict s = p.squares + at;
+               for (int i = 0; i < kLineFloats; ++i)
+                 update(rule, correction1, correction2, rate, decay, g[size_t(i)], w[i], m[i], s[i]);
+             });
 }
 
 void rmsprop_step(Stream&, const ParameterLines& p, RmsProp rule, Averaging averaging, const Step* step,
                   const Faults* faults) {
-  if (faults->any()) return;
-  const float clip = p.clip ? *p.clip : 1.0f;
-  for_trained_lines(p, [&](size_t at, const SpanRule& span) {
-    float* __restrict w = p.values + at;
-    float* __restrict v = p.momentum + at;
-    float* __restrict s = p.squares + at;
-    const float* __restrict g = p.gradients + at;
-    const float rate = step->learning_rate * span.rate, decay = span.decay;
-    for (int i = 0; i < kLineFloats; ++i) update(rule, rate, decay, clip * g[i], w[i], v[i], s[i]);
-    finish(p, averaging, step->iteration, at);
-  });
+  step_lines(p, averaging, step, faults,
+             [&](size_t at, float rate, float decay, const Line& g, float* __restrict w) {
+               float* __restrict v = p.momentum + at;
+               float* __restrict s = p.squares + at;
+               for (int i = 0; i < kLineFloats; ++i)
+                 update(rule, rate, decay, g[size_t(i)], w[i], v[i], s[i]);
+             });
 }
 
 }  // namespace cpu
