@@ -44,6 +44,15 @@ void expect_path(const golden::Case& c, NetSection net) {
   for (const Device device : {Device::cpu, Device::cuda}) c.expect("params", path_of(c, net, device));
 }
 
+NetSection adam_of(const golden::Case& c, Rule rule) {
+  NetSection net;
+  net.optimizer = rule;
+  net.beta1 = c.param("beta1", 0.0f);
+  net.beta2 = c.param("beta2", 0.0f);
+  net.epsilon = c.param("eps", 0.0f);
+  return net;
+}
+
 GOLDEN_WHERE(sgd_momentum_wd, "optimizer", c.params().value("kind", "") == "sgd_momentum_wd") {
   NetSection net;
   net.momentum = c.param("momentum", 0.0f);
@@ -58,21 +67,11 @@ GOLDEN_WHERE(sgd_nesterov, "optimizer", c.params().value("kind", "") == "sgd_nes
 }
 
 GOLDEN_WHERE(adam_l2, "optimizer", c.params().value("kind", "") == "adam_l2") {
-  NetSection net;
-  net.optimizer = Rule::adam;
-  net.beta1 = c.param("beta1", 0.0f);
-  net.beta2 = c.param("beta2", 0.0f);
-  net.epsilon = c.param("eps", 0.0f);
-  expect_path(c, net);
+  expect_path(c, adam_of(c, Rule::adam));
 }
 
 GOLDEN_WHERE(adamw, "optimizer", c.params().value("kind", "") == "adamw") {
-  NetSection net;
-  net.optimizer = Rule::adamw;
-  net.beta1 = c.param("beta1", 0.0f);
-  net.beta2 = c.param("beta2", 0.0f);
-  net.epsilon = c.param("eps", 0.0f);
-  expect_path(c, net);
+  expect_path(c, adam_of(c, Rule::adamw));
 }
 
 GOLDEN_WHERE(rmsprop, "optimizer", c.params().value("kind", "") == "rmsprop") {
