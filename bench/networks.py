@@ -67,6 +67,9 @@ def layers_of(path, route_groups=True):
     such a [route] passes all channels on, so later convolutions do more work."""
     sections = read_cfg(path)
     net = {k: int(sections[0][1][k]) for k in ("width", "height", "channels")}
+    for key, neutral in (("mean", 0), ("deviation", 1)):
+        given = sections[0][1].get(key)
+        net[key] = [float(number) for number in given.split(",")] if given else [neutral] * net["channels"]
     layers = []
     for index, (name, keys) in enumerate(sections[1:]):
         layer = Layer(name, keys, index)

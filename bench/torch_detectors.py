@@ -22,9 +22,10 @@ PATHS = {r"lateral(\d)": "backbone.fpn.inner_blocks.{level}.0", r"p([2-5])": "ba
          r"boxes": "roi_heads.box_predictor.bbox_pred"}
 
 
-def model_of(two_stages, height, width):
-    """The network as torchvision's own constructors make it; the images come as they are, neither scaled nor shifted."""
-    kept = {"min_size": min(height, width), "max_size": max(height, width), "image_mean": [0] * 3, "image_std": [1] * 3}
+def model_of(two_stages, net):
+    """The network as torchvision's own constructors make it; it normalises images as the .cfg's [net] and keeps their size."""
+    size = net["height"], net["width"]
+    kept = {"min_size": min(size), "max_size": max(size), "image_mean": net["mean"], "image_std": net["deviation"]}
     parts = {"backbone_name": "resnet50", "weights": None, "norm_layer": FrozenBatchNorm2d, "trainable_layers": 3}
     if two_stages:
         return FasterRCNN(resnet_fpn_backbone(**parts), 91, **kept)
@@ -51,7 +52,7 @@ class Detector(nn.Module):
         self.height, self.width = self.net["height"], self.net["width"]
         self.heads = networks.heads_of(self.layers)
         self.two_stages = self.layers[-1].name == "rcnn"
-        self.model = model_of(self.two_stages, self.height, self.width)
+        self.model = model_of(self.two_stages, self.net)
         backbone = backbone_modules(self.model.backbone.body)
         with open(weights, "rb") as file:
             file.seek(20)
@@ -78,13 +79,16 @@ class Detector(nn.Module):
 
     def before_heads(self, x):
         """The maps that become anchors' scores and boxes: of all levels the scores, then of all levels the boxes."""
-        maps = list(self.model.backbone(x).values())
+        maps = list(self.model.backbone(self.normalised(x)).values())
         if self.two_stages:
             scores, boxes = self.model.rpn.head(maps)
             return scores + boxes
         head = self.model.head
         return ([head.classification_head.cls_logits(head.classification_head.conv(m)) for m in maps] +
                 [head.regression_head.bbox_reg(head.regression_head.conv(m)) for m in maps])
+
+    def normalised(self, x):
+        return torch.stack([self.model.transform.normalize(image) for image in x])
 
     def forward(self, x):
         """Boxes without duplicates of [N,3,H,W]."""
