@@ -48,6 +48,9 @@ class Head : public Layer {
   // Of Darknet's heads: the negative of the gradient that the loss sends into the head's input, as Darknet
   // calls its delta; [N,H,W,C], valid after a forward pass in training.
   virtual View<const float> delta() const { return {}; }
+  // Widths and heights of the typical boxes that this head's are predicted from, in pixels of the network
+  // input; only Darknet's heads list them. Valid once planned.
+  virtual std::vector<Anchor> anchor_shapes() const { return {}; }
   // Settings of the last head that rule the whole training (Darknet's semantics).
   struct Augmentation {
     float jitter = 0.2f, resize = 1, random = 0;

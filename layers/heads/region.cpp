@@ -81,6 +81,8 @@ class Region final : public Head {
     p.require(map_.empty(), "map", "map is not supported yet: renumber the classes in the labels");
     grid_.rows = in.h;
     grid_.columns = in.w;
+    cell_width_ = float(p.options().network_input.w) / float(in.w);
+    cell_height_ = float(p.options().network_input.h) / float(in.h);
     p.constant(grid_.anchors, anchors_);
     p.output(in, Type::f32);
     p.in_place();
@@ -106,6 +108,11 @@ class Region final : public Head {
   bool has_loss() const override { return true; }
 
   int classes() const override { return grid_.classes; }
+  std::vector<Anchor> anchor_shapes() const override {
+    std::vector<Anchor> shapes = anchors_;
+    for (Anchor& a : shapes) a = {a.w * cell_width_, a.h * cell_height_};
+    return shapes;
+  }
   NmsSettings nms() const override { return nms_; }
   View<const float> delta() const override { return delta_; }
   Augmentation augmentation() const override { return augmentation_; }
@@ -154,6 +161,7 @@ class Region final : public Head {
   int num_ = 1, coords_ = 4;
   std::vector<float> listed_anchors_;
   std::vector<Anchor> anchors_;
+  float cell_width_ = 0, cell_height_ = 0;  // in pixels of the network input
   bool softmax_ = false;
   std::string tree_, map_;
   NmsSettings nms_;

@@ -118,6 +118,11 @@ class Yolo final : public Head {
   bool has_loss() const override { return true; }
 
   int classes() const override { return grid_.classes; }
+  std::vector<Anchor> anchor_shapes() const override {
+    std::vector<Anchor> shapes;
+    for (const int index : mask_) shapes.push_back(anchors_[size_t(index)]);
+    return shapes;
+  }
   NmsSettings nms() const override { return nms_; }
   View<const float> delta() const override { return delta_; }
   Augmentation augmentation() const override { return augmentation_; }
