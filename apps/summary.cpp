@@ -37,12 +37,12 @@ void print_layers(const Network& network) {
     const Node& node = network.nodes()[i];
     const LayerSummary s = node.layer->summary();
     std::string sources;
+    const int first = node.inputs.empty() ? kInput : node.inputs[0];
     if (node.absorbed_by >= 0)
       sources = fmt::format("  done by {}", node.absorbed_by);
-    else if (node.inputs.size() > 1 || (node.inputs[0] >= 0 && node.inputs[0] != int(i) - 1))
+    else if (node.inputs.size() > 1 || (first >= 0 && first != int(i) - 1))
       for (int from : node.inputs) sources += fmt::format("{}{}", sources.empty() ? "  from " : ",", from);
-    const Shape in =
-        node.inputs[0] < 0 ? network.input().shape : network.nodes()[size_t(node.inputs[0])].output;
+    const Shape in = first < 0 ? network.input().shape : network.nodes()[size_t(first)].output;
     fmt::print("{:5} {:<15} {:>7} {:<11} {} -> {} {:9.3f}{}\n", i, node.type->name,
                s.filters ? std::to_string(s.filters) : "", s.window, size_text(in), size_text(node.output),
                s.flops / 1e9, sources);

@@ -33,7 +33,7 @@ struct ParameterInfo {
   Role role = Role::weights;
   FileOrder order = FileOrder::plain;
   float fill = 0;            // the initial value ...
-  float uniform = 0;         // ... or, if not zero, drawn from U(-uniform, uniform),
+  float uniform = 0;         // ... plus, if not zero, what is drawn from U(-uniform, uniform)
   float normal = 0;          // ... or from a normal distribution of this deviation
   bool flipped = false;      // Darknet's `flipped`: transposed in the file
   bool batch_scale = false;  // scale, mean or variance: what `dontloadscales` leaves out
@@ -280,9 +280,9 @@ class Layer {
 };
 
 struct LayerType {
-  const char* name;   // the cfg section, and the name of the layer's files
-  const char* alias;  // Darknet's short name for it, or null
-  const char* help;   // one line for docs/cfg.md
+  const char* name;     // the cfg section, and the name of the layer's files
+  const char* aliases;  // Darknet's other names for it, between blanks, or null
+  const char* help;     // one line for docs/cfg.md
   std::unique_ptr<Layer> (*make)();
 };
 

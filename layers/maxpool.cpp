@@ -12,6 +12,7 @@
 
 #include "core/parallel.h"
 #include "layers/layer.h"
+#include "layers/pooling_window.h"
 #include "layers/vector_loop.h"
 
 namespace osprey {
@@ -80,20 +81,7 @@ void maxpool_backward(Stream&, View<const float> dy, View<const int> winner, Vie
 class MaxPool final : public Layer {
  public:
   void keys(Keys& k) override {
-    k.integer("stride", stride_, 1).at_least(1).help("pixels from one window to the next");
-    k.integer("stride_x", stride_x_, stride_)
-        .at_least(1)
-        .shown_as("stride")
-        .help("the same, along a row only");
-    k.integer("stride_y", stride_y_, stride_)
-        .at_least(1)
-        .shown_as("stride")
-        .help("the same, down a column only");
-    k.integer("size", size_, stride_).at_least(1).shown_as("stride").help("side of the square window");
-    k.integer("padding", padding_, size_ - 1)
-        .at_least(0)
-        .shown_as("size - 1")
-        .help("rows (and columns) added around the image, both sides together");
+    pooling_.keys(k);
     k.flag("maxpool_depth", across_channels_, false).help("maximum over channels: not supported yet");
     k.integer("out_channels", out_channels_, 1).help("channels left by maxpool_depth: not supported yet");
     k.flag("antialiasing", antialiasing_, false).help("blur before the stride: not supported yet");
@@ -105,10 +93,7 @@ class MaxPool final : public Layer {
               "out_channels belongs to maxpool_depth, which is not supported yet");
     p.require(!antialiasing_, "antialiasing", "antialiasing is not supported yet: expected 0");
     const Shape in = p.input();
-    p.require((padding_ + 1) / 2 < size_, "padding", "padding leaves windows with no pixel of the image");
-    p.require(in.h + padding_ >= size_ && in.w + padding_ >= size_, "size",
-              fmt::format("a window of {} does not fit an input of {}", size_, in.text()));
-    window_ = {pooling_window(size_, stride_y_, padding_), pooling_window(size_, stride_x_, padding_)};
+    window_ = pooling_.plan(p);
     output_ = {in.n, window_.h.outputs(in.h), window_.w.outputs(in.w), in.c};
     p.output(output_);
     p.keep(winner_, output_);
@@ -121,15 +106,11 @@ class MaxPool final : public Layer {
     if (dx()) on(s, cpu::maxpool_backward, cuda::maxpool_backward)(s, dy, winner_, dx(), window_);
   }
 
-  LayerSummary summary() const override {
-    const std::string strides =
-        stride_x_ == stride_y_ ? std::to_string(stride_x_) : fmt::format("{}x{}", stride_x_, stride_y_);
-    return {0, fmt::format("{0}x{0}/{1}", size_, strides),
-            double(size_) * size_ * output_.h * output_.w * output_.c};
-  }
+  LayerSummary summary() const override { return pooling_.summary(output_); }
 
  private:
-  int size_ = 1, stride_ = 1, stride_x_ = 1, stride_y_ = 1, padding_ = 0, out_channels_ = 1;
+  PoolingWindow pooling_;
+  int out_channels_ = 1;
   bool across_channels_ = false, antialiasing_ = false;
   Window2 window_;
   Shape output_;

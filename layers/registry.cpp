@@ -11,20 +11,27 @@ namespace osprey {
 extern const LayerType
     convolutional,
     deconvolutional,
+    local,
     connected,
     batchnorm,
     group_norm,
+    normalization,
     activation,
     maxpool,
     avgpool,
+    local_avgpool,
     route,
     shortcut,
     upsample,
     reorg,
     reorg3d,
     dropout,
+    crop,
+    implicit,
+    empty,
     scale,
     softmax,
+    logistic_layer,
     cost,
     scale_channels,
     sam,
@@ -45,20 +52,27 @@ const std::vector<const LayerType*>& layer_types() {
   static const std::vector<const LayerType*> all = {
       &convolutional,
       &deconvolutional,
+      &local,
       &connected,
       &batchnorm,
       &group_norm,
+      &normalization,
       &activation,
       &maxpool,
       &avgpool,
+      &local_avgpool,
       &route,
       &shortcut,
       &upsample,
       &reorg,
       &reorg3d,
       &dropout,
+      &crop,
+      &implicit,
+      &empty,
       &scale,
       &softmax,
+      &logistic_layer,
       &cost,
       &scale_channels,
       &sam,
@@ -80,8 +94,11 @@ const std::vector<const LayerType*>& layer_types() {
 }
 
 const LayerType* find_layer_type(const std::string& name) {
+  const auto among = [&](const char* names) {
+    return names && fmt::format(" {} ", names).find(fmt::format(" {} ", name)) != std::string::npos;
+  };
   for (const LayerType* type : layer_types())
-    if (name == type->name || (type->alias && name == type->alias)) return type;
+    if (name == type->name || among(type->aliases)) return type;
   return nullptr;
 }
 
@@ -94,9 +111,7 @@ std::string why_unsupported(const std::string& section) {
       {"conv_lstm", "recurrent layers are not part of this engine"},
       {"history", "recurrent layers are not part of this engine"},
   };
-  static const std::vector<std::string> later = {
-      "local",         "local_avgpool", "local_avg", "normalization", "lrn",      "crop",     "detection",
-      "Gaussian_yolo", "contrastive",   "empty",     "silence",       "implicit", "logistic", "iseg"};
+  static const std::vector<std::string> later = {"detection", "Gaussian_yolo", "contrastive", "iseg"};
   if (const auto it = known.find(section); it != known.end()) return it->second;
   for (const std::string& name : later)
     if (name == section) return "this section of Darknet is not supported yet";

@@ -89,8 +89,8 @@ void Parameters::initialise(uint64_t seed) {
     parallel_for(v.size(), 1 << 14, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) {
         Random random(seed, Purpose::initialise, k, uint64_t(i));
-        v.data[i] = s.info.normal != 0 ? s.info.normal * random.normal()
-                                       : random.uniform(-s.info.uniform, s.info.uniform);
+        v.data[i] = s.info.fill + (s.info.normal != 0 ? s.info.normal * random.normal()
+                                                      : random.uniform(-s.info.uniform, s.info.uniform));
       }
     });
   }

@@ -57,8 +57,8 @@ SingleLayer::SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Devi
     value.assign(want.shape.elements(), want.info.fill);
     for (size_t i = 0; i < value.size() && want.info.drawn(); ++i) {
       Random random(1, Purpose::test, 0, i);
-      value[i] = want.info.normal != 0 ? want.info.normal * random.normal()
-                                       : random.uniform(-want.info.uniform, want.info.uniform);
+      value[i] += want.info.normal != 0 ? want.info.normal * random.normal()
+                                        : random.uniform(-want.info.uniform, want.info.uniform);
     }
     Parameter p{want.info.name, allocate(want.shape, Type::f32), {}, {}};
     *want.value = p.value;

@@ -89,7 +89,7 @@ TEST(Network, MessagesNameFileLineAndWhatWasExpected) {
             error("[net]\nwidth=16\nheight=0\n[maxpool]\n"));
   expect_in("t.cfg:3: [net] subdivisions=3 must divide batch=4",
             error("[net]\nbatch=4\nsubdivisions=3\nwidth=8\nheight=8\n[maxpool]\n"));
-  expect_in("not supported yet", error(kNet + "[local]\nfilters=2\n"));
+  expect_in("not supported yet", error(kNet + "[iseg]\nclasses=2\n"));
 }
 
 TEST(Network, ShapesThatDoNotFitAreErrorsOfTheirSection) {

@@ -67,7 +67,7 @@ TEST(SharedNetworks, Resnet18EqualsPjreddies) {
 
 TEST(SharedNetworks, WithLayersThatAreNotHereAreRefusedByName) {
   for (const auto& [name, section] :
-       {std::pair("Gaussian_yolov3_BDD", "[Gaussian_yolo]"), std::pair("yolov1", "[local]")}) {
+       {std::pair("Gaussian_yolov3_BDD", "[Gaussian_yolo]"), std::pair("yolov1", "[detection]")}) {
     const std::string cfg = network_folder(name) + name + "-synth.cfg";
     const std::string message = error_of([&] { Network network(read_cfg(cfg)); });
     expect_in(cfg + ":", message);
