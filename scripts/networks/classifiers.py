@@ -1,0 +1,140 @@
+"""Darknet's classifiers of ImageNet."""
+
+from .darknet import Darknet, darknet19, darknet53, efficientnet_b0, extraction
+
+
+def last_layers(cfg, classes=1000, activation="linear", pool_first=False):
+    """A convolution for the classes and the mean over the image, in this order or the other, and softmax."""
+    if pool_first:
+        cfg.add("avgpool")
+    Darknet(cfg).predict(classes, activation)
+    if not pool_first:
+        cfg.add("avgpool")
+    cfg.add("softmax", groups=1)
+
+
+def of_darknet19(cfg):
+    darknet19(cfg)
+    last_layers(cfg)
+
+
+def of_darknet53(cfg):
+    darknet53(cfg)
+    last_layers(cfg, pool_first=True)
+
+
+def of_extraction(cfg):
+    extraction(cfg)
+    last_layers(cfg, activation="leaky")
+
+
+def of_efficientnet_b0(cfg):
+    efficientnet_b0(cfg)
+    cfg.comment("Classifier")
+    cfg.add("avgpool")
+    cfg.add("dropout", probability=0.2)
+    Darknet(cfg).predict(1000)
+    cfg.add("softmax", groups=1)
+
+
+def reference(cfg):
+    """As accurate as AlexNet, with half of a hundredth of its weights."""
+    parts = Darknet(cfg)
+    for filters in (16, 32, 64, 128, 256, 512):
+        parts.conv(filters)
+        parts.maxpool()
+    parts.conv(1024)
+    last_layers(cfg, pool_first=True)
+
+
+def tiny(cfg):
+    parts = Darknet(cfg)
+    parts.conv(16)
+    parts.maxpool()
+    parts.conv(32)
+    for narrow in (16, 32, 64):
+        parts.maxpool()
+        for _ in range(2):
+            parts.conv(narrow, 1)
+            parts.conv(8 * narrow)
+    parts.conv(128, 1)
+    last_layers(cfg)
+
+
+def dense(cfg):
+    """Two layers of 4096, and the classes."""
+    for _ in range(2):
+        cfg.add("connected", output=4096, activation="relu")
+        cfg.add("dropout", probability=0.5)
+    cfg.add("connected", output=1000, activation="linear")
+    cfg.add("softmax", groups=1)
+
+
+def alexnet(cfg):
+    """Without the two halves that two GPUs once made of it."""
+    def conv(filters, size, stride=1, pad=1):
+        cfg.add("convolutional", filters=filters, size=size, stride=stride, pad=pad, activation="relu")
+
+    def pool():
+        cfg.add("maxpool", size=3, stride=2, padding=0)
+
+    conv(96, 11, 4, 0)
+    pool()
+    conv(256, 5)
+    pool()
+    conv(384, 3)
+    conv(384, 3)
+    conv(256, 3)
+    pool()
+    dense(cfg)
+
+
+def vgg16(cfg):
+    cfg.add("crop", crop_height=224, crop_width=224, flip=1, angle=0, saturation=1, exposure=1)
+    for count, filters in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
+        for _ in range(count):
+            cfg.add("convolutional", filters=filters, size=3, stride=1, pad=1, activation="relu")
+        cfg.add("maxpool", size=2, stride=2)
+    dense(cfg)
+
+
+def resnet(cfg, blocks, bottleneck=True, groups=None, widen=1, pool_first=True):
+    """ResNet, and with `groups` ResNeXt. Where a stage halves the image nothing projects what came in: [shortcut] takes
+    every second pixel of it, and adds it to the first channels, as pjreddie's Darknet does."""
+    parts = Darknet(cfg)
+    parts.conv(64, 7, 2)
+    parts.maxpool()
+    for stage, count in enumerate(blocks):
+        cfg.comment("Stage %d" % (stage + 1))
+        filters = 64 << stage
+        for block in range(count):
+            stride = 2 if stage and not block else 1
+            if bottleneck:
+                parts.conv(widen * filters, 1)
+                parts.conv(widen * filters, 3, stride, groups=groups)
+                parts.conv(4 * filters, 1, activation="linear")
+                parts.shortcut(-4, "leaky")
+            else:
+                parts.conv(filters, 3, stride)
+                parts.conv(filters, 3, activation="linear")
+                parts.shortcut(-3, "leaky")
+    cfg.comment("Classifier")
+    last_layers(cfg, pool_first=pool_first)
+
+
+def densenet201(cfg):
+    """Every convolution sees all before it of its block."""
+    parts = Darknet(cfg)
+    parts.conv(64, 7, 2)
+    parts.maxpool()
+    for block, layers in enumerate((6, 12, 48, 32)):
+        cfg.comment("Block %d" % (block + 1))
+        for _ in range(layers):
+            parts.conv(128, 1)
+            parts.conv(32)
+            parts.route(-1, -3)
+        if block < 3:
+            parts.conv(128 << block, 1)
+            parts.maxpool()
+    cfg.comment("Classifier")
+    last_layers(cfg)

@@ -1,0 +1,123 @@
+"""Which of Darknet's networks are in cfg/, with what they were trained. The first line of each file tells its size, which
+tests/models/darknet_files_test.cpp holds it to."""
+
+from . import classifiers, yolo, yolov4, yolov7
+from .text import Cfg
+
+DETECTOR = dict(batch=64, momentum=0.9, decay=0.0005, saturation=1.5, exposure=1.5, hue=0.1, policy="steps")
+REDMON_2016 = "Redmon et al., \"You Only Look Once\", CVPR 2016."
+REDMON_2017 = "Redmon and Farhadi, \"YOLO9000: Better, Faster, Stronger\", CVPR 2017."
+REDMON_2018 = "Redmon and Farhadi, \"YOLOv3: An Incremental Improvement\", 2018."
+WANG_2020 = "Wang et al., \"CSPNet\", CVPR workshops 2020."
+SCALED = "Wang, Bochkovskiy and Liao, \"Scaled-YOLOv4: Scaling Cross Stage Partial Network\", CVPR 2021."
+WANG_2022 = "Wang, Bochkovskiy and Liao, \"YOLOv7: Trainable bag-of-freebies\", 2022."
+
+COCO = "the 80 classes of COCO"
+VOC = "the 20 classes of Pascal VOC"
+IMAGENET = "the 1000 classes of ImageNet"
+
+
+def file(title, size, gflops, count, paper, net, build, *arguments, **keys):
+    """`gflops`: of the convolutions, as Darknet prints them."""
+    cfg = Cfg(["%s: %.3f BFLOPs, %d bytes of weights." % (title, gflops, count), paper], width=size, height=size,
+              channels=3, **net)
+    build(cfg, *arguments, **keys)
+    return cfg
+
+
+def detector(title, classes, size, gflops, count, paper, build, *arguments, net, **keys):
+    return file("%s, %dx%d, %s" % (title, size, size, classes), size, gflops, count, paper, dict(DETECTOR, **net), build,
+                *arguments, **keys)
+
+
+def classifier(title, size, gflops, count, paper, build, *arguments, net=(), **keys):
+    training = dict(batch=128, momentum=0.9, decay=0.0005, learning_rate=0.1, policy="poly", power=4, max_batches=800000)
+    return file("%s, %dx%d, %s" % (title, size, size, IMAGENET), size, gflops, count, paper, dict(training, **dict(net)),
+                build, *arguments, **keys)
+
+
+V1 = dict(subdivisions=4, learning_rate=0.0005, steps="200,400,600,20000,30000", scales="2.5,2,2,.1,.1", max_batches=40000)
+V2 = dict(subdivisions=8, learning_rate=0.001, burn_in=1000, steps="400000,450000", scales=".1,.1", max_batches=500200)
+V2_VOC = dict(V2, steps="40000,60000", max_batches=80200)
+V3 = dict(V2, subdivisions=16)
+V4 = dict(V3, learning_rate=0.0013, steps="400000,450000", max_batches=500500, mosaic=1)
+SCALED_V4 = dict(V4, learning_rate=0.001, letter_box=1, ema_alpha=0.9998, mosaic=None)
+V4_TINY = dict(V3, learning_rate=0.00261, steps="1600000,1800000", max_batches=2000200)
+
+V2_COCO_ANCHORS = "0.57273,0.677385, 1.87446,2.06253, 3.33843,5.47434, 7.88282,3.52778, 9.77052,9.16828"
+V2_VOC_ANCHORS = "1.3221,1.73145, 3.19275,4.00944, 5.05587,8.09892, 9.47112,4.84053, 11.2364,10.0071"
+V2_TINY_VOC_ANCHORS = "1.08,1.19, 3.42,4.41, 6.63,11.38, 9.42,5.11, 16.62,10.52"
+
+NETWORKS = {
+    "yolov1": lambda: detector("YOLOv1", VOC, 448, 40.386, 789312992, REDMON_2016, yolo.yolov1, net=V1),
+    "yolov1-tiny": lambda: detector("Tiny YOLOv1", VOC, 448, 3.185, 108399820, REDMON_2016, yolo.yolov1_tiny, net=V1),
+    "yolov2": lambda: detector("YOLOv2", COCO, 608, 62.961, 203934264, REDMON_2017, yolo.yolov2, 80, V2_COCO_ANCHORS,
+                               random=1, net=V2),
+    "yolov2-voc": lambda: detector("YOLOv2", VOC, 416, 29.371, 202704264, REDMON_2017, yolo.yolov2, 20, V2_VOC_ANCHORS,
+                                   random=1, net=V2_VOC),
+    "yolov2-tiny": lambda: detector("Tiny YOLOv2", COCO, 416, 5.412, 44948600, REDMON_2017, yolo.yolov2_tiny, 80,
+                                    V2_COCO_ANCHORS, 512, net=V2),
+    "yolov2-tiny-voc": lambda: detector("Tiny YOLOv2", VOC, 416, 6.977, 63471560, REDMON_2017, yolo.yolov2_tiny, 20,
+                                        V2_TINY_VOC_ANCHORS, 1024, random=1, net=V2_VOC),
+    "yolov3-spp": lambda: detector("YOLOv3 with spatial pyramid pooling", COCO, 608, 141.531, 252209544, REDMON_2018,
+                                   yolo.yolov3, 80, spp=True, random=1, net=V3),
+    "yolov3-tiny-3l": lambda: detector("YOLOv3-tiny with a third head", COCO, 608, 15.778, 36881352, REDMON_2018,
+                                       yolo.yolov3_tiny_3l, net=V3),
+    "yolov3-tiny-prn": lambda: detector("YOLOv3-tiny with partial residual networks", COCO, 416, 3.467, 19759052,
+                                        "Wang et al., \"Enriching Variety of Layer-wise Learning Information\", ICCV "
+                                        "workshops 2019.", yolo.yolov3_tiny_prn, net=V3),
+    "yolov4": lambda: detector("YOLOv4", COCO, 608, 128.459, 257717640,
+                               "Bochkovskiy, Wang and Liao, \"YOLOv4: Optimal Speed and Accuracy of Object Detection\", "
+                               "2020.", yolov4.yolov4, net=V4),
+    "yolov4-tiny-3l": lambda: detector("YOLOv4-tiny with a third head", COCO, 608, 17.741, 25336200, SCALED,
+                                       yolov4.yolov4_tiny_3l, net=V4_TINY),
+    "yolov4-csp": lambda: detector("YOLOv4-CSP", COCO, 512, 77.003, 211944840, SCALED, yolov4.yolov4_csp, net=SCALED_V4),
+    "yolov4-csp-swish": lambda: detector("YOLOv4-CSP with swish", COCO, 640, 120.317, 211944840, SCALED,
+                                         yolov4.yolov4_csp, "swish", net=SCALED_V4),
+    "yolov4x-mish": lambda: detector("YOLOv4x", COCO, 640, 221.986, 399388168, SCALED, yolov4.yolov4_csp,
+                                     **yolov4.YOLOV4X, net=SCALED_V4),
+    "yolov4-csp-x-swish": lambda: detector("YOLOv4x with swish", COCO, 640, 221.986, 399388168, SCALED,
+                                           yolov4.yolov4_csp, "swish", **yolov4.YOLOV4X, net=SCALED_V4),
+    "yolov7": lambda: detector("YOLOv7", COCO, 640, 104.580, 147898248, WANG_2022, yolov7.yolov7, net=SCALED_V4),
+    "yolov7x": lambda: detector("YOLOv7-X", COCO, 640, 189.760, 285638760, WANG_2022, yolov7.yolov7, **yolov7.YOLOV7X,
+                                net=SCALED_V4),
+    "yolov7-tiny": lambda: detector("YOLOv7-tiny", COCO, 416, 5.802, 24967560, WANG_2022, yolov7.yolov7_tiny,
+                                    net=SCALED_V4),
+    "csresnext50-panet-spp": lambda: detector("CSPResNeXt-50 with YOLOv4's neck", COCO, 512, 71.344, 228123400, WANG_2020,
+                                              yolov4.csresnext50_panet_spp, net=V3),
+    "enet-coco": lambda: detector("EfficientNet-B0 with the heads of yolov3-tiny-prn", COCO, 416, 3.731, 19233100,
+                                  "Tan and Le, \"EfficientNet\", ICML 2019.", yolo.enet_coco, net=V3),
+    "darknet": lambda: classifier("Darknet's reference network", 256, 0.967, 29293940, REDMON_2016,
+                                  classifiers.reference),
+    "darknet19": lambda: classifier("Darknet-19", 256, 7.295, 83427124, REDMON_2017, classifiers.of_darknet19),
+    "darknet53": lambda: classifier("Darknet-53", 256, 18.576, 166582580, REDMON_2018, classifiers.of_darknet53),
+    "darknet-tiny": lambda: classifier("Darknet's tiny network", 224, 0.985, 4185972, REDMON_2017, classifiers.tiny),
+    "extraction": lambda: classifier("Extraction, the backbone of YOLOv1", 224, 8.521, 93821620, REDMON_2016,
+                                     classifiers.of_extraction),
+    "alexnet": lambda: classifier("AlexNet", 227, 2.154, 249513396,
+                                  "Krizhevsky, Sutskever and Hinton, \"ImageNet Classification with Deep Convolutional "
+                                  "Neural Networks\", 2012.", classifiers.alexnet, net=dict(learning_rate=0.01)),
+    "vgg-16": lambda: classifier("VGG-16 as Darknet has it, of a part of the image", 256, 30.699, 553430196,
+                                 "Simonyan and Zisserman, \"Very Deep Convolutional Networks\", ICLR 2015.",
+                                 classifiers.vgg16, net=dict(learning_rate=0.00001)),
+    "densenet201": lambda: classifier("DenseNet-201", 256, 10.850, 68825780,
+                                      "Huang et al., \"Densely Connected Convolutional Networks\", CVPR 2017.",
+                                      classifiers.densenet201),
+    "efficientnet-b0": lambda: classifier("EfficientNet-B0 in AlexeyAB's widths", 224, 0.915, 19560180,
+                                          "Tan and Le, \"EfficientNet\", ICML 2019.", classifiers.of_efficientnet_b0),
+}
+
+HE = "He, Zhang, Ren and Sun, \"Deep Residual Learning for Image Recognition\", CVPR 2016."
+XIE = "Xie et al., \"Aggregated Residual Transformations for Deep Neural Networks\", CVPR 2017."
+for name, gflops, count, paper, arguments, keys in (
+        ("ResNet-18", 4.688, 46094004, HE, ((2, 2, 2, 2), False), {}),
+        ("ResNet-34", 9.520, 86556340, HE, ((3, 4, 6, 3), False), {}),
+        ("ResNet-50", 9.734, 91303604, HE, ((3, 4, 6, 3),), {}),
+        ("ResNet-101", 19.682, 167481012, HE, ((3, 4, 23, 3),), dict(pool_first=False)),
+        ("ResNet-152", 29.372, 230239924, HE, ((3, 8, 36, 3),), dict(pool_first=False)),
+        ("ResNeXt-50", 10.102, 89251508, XIE, ((3, 4, 6, 3),), dict(groups=32, widen=2))):
+    # Those that end in -darknet share their names with files in PyTorch's form, for its weights.
+    file_name = name.lower().replace("-", "") + ("" if name in ("ResNet-152", "ResNeXt-50") else "-darknet")
+    NETWORKS[file_name] = lambda name=name, gflops=gflops, count=count, paper=paper, arguments=arguments, keys=keys: (
+        classifier("%s as pjreddie's Darknet has it" % name, 256, gflops, count, paper, classifiers.resnet, *arguments,
+                   **keys))
