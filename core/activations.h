@@ -36,12 +36,32 @@ enum class Activation {
   hardswish,
   hardsigmoid,
   softplus,
+  // These look at all channels of a pixel (cuda/channel_activation.h): not for activate() and slope().
+  normalize_channels,
+  normalize_channels_softmax,
+  normalize_channels_softmax_maxval,
 };
+
+inline bool across_channels(Activation a) { return a >= Activation::normalize_channels; }
 
 inline constexpr const char* kActivationNames[] = {
     "linear", "logistic", "loggy",    "relu", "relu6",     "elu",       "selu",        "relie",
     "ramp",   "leaky",    "revleaky", "tanh", "plse",      "stair",     "hardtan",     "lhtan",
     "gelu",   "gelu_erf", "swish",    "mish", "hard_mish", "hardswish", "hardsigmoid", "softplus"};
+
+// For layers whose activation may also look at all channels of a pixel.
+struct LayerActivationNames {
+  const char* names[int(Activation::normalize_channels) + 3] = {};
+
+  constexpr LayerActivationNames() {
+    int count = 0;
+    for (const char* name : kActivationNames) names[count++] = name;
+    names[count++] = "normalize_channels";
+    names[count++] = "normalize_channels_softmax";
+    names[count++] = "normalize_channels_softmax_maxval";
+  }
+};
+inline constexpr LayerActivationNames kLayerActivations;
 
 HOST_DEVICE ALWAYS_INLINE float logistic(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
@@ -110,8 +130,9 @@ HOST_DEVICE ALWAYS_INLINE float activate(Activation a, float x) {
       return fminf(fmaxf(x + 3, 0.0f), 6.0f) / 6;
     case Activation::softplus:
       return softplus(x);
+    default:
+      return x;
   }
-  return x;
 }
 
 HOST_DEVICE ALWAYS_INLINE float slope(Activation a, float x) {
@@ -175,8 +196,9 @@ HOST_DEVICE ALWAYS_INLINE float slope(Activation a, float x) {
       return x > -3 && x < 3 ? 1.0f / 6 : 0.0f;
     case Activation::softplus:
       return logistic(x);
+    default:
+      return 1;
   }
-  return 1;
 }
 
 // Calls body with the activation as a compile-time constant, so that its loop carries no switch and

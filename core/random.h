@@ -11,7 +11,17 @@
 namespace osprey {
 
 // What the numbers are for. Each purpose is a stream of its own: new draws in one never move another.
-enum class Purpose : uint32_t { initialise, sample, augment, dropout, resize, synth, test, choose_rows, crop };
+enum class Purpose : uint32_t {
+  initialise,
+  sample,
+  augment,
+  dropout,
+  resize,
+  synth,
+  test,
+  choose_rows,
+  crop
+};
 
 struct Philox {
   uint32_t v[4];

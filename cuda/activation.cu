@@ -1,5 +1,6 @@
 #include "cuda/activation.h"
 
+#include "cuda/channel_activation.h"
 #include "cuda/launch.h"
 #include "cuda/pack.cuh"
 
@@ -30,6 +31,7 @@ __global__ void activation_backward_kernel(View<const X> x, View<const Y> dy, Vi
 }  // namespace
 
 void activation_forward(Stream& s, Tensor x, Tensor y, Activation a) {
+  if (across_channels(a)) return channel_activation_forward(s, x, y, a);
   with_types(x.type, y.type, [&](auto in, auto out) {
     using X = decltype(in);
     using Y = decltype(out);
@@ -44,6 +46,7 @@ void activation_forward(Stream& s, Tensor x, Tensor y, Activation a) {
 }
 
 void activation_backward(Stream& s, Tensor x, Tensor dy, Tensor dx, Activation a) {
+  if (across_channels(a)) return channel_activation_backward(s, x, dy, dx, a);
   const bool add = dx.data != dy.data;
   with_types(x.type, dx.type, [&](auto in, auto out) {
     using X = decltype(in);

@@ -67,6 +67,32 @@ __global__ void maxpool_backward_kernel(View<const T> dy, View<const int> winner
   store(dx, i, sum);
 }
 
+// One thread per output.
+template <class T>
+__global__ void maxpool_depth_forward_kernel(View<const T> x, View<T> y, View<int> winner) {
+  const int i = global_thread();
+  if (i >= y.size()) return;
+  const int pixel = i / y.shape.c, end = (pixel + 1) * x.shape.c;
+  int best = pixel * x.shape.c + i % y.shape.c;
+  float largest = float(x[best]);
+  for (int at = best; at < end; at += y.shape.c)
+    if (float(x[at]) > largest) {
+      largest = float(x[at]);
+      best = at;
+    }
+  y[i] = T(largest);
+  if (winner) winner[i] = best;
+}
+
+// One thread per output. No channel of x is seen by two, so no two threads write one value.
+template <class T>
+__global__ void maxpool_depth_backward_kernel(View<const T> dy, View<const int> winner, View<T> dx) {
+  const int i = global_thread();
+  if (i >= dy.size()) return;
+  T& to = dx[winner[i]];
+  to = T(float(to) + float(dy[i]));
+}
+
 }  // namespace
 
 void maxpool_forward(Stream& s, Tensor x, Tensor y, View<int> winner, Window2 window) {
@@ -88,6 +114,22 @@ void maxpool_backward(Stream& s, Tensor dy, View<const int> winner, Tensor dx, W
       launch<maxpool_backward_kernel<T, N>>(s, one_thread_each(dx.size() / N), dy.view<const T>(), winner,
                                             dx.view<T>(), window);
     });
+  });
+}
+
+void maxpool_depth_forward(Stream& s, Tensor x, Tensor y, View<int> winner) {
+  with_type(x.type, [&](auto value) {
+    using T = decltype(value);
+    launch<maxpool_depth_forward_kernel<T>>(s, one_thread_each(y.size()), x.view<const T>(), y.view<T>(),
+                                            winner);
+  });
+}
+
+void maxpool_depth_backward(Stream& s, Tensor dy, View<const int> winner, Tensor dx) {
+  with_type(dx.type, [&](auto value) {
+    using T = decltype(value);
+    launch<maxpool_depth_backward_kernel<T>>(s, one_thread_each(dy.size()), dy.view<const T>(), winner,
+                                             dx.view<T>());
   });
 }
 

@@ -12,7 +12,8 @@ template <class T>
 __global__ void reorg_forward_kernel(View<const T> x, View<T> y, Reorg reorg) {
   const int i = global_thread();
   if (i >= y.size()) return;
-  y[i] = x[reorg.source(x.shape, y.shape, i)];
+  const int from = reorg.source(x.shape, y.shape, i);
+  y[i] = from < 0 ? T(0.0f) : x[from];
 }
 
 // One thread per value of the output's gradient. Each has a place of its own to go to, so that no two threads
@@ -21,7 +22,9 @@ template <class T>
 __global__ void reorg_backward_kernel(View<const T> dy, View<T> dx, Reorg reorg) {
   const int i = global_thread();
   if (i >= dy.size()) return;
-  T& gradient = dx[reorg.source(dx.shape, dy.shape, i)];
+  const int to = reorg.source(dx.shape, dy.shape, i);
+  if (to < 0) return;
+  T& gradient = dx[to];
   gradient = T(float(gradient) + float(dy[i]));
 }
 

@@ -10,6 +10,9 @@
 // and output[near] = input[far]; in reverse output[far] = input[near]. `far` counts in an image of ws x hs x
 // m. So the frame of the output gives a true space-to-depth with output channel (dy s + dx) m + k. Darknet's
 // [reorg] however takes the frame of its input, which mixes rows and channels, and networks were trained so.
+//
+// pjreddie's further forms, whose output has the input's shape or none: flatten exchanges the order c, h, w
+// for h, w, c, and extra appends zeros.
 #pragma once
 
 #include "core/stream.h"
@@ -20,17 +23,26 @@ namespace osprey {
 struct Reorg {
   Shape frame;  // h, w, c of the formula
   int stride = 1;
-  bool reverse = false;
+  bool reverse = false, flatten = false;
+  int extra = 0;
 
-  // The index in an input of shape `in` of what becomes value i of `out`.
+  // The index in an input of shape `in` of what becomes value i of `out`; -1 for an appended zero.
   HOST_DEVICE int source(Shape in, Shape out, int i) const {
     const auto [n, h, w, c] = out.pixel(i);
     const int number = (c * out.h + h) * out.w + w;
-    const int from = reverse ? near_of(number) : far_of(number);
+    const int from = extra > 0 ? number : flatten ? flattened(in, number) : moved(number);
+    if (from >= in.size() / in.n) return -1;
     return in.index(n, from / in.w % in.h, from % in.w, from / (in.w * in.h));
   }
 
  private:
+  HOST_DEVICE int flattened(Shape in, int number) const {
+    const int pixels = in.h * in.w;
+    return reverse ? number % pixels * in.c + number / pixels : number % in.c * pixels + number / in.c;
+  }
+
+  HOST_DEVICE int moved(int number) const { return reverse ? near_of(number) : far_of(number); }
+
   HOST_DEVICE int channels() const { return frame.c / (stride * stride); }
 
   HOST_DEVICE int far_of(int near) const {

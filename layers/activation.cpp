@@ -3,6 +3,7 @@
 #include "cuda/activation.h"
 
 #include "core/parallel.h"
+#include "cuda/channel_activation.h"
 #include "layers/layer.h"
 #include "layers/output_activation.h"
 #include "layers/vector_loop.h"
@@ -12,7 +13,8 @@ namespace cpu {
 
 constexpr int kGrain = 16384;  // values worth a thread of their own
 
-void activation_forward(Stream&, View<const float> x, View<float> y, Activation a) {
+void activation_forward(Stream& s, View<const float> x, View<float> y, Activation a) {
+  if (across_channels(a)) return channel_activation_forward(s, x, y, a);
   parallel_for(y.size(), kGrain, [=](int64_t first, int64_t last) {
     with_activation(a, [=](auto act) {
       VECTOR_LOOP
@@ -21,7 +23,8 @@ void activation_forward(Stream&, View<const float> x, View<float> y, Activation 
   });
 }
 
-void activation_backward(Stream&, View<const float> x, View<const float> dy, View<float> dx, Activation a) {
+void activation_backward(Stream& s, View<const float> x, View<const float> dy, View<float> dx, Activation a) {
+  if (across_channels(a)) return channel_activation_backward(s, x, dy, dx, a);
   const bool in_place = dx.data == dy.data;
   parallel_for(dx.size(), kGrain, [=](int64_t first, int64_t last) {
     with_activation(a, [=](auto act) {
@@ -41,7 +44,8 @@ void activation_backward(Stream&, View<const float> x, View<const float> dy, Vie
 class ActivationLayer final : public Layer {
  public:
   void keys(Keys& k) override {
-    k.choice("activation", kind_, Activation::linear, kActivationNames).help("the function of each value");
+    k.choice("activation", kind_, Activation::linear, kLayerActivations.names)
+        .help("the function of each value");
   }
 
   void plan(Plan& p) override {

@@ -64,6 +64,8 @@ class Connected final : public Layer {
     p.output(out, p.wanted_type());
     p.require(batch_normalize_ || !norm_.frozen, "frozen",
               "frozen=1 is about batch norm: it needs batch_normalize=1");
+    p.require(!batch_normalize_ || !across_channels(activation_.kind), "activation",
+              "this activation does not go with batch_normalize=1 here: put it into an [activation] behind");
     const double ins = double(in.h) * in.w * in.c;
     flops_ = 2 * ins * outputs_ * p.items_per_image();
     declare_bias(p, norm_, channels, initial_.bias());
@@ -131,7 +133,7 @@ class Connected final : public Layer {
     problem.input_type = p.input_type();
     problem.output_type = training_ && batch_normalize_ ? p.input_type() : p.output_type();
     problem.bias = !batch_normalize_;
-    fused_activation_ = !training_ && !batch_normalize_;
+    fused_activation_ = !training_ && !batch_normalize_ && !across_channels(activation_.kind);
     if (fused_activation_) problem.activation = activation_.kind;
     device_ = std::make_unique<DeviceConvolution>(p, problem, cuda::make_fast_gemm);
   }

@@ -7,7 +7,8 @@
 // be told from y: the convolution itself then scales, shifts and activates. A network that never trains folds
 // batch norm into weights and biases (in double, as AlexeyAB's Darknet does), applies the activation in the
 // convolution, and takes in an addition that follows (absorb_sum). The shapes follow Darknet: `pad=1` means
-// size / 2 on each side, and dilation does not change the output's size.
+// size / 2 on each side, and dilation does not change the output's size. With antialiasing all of that is
+// done with stride 1, and a blur behind it has the stride.
 //
 // The convolution itself is oneDNN's, or the readable one of convolution_reference.cpp, on the CPU; on a GPU
 // it is a DeviceConvolution.
@@ -17,8 +18,10 @@
 
 #include "cuda/activation.h"
 #include "cuda/batchnorm.h"
+#include "cuda/centre.h"
 #include "cuda/convolution.h"
 #include "cuda/fold.h"
+#include "layers/antialiasing.h"
 #include "layers/batchnorm_parameters.h"
 #include "layers/convolution_device.h"
 #include "layers/convolution_onednn.h"
@@ -65,17 +68,23 @@ class Convolutional final : public Layer {
     k.flag("batch_normalize", batch_normalize_, false).help("1: normalise each channel over the mini-batch");
     frozen_key(k, norm_);
     initial_.keys(k);
-    k.choice("activation", activation_, Activation::logistic, kActivationNames)
-        .help("applied to every value");
+    channels_.keys(k, Activation::logistic);
+    activation_ = channels_.kind;
+    if (across_channels(activation_))
+      activation_ = Activation::linear;
+    else
+      channels_.kind = Activation::linear;
+    antialiasing_.keys(k);
     k.flag("flipped", flipped_, false).help("1: the kernels are transposed in the .weights file");
-    for (const char* key :
-         {"binary", "xnor", "bin_output", "cbn", "sway", "rotate", "stretch", "stretch_sway", "coordconv",
-          "assisted_excitation", "antialiasing", "share_index", "reverse"}) {
+    k.flag("grad_centr", centred_, false)
+        .help("1: the mean of a filter's gradients is taken from each of them");
+    for (const char* key : {"binary", "xnor", "bin_output", "cbn", "sway", "rotate", "stretch",
+                            "stretch_sway", "coordconv", "assisted_excitation", "reverse"}) {
       bool wanted = false;
       k.flag(key, wanted, false).help("not supported: only 0 is accepted");
       if (wanted) unsupported_.push_back(key);
     }
-    for (const char* key : {"dot", "grad_centr", "stream", "wait_stream", "angle"})
+    for (const char* key : {"dot", "stream", "wait_stream", "angle"})
       k.ignored(key, "it has no effect on the CPU in Darknet either");
   }
 
@@ -90,16 +99,21 @@ class Convolutional final : public Layer {
               fmt::format("groups={} must divide filters={}", groups, filters_));
     p.require(batch_normalize_ || !norm_.frozen, "frozen",
               "frozen=1 is about batch norm: it needs batch_normalize=1");
-    convolution_.window = {convolution_window(size_, stride_y_, padding_, dilation_),
-                           convolution_window(size_, stride_x_, padding_, dilation_)};
+    const bool dense = antialiasing_.on();
+    convolution_.window = {convolution_window(size_, dense ? 1 : stride_y_, padding_, dilation_),
+                           convolution_window(size_, dense ? 1 : stride_x_, padding_, dilation_)};
     const Window &h = convolution_.window.h, &w = convolution_.window.w;
     p.require(
         in.h + h.padding >= h.reach() && in.w + w.padding >= w.reach(), "size",
         fmt::format("a window of {} pixels does not fit into the input of {}x{}", h.reach(), in.w, in.h));
     const Shape out = convolution_.output(in, filters_);
-    p.output(out, absorbs_sum_ ? p.input_type(1) : p.wanted_type());
+    const Type type = absorbs_sum_ ? p.input_type(1) : p.wanted_type();
+    p.output(antialiasing_.plan(p, out, stride_y_, stride_x_, type), type);
     if (p.inputs() == 2)
       p.require(p.input(1) == out, fmt::format("cannot add {} to {}", p.input(1).text(), out.text()));
+    p.require(!dense || channels_.kind == Activation::linear, "antialiasing",
+              "antialiasing does not go with an activation that looks at all channels");
+    channels_.plan(p);
 
     const Shape channels{1, 1, 1, filters_}, weights = convolution_.weights(in, filters_);
     flops_ = 2.0 * double(weights.elements()) * out.h * out.w * p.items_per_image();
@@ -128,7 +142,7 @@ class Convolutional final : public Layer {
     else if (reference_)
       plan_reference(p);
     else
-      plan_onednn(p);
+      plan_onednn(p, out);
   }
 
   void prepare(Stream& s) override {
@@ -144,46 +158,39 @@ class Convolutional final : public Layer {
   }
 
   void forward(Stream& s) override {
-    if (!training_) return forward_folded(s);
-    if (fused_) return forward_fused();
-    const Tensor z = z_ ? z_ : y;
-    convolve(s, batch_normalize_ ? View<float>{} : norm_.bias, z);
-    if (batch_normalize_)
-      on(s, cpu::batchnorm_forward_training, cuda::batchnorm_forward_training)(s, z, y, norm_);
-    else if (z_)
-      on(s, cpu::activation_forward, cuda::activation_forward)(s, z, y, activation_);
+    if (!training_)
+      forward_folded(s, own_output());
+    else if (fused_)
+      forward_fused(own_output());
+    else
+      forward_training(s, own_output());
+    channels_.forward(s, y);
+    antialiasing_.forward(s, y);
   }
 
   void backward(Stream& s) override {
-    const Tensor dz = dy;  // the gradient of z is written over that of y
+    antialiasing_.backward(s, dy);
+    channels_.backward(s, y, dy);
+    const Tensor own = own_output();
+    const Tensor dz = antialiasing_.sharp_gradient(dy);  // the gradient of z is written over that of `own`
     if (fused_ && batch_normalize_) {
       cpu::frozen_factors(norm_, factors_, shifts_);
-      cpu::frozen_backward(y, factors_, dz, activation_);
+      cpu::frozen_backward(own, factors_, dz, activation_);
     } else if (batch_normalize_) {
       on(s, cpu::batchnorm_backward, cuda::batchnorm_backward)(s, z_, dz, dz, norm_);
     } else {
       if (activation_ != Activation::linear)
-        on(s, cpu::activation_backward, cuda::activation_backward)(s, z_ ? z_ : y, dz, dz, activation_);
+        on(s, cpu::activation_backward, cuda::activation_backward)(s, z_ ? z_ : own, dz, dz, activation_);
       on(s, cpu::bias_backward, cuda::bias_backward)(s, dz, norm_.bias_gradient, norm_.partial);
     }
-    if (device_)
-      return device_->backward(s, x(), weights_in_precision(), dz, weight_gradients_, dx(),
-                               dx() ? writes() : Write::add);
-    if (onednn_) {
-      onednn_->backward_weights(x(), dz, weight_gradients_, scratch_);
-      if (dx()) onednn_->backward_data(dz, weights_, dx(), writes() == Write::add, scratch_);
-      return;
-    }
-    cpu::convolution_backward_weights(s, x(), dz, weight_gradients_, scratch_, convolution_);
-    if (!dx()) return;
-    const View<float> gradient = dx();
-    if (writes() == Write::overwrite) std::fill(gradient.begin(), gradient.end(), 0.0f);
-    cpu::convolution_backward_data(s, dz, weights_, gradient, scratch_, convolution_);
+    backward_convolution(s, dz);
+    if (centred_) on(s, cpu::centre_gradients, cuda::centre_gradients)(s, weight_gradients_);
   }
 
   bool converts() const override { return true; }
 
   bool absorb_sum(Activation activation) override {
+    if (antialiasing_.on() || channels_.kind != Activation::linear) return false;
     if (onednn_ && !(OneDnnConvolution::folds(activation_) && OneDnnConvolution::folds(activation)))
       return false;
     absorbs_sum_ = true;
@@ -232,7 +239,7 @@ class Convolutional final : public Layer {
     if (!training_) p.lasting(folded_weights_, convolution_.weights(p.input(), filters_), Type::f32);
   }
 
-  void plan_onednn(Plan& p) {
+  void plan_onednn(Plan& p, Shape out) {
     OneDnnConvolution::Options options;
     options.training = training_;
     options.needs_dx = p.needs_dx();
@@ -244,7 +251,7 @@ class Convolutional final : public Layer {
       options.residual = absorbs_sum_;
       options.residual_activation = sum_activation_;
     }
-    onednn_ = std::make_unique<OneDnnConvolution>(p.input(), p.output_shape(), convolution_, options);
+    onednn_ = std::make_unique<OneDnnConvolution>(p.input(), out, convolution_, options);
     const Shape packed{1, 1, 1, onednn_->packed_size()};
     if (training_)
       p.scratch(packed_, packed);
@@ -256,6 +263,8 @@ class Convolutional final : public Layer {
   bool keeps_z() const {
     return training_ && !fused_ && (batch_normalize_ || activation_ != Activation::linear);
   }
+  // What convolution, batch norm and activation make: y, unless something follows.
+  Tensor own_output() const { return channels_.target(antialiasing_.sharp(y)); }
   // The copy, unless the input has another type than the network.
   Tensor weights_in_precision() const { return x().type == Type::f32 ? Tensor(weights_) : weights_copy_; }
 
@@ -267,13 +276,39 @@ class Convolutional final : public Layer {
     onednn_->forward(x(), packed_, {bias, {}, {}}, z, scratch_);
   }
 
-  void forward_fused() {
+  // dW and dx of the convolution alone.
+  void backward_convolution(Stream& s, Tensor dz) {
+    if (device_)
+      return device_->backward(s, x(), weights_in_precision(), dz, weight_gradients_, dx(),
+                               dx() ? writes() : Write::add);
+    if (onednn_) {
+      onednn_->backward_weights(x(), dz, weight_gradients_, scratch_);
+      if (dx()) onednn_->backward_data(dz, weights_, dx(), writes() == Write::add, scratch_);
+      return;
+    }
+    cpu::convolution_backward_weights(s, x(), dz, weight_gradients_, scratch_, convolution_);
+    if (!dx()) return;
+    const View<float> gradient = dx();
+    if (writes() == Write::overwrite) std::fill(gradient.begin(), gradient.end(), 0.0f);
+    cpu::convolution_backward_data(s, dz, weights_, gradient, scratch_, convolution_);
+  }
+
+  void forward_training(Stream& s, Tensor y) {
+    const Tensor z = z_ ? z_ : y;
+    convolve(s, batch_normalize_ ? View<float>{} : norm_.bias, z);
+    if (batch_normalize_)
+      on(s, cpu::batchnorm_forward_training, cuda::batchnorm_forward_training)(s, z, y, norm_);
+    else if (z_)
+      on(s, cpu::activation_forward, cuda::activation_forward)(s, z, y, activation_);
+  }
+
+  void forward_fused(Tensor y) {
     if (batch_normalize_) cpu::frozen_factors(norm_, factors_, shifts_);
     onednn_->pack(weights_, packed_);
     onednn_->forward(x(), packed_, {batch_normalize_ ? shifts_ : norm_.bias, factors_, {}}, y, scratch_);
   }
 
-  void forward_folded(Stream& s) {
+  void forward_folded(Stream& s, Tensor y) {
     const Tensor residual = absorbs_sum_ ? x(1) : Tensor();
     if (device_) return device_->forward(s, x(), folded_weights_, folded_biases_, residual, y);
     const View<float> out = y;
@@ -291,9 +326,11 @@ class Convolutional final : public Layer {
   }
 
   int filters_ = 1, size_ = 1, stride_ = 1, stride_x_ = 1, stride_y_ = 1, padding_ = 0, dilation_ = 1;
-  bool batch_normalize_ = false, flipped_ = false;
+  bool batch_normalize_ = false, flipped_ = false, centred_ = false;
   InitialWeights initial_;
   Activation activation_ = Activation::logistic;
+  OutputActivation channels_;  // one that looks at all channels, or linear: done after all else
+  Antialiasing antialiasing_;
   Convolution convolution_;
   std::vector<const char*> unsupported_;
   bool training_ = true, reference_ = false, fused_ = false, absorbs_sum_ = false;

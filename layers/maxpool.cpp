@@ -5,12 +5,16 @@
 // Shapes and ties follow Darknet: `padding` counts both sides together and the odd row goes after the image;
 // the window may hang over the edge (padding never wins), and of equal values the first in reading order
 // wins.
+//
+// With maxpool_depth=1 the maximum is over channels instead, y[n,h,w,g] over x[n,h,w,g], x[n,h,w,g + k], ...
+// for k = out_channels. With antialiasing the windows have stride 1, and a blur behind them has the stride.
 
 #include "cuda/maxpool.h"
 
 #include <algorithm>
 
 #include "core/parallel.h"
+#include "layers/antialiasing.h"
 #include "layers/layer.h"
 #include "layers/pooling_window.h"
 #include "layers/vector_loop.h"
@@ -76,42 +80,79 @@ void maxpool_backward(Stream&, View<const float> dy, View<const int> winner, Vie
   });
 }
 
+void maxpool_depth_forward(Stream&, View<const float> x, View<float> y, View<int> winner) {
+  for (int i = 0; i < y.size(); ++i) {
+    int best = i / y.shape.c * x.shape.c + i % y.shape.c;
+    const int end = (i / y.shape.c + 1) * x.shape.c;
+    for (int at = best; at < end; at += y.shape.c)
+      if (x[at] > x[best]) best = at;
+    y[i] = x[best];
+    if (winner) winner[i] = best;
+  }
+}
+
+void maxpool_depth_backward(Stream&, View<const float> dy, View<const int> winner, View<float> dx) {
+  for (int i = 0; i < dy.size(); ++i) dx[winner[i]] += dy[i];
+}
+
 }  // namespace cpu
 
 class MaxPool final : public Layer {
  public:
   void keys(Keys& k) override {
     pooling_.keys(k);
-    k.flag("maxpool_depth", across_channels_, false).help("maximum over channels: not supported yet");
-    k.integer("out_channels", out_channels_, 1).help("channels left by maxpool_depth: not supported yet");
-    k.flag("antialiasing", antialiasing_, false).help("blur before the stride: not supported yet");
+    antialiasing_.keys(k);
+    k.flag("maxpool_depth", across_channels_, false)
+        .help(
+            "1: the maximum is over channels, not pixels: over every out_channels-th from each of the first");
+    k.integer("out_channels", out_channels_, 1).at_least(1).help("maxpool_depth=1: channels of the output");
+    out_channels_given_ = k.given("out_channels");
   }
 
   void plan(Plan& p) override {
-    p.require(!across_channels_, "maxpool_depth", "maxpool_depth is not supported yet: expected 0");
-    p.require(out_channels_ == 1, "out_channels",
-              "out_channels belongs to maxpool_depth, which is not supported yet");
-    p.require(!antialiasing_, "antialiasing", "antialiasing is not supported yet: expected 0");
+    p.require(across_channels_ || !out_channels_given_, "out_channels", "out_channels needs maxpool_depth=1");
+    if (across_channels_) return plan_depth(p);
     const Shape in = p.input();
-    window_ = pooling_.plan(p);
-    output_ = {in.n, window_.h.outputs(in.h), window_.w.outputs(in.w), in.c};
+    window_ = pooling_.plan(p, antialiasing_.on());
+    const Shape sharp{in.n, window_.h.outputs(in.h), window_.w.outputs(in.w), in.c};
+    output_ = antialiasing_.plan(p, sharp, pooling_.stride_y(), pooling_.stride_x(), p.input_type());
     p.output(output_);
-    p.keep(winner_, output_);
+    p.keep(winner_, sharp);
   }
 
   void forward(Stream& s) override {
-    on(s, cpu::maxpool_forward, cuda::maxpool_forward)(s, x(), y, winner_, window_);
+    if (across_channels_)
+      return on(s, cpu::maxpool_depth_forward, cuda::maxpool_depth_forward)(s, x(), y, winner_);
+    on(s, cpu::maxpool_forward, cuda::maxpool_forward)(s, x(), antialiasing_.sharp(y), winner_, window_);
+    antialiasing_.forward(s, y);
   }
   void backward(Stream& s) override {
-    if (dx()) on(s, cpu::maxpool_backward, cuda::maxpool_backward)(s, dy, winner_, dx(), window_);
+    if (!dx()) return;
+    if (across_channels_)
+      return on(s, cpu::maxpool_depth_backward, cuda::maxpool_depth_backward)(s, dy, winner_, dx());
+    antialiasing_.backward(s, dy);
+    on(s, cpu::maxpool_backward, cuda::maxpool_backward)(s, antialiasing_.sharp_gradient(dy), winner_, dx(),
+                                                         window_);
   }
 
   LayerSummary summary() const override { return pooling_.summary(output_); }
 
  private:
+  void plan_depth(Plan& p) {
+    const Shape in = p.input();
+    p.require(pooling_.is_one_pixel() && !antialiasing_.on(), "maxpool_depth",
+              "maxpool_depth=1 has no window of pixels: remove size, stride, padding and antialiasing");
+    p.require(out_channels_ <= in.c, "out_channels",
+              fmt::format("out_channels={} is more than the {} channels of the input", out_channels_, in.c));
+    output_ = {in.n, in.h, in.w, out_channels_};
+    p.output(output_);
+    p.keep(winner_, output_);
+  }
+
   PoolingWindow pooling_;
+  Antialiasing antialiasing_;
   int out_channels_ = 1;
-  bool across_channels_ = false, antialiasing_ = false;
+  bool across_channels_ = false, out_channels_given_ = false;
   Window2 window_;
   Shape output_;
   View<int> winner_;

@@ -31,7 +31,8 @@ class OutputActivation {
 
   // Declares key `activation`; Darknet's default differs from section to section.
   void keys(Keys& k, Activation otherwise) {
-    k.choice("activation", kind, otherwise, kActivationNames).help("the function of each output value");
+    k.choice("activation", kind, otherwise, kLayerActivations.names)
+        .help("the function of each output value");
   }
 
   // Call after p.output().

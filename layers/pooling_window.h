@@ -25,14 +25,19 @@ class PoolingWindow {
         .help("rows (and columns) added around the image, both sides together");
   }
 
-  // The windows over the input, which must have at least a pixel of it each.
-  Window2 plan(const Plan& p) const {
+  // The windows over the input, which must have at least a pixel of it each; `dense`: of stride 1.
+  Window2 plan(const Plan& p, bool dense = false) const {
     const Shape in = p.input();
     p.require((padding_ + 1) / 2 < size_, "padding", "padding leaves windows with no pixel of the image");
     p.require(in.h + padding_ >= size_ && in.w + padding_ >= size_, "size",
               fmt::format("a window of {} does not fit an input of {}", size_, in.text()));
-    return {pooling_window(size_, stride_y_, padding_), pooling_window(size_, stride_x_, padding_)};
+    return {pooling_window(size_, dense ? 1 : stride_y_, padding_),
+            pooling_window(size_, dense ? 1 : stride_x_, padding_)};
   }
+
+  int stride_x() const { return stride_x_; }
+  int stride_y() const { return stride_y_; }
+  bool is_one_pixel() const { return size_ == 1 && stride_x_ == 1 && stride_y_ == 1 && padding_ == 0; }
 
   LayerSummary summary(Shape output) const {
     const std::string strides =

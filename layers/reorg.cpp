@@ -1,6 +1,7 @@
 // [reorg]: pixels become channels, [N,H,W,C] -> [N, H/s, W/s, C s s], in the order that Darknet's YOLOv2 was
 // trained with (cuda/reorg.h): not a plain space-to-depth, which is [reorg3d]. reverse=1 goes back to
-// larger images, [N, H s, W s, C/(s s)], as a plain depth-to-space.
+// larger images, [N, H s, W s, C/(s s)], as a plain depth-to-space. pjreddie's flatten and extra:
+// cuda/reorg.h.
 
 #include "cuda/reorg.h"
 
@@ -17,14 +18,18 @@ constexpr int kGrain = 8192;  // values worth a thread of their own
 
 void reorg_forward(Stream&, View<const float> x, View<float> y, Reorg reorg) {
   parallel_for(y.size(), kGrain, [=](int64_t first, int64_t last) {
-    for (int i = int(first); i < int(last); ++i) y[i] = x[reorg.source(x.shape, y.shape, i)];
+    for (int i = int(first); i < int(last); ++i) {
+      const int from = reorg.source(x.shape, y.shape, i);
+      y[i] = from < 0 ? 0 : x[from];
+    }
   });
 }
 
 // Each value has one place to go, so no two threads meet.
 void reorg_backward(Stream&, View<const float> dy, View<float> dx, Reorg reorg) {
   parallel_for(dy.size(), kGrain, [=](int64_t first, int64_t last) {
-    for (int i = int(first); i < int(last); ++i) dx[reorg.source(dx.shape, dy.shape, i)] += dy[i];
+    for (int i = int(first); i < int(last); ++i)
+      if (const int to = reorg.source(dx.shape, dy.shape, i); to >= 0) dx[to] += dy[i];
   });
 }
 
@@ -35,15 +40,23 @@ class ReorgLayer final : public Layer {
   void keys(Keys& k) override {
     k.integer("stride", reorg_.stride, 1).between(1, 1024).help("side of the block of pixels");
     k.flag("reverse", reorg_.reverse, false).help("from channels to pixels");
-    k.flag("flatten", flatten_, false).help("pjreddie's exchange of channels and pixels: not supported yet");
-    k.integer("extra", extra_, 0).help("pjreddie's zeros at the end: not supported yet");
+    k.flag("flatten", reorg_.flatten, false)
+        .help(
+            "1: values in the order c, h, w are put into the order h, w, c, or with reverse=1 back; needs "
+            "stride=1");
+    k.integer("extra", reorg_.extra, 0)
+        .between(0, 65536)
+        .help("so many zeros are appended, and the output is one row of values; needs stride=1");
   }
 
   void plan(Plan& p) override {
-    p.require(!flatten_, "flatten", "flatten is not supported yet: expected 0");
-    p.require(extra_ == 0, "extra", "extra is not supported yet: expected 0");
     const Shape in = p.input();
     const int s = reorg_.stride;
+    p.require(!reorg_.flatten || s == 1, "flatten",
+              "flatten=1 goes with stride=1: it only changes the order");
+    p.require(reorg_.extra == 0 || (s == 1 && !reorg_.flatten && !reorg_.reverse), "extra",
+              "extra only appends zeros: it goes with stride=1, without flatten and reverse");
+    if (reorg_.extra > 0) return p.output({in.n, 1, 1, in.h * in.w * in.c + reorg_.extra});
     p.require(in.c % (s * s) == 0, "stride",
               fmt::format("the {} channels of the input must be a multiple of stride x stride", in.c));
     if (reorg_.reverse) {
@@ -65,8 +78,6 @@ class ReorgLayer final : public Layer {
 
  private:
   Reorg reorg_;
-  bool flatten_ = false;
-  int extra_ = 0;
 };
 
 extern const LayerType reorg = {"reorg", nullptr, "pixels become channels, in the order of YOLOv2",

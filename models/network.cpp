@@ -60,6 +60,9 @@ void common_keys(Keys& keys, Node& node) {
   keys.real("learning_rate", node.rate, 1).at_least(0).help("factor of the learning rate for this layer");
   keys.text("share", node.share, "")
       .help("an earlier layer of the same type: its parameters are used here, too, and trained by both");
+  std::string share_index;
+  keys.text("share_index", share_index, "").help("Darknet's word for share");
+  if (node.share.empty()) node.share = share_index;
   keys.flag("stopbackward", node.stop_backward, false)
       .help("1: this layer and all before it are not trained");
   keys.flag("onlyforward", node.only_forward, false).help("1: no gradient passes this layer");

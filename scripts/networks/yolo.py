@@ -34,7 +34,7 @@ def yolov1_tiny(cfg):
 
 
 REGION = dict(bias_match=1, coords=4, softmax=1, jitter=0.3, rescore=1, object_scale=5, noobject_scale=1, class_scale=1,
-              coord_scale=1, absolute=1, thresh=0.6)
+              coord_scale=1, thresh=0.6)
 
 
 def yolov2(cfg, classes, anchors, random):

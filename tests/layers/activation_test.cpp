@@ -1,5 +1,8 @@
 #include "layers/output_activation.h"
 
+#include <cmath>
+#include <numeric>
+
 #include "tests/layers/harness.h"
 
 namespace osprey {
@@ -59,6 +62,64 @@ TEST(activation, gradient_is_the_slope) {
   for (int kind = 0; kind < kActivations; ++kind) {
     if (Activation(kind) == Activation::stair) continue;  // jumps
     expect_gradient_on_both(cfg_of(kind), {{1, 1, 16, 6}}, {x});
+  }
+}
+
+// By DARKNET.md's formulas; the derivative by the tests of slopes below.
+TEST(activation, may_look_at_all_channels) {
+  const Values x = {1, -2, 3, 0.5f, 0.5f, -1};
+  for (Device device : {Device::cpu, Device::cuda}) {
+    const auto y = [&](const char* kind) {
+      SingleLayer layer(std::string("[activation]\nactivation=") + kind, {{1, 1, 2, 3}}, device);
+      return layer.forward(x);
+    };
+    expect_equal(y("normalize_channels"), {1 / 4.0001f, 0, 3 / 4.0001f, 0.5f / 1.0001f, 0.5f / 1.0001f, 0},
+                 {1e-6f});
+    for (const bool maxval : {false, true}) {
+      Values want;
+      for (int i = 0; i < 6; ++i) {
+        const float* pixel = &x[i / 3 * 3];
+        const double largest = maxval ? std::max({pixel[0], pixel[1], pixel[2]}) : 0;
+        double sum = 1e-4;
+        for (int c = 0; c < 3; ++c) sum += std::exp(pixel[c] - largest);
+        want.push_back(float(std::exp(x[size_t(i)] - largest) / sum));
+      }
+      expect_equal(y(maxval ? "normalize_channels_softmax_maxval" : "normalize_channels_softmax"), want,
+                   {2e-6f});
+    }
+  }
+}
+
+TEST(activation, of_all_channels_agrees_and_has_the_right_slope) {
+  for (const char* kind :
+       {"normalize_channels", "normalize_channels_softmax", "normalize_channels_softmax_maxval"}) {
+    const std::string cfg = std::string("[activation]\nactivation=") + kind;
+    for (Shape shape : kAwkwardShapes) {
+      expect_parity(cfg, {shape}, {5e-6f, 5e-6f});
+      expect_parity_in_bf16(cfg, {shape}, {0x1p-7f, 0x1p-7f});
+    }
+    Values x = well_separated({1, 1, 3, 6});  // no step reaches a kink, nor another maximum
+    for (float& v : x) v += 0.03f;
+    expect_gradient_on_both(cfg, {{1, 1, 3, 6}}, {x});
+    // Behind a convolution, whose values may be near the kink of max(x, 0), only the smooth ones.
+    if (std::string(kind) != "normalize_channels")
+      expect_gradient_on_both("[convolutional]\nfilters=6\nactivation=" + std::string(kind), {{1, 1, 3, 6}},
+                              {x});
+  }
+}
+
+// Where kernels apply an activation together with something else, this one comes after it.
+TEST(activation, of_all_channels_in_detection) {
+  const Values x = {1, -2, 3, 0.5f, 0.5f, -1};
+  for (const char* section : {"[connected]\noutput=5\n", "[convolutional]\nfilters=5\n"}) {
+    const std::string cfg = section + std::string("activation=normalize_channels_softmax_maxval");
+    SingleLayer training(cfg, {{1, 1, 1, 6}});
+    const Values want = training.forward(x);
+    for (Device device : {Device::cpu, Device::cuda}) {
+      SingleLayer layer(cfg, {{1, 1, 1, 6}}, device, false);
+      expect_equal(layer.forward(x), want, {1e-5f});
+      EXPECT_NEAR(std::accumulate(want.begin(), want.end(), 0.0), 1, 2e-4);  // 0.0001 is added to the sum
+    }
   }
 }
 

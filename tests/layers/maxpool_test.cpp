@@ -102,14 +102,57 @@ TEST(maxpool, gradient_is_the_slope) {
     expect_gradient_on_both(cfg, {shape}, {well_separated(shape)});
 }
 
+TEST(maxpool, may_go_over_channels) {
+  for (Device device : {Device::cpu, Device::cuda}) {
+    SingleLayer layer("[maxpool]\nmaxpool_depth=1\nout_channels=2\nstride=1\nsize=1", {{1, 1, 2, 5}}, device);
+    expect_equal(layer.forward({1, 2, 3, 4, 3,  //
+                                5, 9, 1, 9, 2}),
+                 {3, 4, 5, 9});
+    expect_equal(layer.backward({1, 2, 3, 4}, {Values(10, 10)})[0], {10, 10, 11, 12, 10, 13, 14, 10, 10, 10});
+  }
+  for (Shape shape : kAwkwardShapes) {
+    expect_parity("[maxpool]\nmaxpool_depth=1", {shape});
+    expect_parity_in_bf16("[maxpool]\nmaxpool_depth=1", {shape});
+  }
+}
+
+// Windows of one pixel let the blur alone be seen: 1/4, 1/2, 1/4 with a pixel of zeros around the image, or
+// 1/2, 1/2 without.
+TEST(maxpool, blurs_before_it_leaves_pixels_out) {
+  for (Device device : {Device::cpu, Device::cuda}) {
+    SingleLayer three("[maxpool]\nsize=1\nstride=2\nantialiasing=1", {{1, 1, 4, 1}}, device);
+    expect_equal(three.forward({16, 32, 64, 128}), {8, 36});  // half, for the rows of zeros
+    expect_equal(three.backward({8, 16}, {Values(4, 1)})[0], {3, 4, 5, 3});
+    SingleLayer two("[maxpool]\nsize=1\nstride=2\nantialiasing=2", {{1, 2, 4, 1}}, device, false);
+    expect_equal(two.forward({4, 8, 0, 0,  //
+                              0, 4, 0, 4}),
+                 {4, 1});
+  }
+  SingleLayer pool("[maxpool]\nsize=2\nstride=2\nantialiasing=1", {{1, 2, 2, 1}});  // maxima, then the blur
+  expect_equal(pool.forward({1, 2, 3, 4}), {4 * 0.75f * 0.75f});
+}
+
+TEST(maxpool, kernels_agree_on_the_blur) {
+  for (const char* cfg : {"[maxpool]\nsize=2\nstride=2\nantialiasing=1",
+                          "[maxpool]\nsize=3\nstride_x=2\nstride_y=1\nantialiasing=2"})
+    for (Shape shape : {Shape{2, 5, 7, 3}, {1, 4, 6, 8}}) {
+      expect_parity(cfg, {shape}, {1e-6f, 1e-6f});
+      expect_parity_in_bf16(cfg, {shape}, {0x1p-6f, 0x1p-6f});  // roundings before and after the blur
+    }
+  const Shape shape{1, 5, 4, 3};
+  expect_gradient_on_both("[maxpool]\nsize=2\nstride=2\nantialiasing=1", {shape}, {well_separated(shape)});
+}
+
 TEST(maxpool, explains_what_is_wrong) {
   expect_error("[maxpool]\nsize=0", "test.cfg:2: [maxpool] size must be at least 1, not 0");
   expect_error("[maxpool]\nstrid=2", "test.cfg:2: [maxpool] unknown key `strid`, did you mean `stride`?");
   expect_error("[maxpool]\nsize=2\npadding=4", "test.cfg:3: [maxpool] padding leaves windows with no pixel");
   expect_error("[maxpool]\nsize=9\npadding=0",
                "test.cfg:2: [maxpool] a window of 9 does not fit an input of 1x8x8x4");
-  expect_error("[maxpool]\nantialiasing=1", "test.cfg:2: [maxpool] antialiasing is not supported yet");
-  expect_error("[maxpool]\nmaxpool_depth=1\nout_channels=2", "maxpool_depth is not supported yet");
+  expect_error("[maxpool]\nout_channels=2", "test.cfg:2: [maxpool] out_channels needs maxpool_depth=1");
+  expect_error("[maxpool]\nmaxpool_depth=1\nsize=2", "maxpool_depth=1 has no window of pixels");
+  expect_error("[maxpool]\nmaxpool_depth=1\nout_channels=5", "out_channels=5 is more than the 4 channels");
+  expect_error("[maxpool]\nantialiasing=3", "antialiasing must be between 0 and 2, not 3");
 }
 
 }  // namespace

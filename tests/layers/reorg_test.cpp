@@ -97,10 +97,35 @@ TEST(reorg, gradient_is_the_slope) {
   expect_gradient_on_both("[reorg3d]\nstride=2", {2, 4, 2, 3});
 }
 
+// As pjreddie's: out[i C + c] = in[c HW + i], in the order of Darknet's memory.
+TEST(reorg, flattens_and_appends_zeros) {
+  const Shape in{2, 2, 3, 4};
+  Values chw(size_t(in.size())), swapped(chw.size());
+  for (size_t i = 0; i < chw.size(); ++i) chw[i] = float(i);
+  for (int n = 0; n < 2; ++n)
+    for (int c = 0; c < 4; ++c)
+      for (int i = 0; i < 6; ++i) swapped[size_t(n * 24 + i * 4 + c)] = chw[size_t(n * 24 + c * 6 + i)];
+  for (Device device : {Device::cpu, Device::cuda}) {
+    SingleLayer flat("[reorg]\nflatten=1", {in}, device), back("[reorg]\nflatten=1\nreverse=1", {in}, device);
+    expect_equal(flat.forward(in_our_order(chw, in)), in_our_order(swapped, in));
+    expect_equal(back.forward(in_our_order(swapped, in)), in_our_order(chw, in));
+    SingleLayer extra("[reorg]\nextra=2", {in}, device);
+    EXPECT_EQ(extra.output(), (Shape{2, 1, 1, 26}));
+    Values want;
+    for (int i = 0; i < 52; ++i) want.push_back(i % 26 < 24 ? chw[size_t(i / 26 * 24 + i % 26)] : 0);
+    expect_equal(extra.forward(in_our_order(chw, in)), want);
+  }
+  for (const char* cfg : {"[reorg]\nflatten=1", "[reorg]\nflatten=1\nreverse=1", "[reorg]\nextra=3"}) {
+    expect_parity(cfg, {in});
+    expect_gradient_on_both(cfg, in);
+  }
+}
+
 TEST(reorg, explains_what_is_wrong) {
   expect_error("[reorg]\nstride=3", "test.cfg:2: [reorg] the 4 channels of the input must be a multiple");
   expect_error("[reorg]\nstride=2", "an input of 1x7x8x4 cannot be cut into blocks of 2x2", {{1, 7, 8, 4}});
-  expect_error("[reorg]\nflatten=1", "flatten is not supported yet");
+  expect_error("[reorg]\nstride=2\nflatten=1", "flatten=1 goes with stride=1");
+  expect_error("[reorg]\nflatten=1\nextra=1", "extra only appends zeros");
   expect_error("[reorg3d]\nstride=2\nreverse=1", "must be a multiple of stride to the power of 4");
   expect_error("[reorg3d]\nstride=0", "test.cfg:2: [reorg3d] stride must be between 1 and 1024, not 0");
 }

@@ -112,7 +112,7 @@ TEST(Share, IsCountedAndSavedOnce) {
   // Shared by a third layer through the second, in a network that is planned again for another size.
   Network chain = network_of(
       "[net]\nwidth=8\nheight=8\n[convolutional]\nname=a\nfilters=3\n"
-      "[convolutional]\nname=b\nshare=a\nfilters=3\n"
+      "[convolutional]\nname=b\nshare_index=0\nfilters=3\n"  // Darknet's word
       "[convolutional]\nshare=b\nfilters=3\n[cost]\n");
   chain.plan(1, 8, 8);
   chain.plan(2, 4, 4);

@@ -1,0 +1,108 @@
+// Those files in cfg/ that are Darknet's networks: as long weights and as many operations as Darknet's own
+// files have.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "models/weights.h"
+#include "tests/models/networks.h"
+
+namespace osprey {
+namespace {
+
+std::vector<Section> sections_of(const std::string& name) {
+  return read_cfg(OSPREY_SOURCE_DIR "/cfg/" + name + ".cfg");
+}
+
+struct File {
+  const char* name;
+  int64_t bytes;  // of the .weights file that Darknet writes
+  double gflops;  // that Darknet prints
+  int layers;
+};
+
+// Darknet counts the operations of convolutions, which are nearly all, and of pools and shortcuts a bit other
+// than we do. pjreddie's, for the ResNets, counts no others.
+constexpr File kFiles[] = {
+    {"yolov2", 203934264, 62.961, 32},
+    {"yolov2-voc", 202704264, 29.371, 32},
+    {"yolov2-tiny", 44948600, 5.412, 16},
+    {"yolov2-tiny-voc", 63471560, 6.977, 16},
+    {"yolov3", 248007048, 65.879, 107},
+    {"yolov3-spp", 252209544, 141.531, 114},
+    {"yolov3-tiny", 35434956, 5.571, 24},
+    {"yolov3-tiny-prn", 19759052, 3.467, 28},
+    {"yolov4", 257717640, 128.459, 162},
+    {"yolov4-tiny", 24251276, 6.910, 38},
+    {"yolov4-tiny-3l", 25336200, 17.741, 45},
+    {"yolov4-csp", 211944840, 77.003, 175},
+    {"yolov4-csp-swish", 211944840, 120.317, 175},
+    {"yolov4x-mish", 399388168, 221.986, 203},
+    {"yolov7", 147898248, 104.580, 143},
+    {"yolov7x", 285638760, 189.760, 159},
+    {"yolov7-tiny", 24967560, 5.802, 99},
+    {"csresnext50-panet-spp", 228123400, 71.344, 138},
+    {"enet-coco", 19233100, 3.731, 146},
+    {"darknet", 29293940, 0.967, 16},
+    {"darknet-tiny", 4185972, 0.985, 22},
+    {"darknet19", 83427124, 7.295, 26},
+    {"darknet53", 166582580, 18.576, 78},
+    {"extraction", 93821620, 8.521, 27},
+    {"alexnet", 249513396, 2.154, 14},
+    {"densenet201", 68825780, 10.850, 305},
+    {"efficientnet-b0", 19560180, 0.915, 136},
+    {"resnet18-darknet", 46094004, 4.688, 29},
+    {"resnet34-darknet", 86556340, 9.520, 53},
+    {"resnet50-darknet", 91303604, 9.734, 69},
+    {"resnet101-darknet", 167481012, 19.682, 137},
+    {"resnet152", 230239924, 29.372, 205},
+    {"resnext50", 89251508, 10.102, 69},
+};
+
+class DarknetFiles : public testing::TestWithParam<File> {};
+
+TEST_P(DarknetFiles, HaveTheSizeOfDarknets) {
+  const File& file = GetParam();
+  Network network(sections_of(file.name), inference());
+  network.plan(1, network.net().width, network.net().height);
+  EXPECT_EQ(int(network.nodes().size()), file.layers);
+  EXPECT_EQ(weights_bytes(network, {}), file.bytes);
+  double flops = 0;
+  for (const Node& node : network.nodes())
+    if (std::string(node.type->name) != "connected") flops += node.layer->summary().flops;
+  EXPECT_NEAR(flops / 1e9, file.gflops, 0.003 * file.gflops + 0.005);
+}
+
+std::string name_of(const testing::TestParamInfo<File>& info) {
+  std::string name = info.param.name;
+  for (char& c : name)
+    if (c == '-') c = '_';
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(cfg, DarknetFiles, testing::ValuesIn(kFiles), name_of);
+
+// A step of training at a small size: detectors with two boxes, a classifier with a class.
+TEST(DarknetFilesTraining, GradientsReachTheFirstLayer) {
+  for (const char* name : {"yolov3-tiny-prn", "yolov7-tiny", "enet-coco", "resnet18-darknet"}) {
+    SCOPED_TRACE(name);
+    Network network(sections_of(name));
+    network.plan(2, 64, 64);
+    network.parameters().initialise(3);
+    network.parameters().zero_gradients();
+    fill_randomly(network.input(), 4);
+    if (network.truth_capacity() > 0) put_truths(network, 2, 80);
+    if (network.targets()) network.targets()[7] = network.targets()[1007] = 1;
+    network.forward();
+    network.backward();
+    double loss = 0, gradient = 0;
+    for (const LossReport& report : network.losses()) loss += report.loss;
+    EXPECT_TRUE(std::isfinite(loss) && loss > 0) << loss;
+    const ParameterSpan& first = network.parameters().spans()[4];  // the kernels of the first convolution
+    for (float g : network.parameters().gradient(first)) gradient += std::fabs(g);
+    EXPECT_TRUE(std::isfinite(gradient) && gradient > 0) << gradient;
+  }
+}
+
+}  // namespace
+}  // namespace osprey
