@@ -12,12 +12,13 @@
 #include "apps/fit_options.h"
 #include "apps/load.h"
 #include "apps/nms_options.h"
+#include "apps/pictures.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/log.h"
-#include "data/draw.h"
 #include "data/text_file.h"
 #include "train/detector.h"
+#include "train/tiles.h"
 
 namespace osprey {
 namespace {
@@ -29,6 +30,7 @@ struct Arguments {
   FitOptions fit;
   std::vector<std::string> images;
   DetectionOptions detection;
+  TileOptions tiles{0};  // no tiles
   bool strict = false;
   std::string names, out, json, proposals;
 };
@@ -57,19 +59,6 @@ std::vector<std::string> all_images(const std::vector<std::string>& given) {
   return images;
 }
 
-std::vector<std::string> class_names(const std::string& path, int classes) {
-  std::vector<std::string> names;
-  if (path.empty()) {
-    for (int i = 0; i < classes; ++i) names.push_back(fmt::format("class {}", i));
-    return names;
-  }
-  names = read_lines(path, "a .names file, one class a line");
-  while (!names.empty() && names.back().empty()) names.pop_back();
-  if (int(names.size()) != classes)
-    fail("{}: names {} classes, but the network has {}", path, names.size(), classes);
-  return names;
-}
-
 // out/dog.jpg, or out/dog_2.jpg when another image of that name was written already.
 std::string output_name(const std::string& folder, const std::string& image, std::set<std::string>& taken) {
   const fs::path path(image);
@@ -78,12 +67,6 @@ std::string output_name(const std::string& folder, const std::string& image, std
   for (int k = 2; !taken.insert(name).second; ++k)
     name = fmt::format("{}_{}{}", path.stem().string(), k, extension);
   return (fs::path(folder) / name).string();
-}
-
-void draw(Image& image, const std::vector<Detection>& found, const std::vector<std::string>& names) {
-  for (auto d = found.rbegin(); d != found.rend(); ++d)  // the surest on top
-    draw_box(image, d->box, class_colour(d->class_id),
-             fmt::format("{} {:.0f}%", names[size_t(d->class_id)], 100 * d->score));
 }
 
 void print_found(const std::string& path, const std::vector<Detection>& found,
@@ -121,6 +104,9 @@ void run_detect(Arguments a) {
   if (heads.empty()) fail("{}: no layer that detects ([yolo], [retina], [rcnn], ...)", a.load.cfg);
   const std::vector<std::string> names = class_names(a.names, heads.back()->classes());
   a.detection.fit = a.fit.fit(network->net());
+  if (a.tiles.size && network->takes_proposals())
+    fail("--tile: a network with [proposals] takes whole images");
+  a.tiles.nms_threshold = a.detection.settings.nms_threshold.value_or(a.tiles.nms_threshold);
   if (!a.out.empty()) make_folder(a.out);
   ImageDetector detector(*network, a.detection);
 
@@ -144,14 +130,17 @@ void run_detect(Arguments a) {
     std::vector<std::vector<ProposedBox>> proposals;
     if (network->takes_proposals())
       for (const std::string& path : read) proposals.push_back(proposals_of(path, a.proposals));
-    const auto found = detector.detect(pointers, proposals);
+    std::vector<std::vector<Detection>> found;
+    if (a.tiles.size)
+      for (const ByteImage& image : images)
+        found.push_back(detect_in_tiles(detector, image, a.load.batch, a.tiles));
+    else
+      found = detector.detect(pointers, proposals);
     for (size_t i = 0; i < images.size(); ++i) {
       print_found(read[i], found[i], names);
       all.push_back(as_json(read[i], images[i], found[i], names));
       if (a.out.empty()) continue;
-      Image picture = unit_image(images[i]);
-      draw(picture, found[i], names);
-      save_image(output_name(a.out, read[i], taken), picture);
+      save_image(output_name(a.out, read[i], taken), drawn(images[i], found[i], names));
     }
   }
   if (!a.json.empty())
@@ -177,6 +166,17 @@ void add_detect(CLI::App& app) {
                       "folder with the proposals of each image, for a network with [proposals]");
   command->add_option("--json", a->json,
                       "file for all detections; boxes are x1,y1,x2,y2 in pixels of the image");
+  CLI::Option* tile =
+      command
+          ->add_option("--tile", a->tiles.size,
+                       "cut images into tiles of so many pixels, for small objects in large images")
+          ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--overlap", a->tiles.overlap,
+                   "part of a tile that neighbours share; at least the size of the objects")
+      ->check(CLI::Range(0.0, 0.9))
+      ->needs(tile)
+      ->capture_default_str();
   add_fit_options(*command, a->fit);
   command->add_option("--batch", a->load.batch, "images that run together")
       ->check(CLI::PositiveNumber)

@@ -1,11 +1,15 @@
 // The options of every sub-command that runs a network: where, and in which precision.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <optional>
+#include <string>
 
 #include "core/stream.h"
 #include "models/net_section.h"
+
+namespace CLI {
+class App;
+}
 
 namespace osprey {
 

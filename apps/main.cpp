@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "apps/commands.h"
+#include "apps/darknet/commands.h"
 #include "apps/device.h"
 #include "core/error.h"
 #include "core/parallel.h"
@@ -13,9 +14,11 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   app.set_version_flag("--version", OSPREY_VERSION);
+  app.footer(darknet::command_help());
   add_detect(app);
   add_train(app);
   add_eval(app);
+  add_check(app);
   add_propose(app);
   add_summary(app);
   add_keys(app);
@@ -31,6 +34,10 @@ int main(int argc, char** argv) {
 
   try {
     hand_over_to_emulation(argc, argv);
+    if (const std::vector<std::string> words(argv + 1, argv + argc); darknet::is_command(words)) {
+      darknet::run_command(words);
+      return 0;
+    }
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& e) {

@@ -43,9 +43,10 @@ void add_train(CLI::App& app) {
   command->add_option("--map-every", o->map_every, "iterations between two measurements of mAP")
       ->check(CLI::PositiveNumber);
   command->add_flag("!--no-map", o->map, "do not measure mAP on the validation list");
-  command->add_option("--save-every", o->save_every, "iterations between two checkpoints")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  command
+      ->add_option("--save-every", o->save_every,
+                   "iterations between two checkpoints (default: `savelast` of the .data file, or 100)")
+      ->check(CLI::PositiveNumber);
   command->add_option("--loader-threads", o->loader_threads, "threads that decode and augment images")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

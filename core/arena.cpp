@@ -1,32 +1,18 @@
 #include "core/arena.h"
 
-#include <cstdint>
 #include <cstdlib>
-#include <fstream>
 
+#include "core/available_memory.h"
 #include "core/error.h"
 #include "core/lifetimes.h"
 
 namespace osprey {
 
-namespace {
-
-// What the kernel can give without swapping, or -1 where it does not tell. It would promise more than that,
-// and end the program only when the memory is written to.
-int64_t available_bytes() {
-  std::ifstream meminfo("/proc/meminfo");
-  std::string key, unit;
-  for (int64_t kibibytes = 0; meminfo >> key >> kibibytes; std::getline(meminfo, unit))
-    if (key == "MemAvailable:") return kibibytes * 1024;
-  return -1;
-}
-
-}  // namespace
-
 Memory host_memory() {
   return {[](size_t bytes) -> void* {
-            const int64_t available = available_bytes();
-            if (available >= 0 && bytes > size_t(available)) return nullptr;
+            // The kernel would promise more, and end the program only when the memory is written to.
+            const size_t available = available_memory();
+            if (available && bytes > available) return nullptr;
             return std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
           },
           [](void* p) { std::free(p); }};

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <unordered_map>
 
 #include "core/cfg.h"
@@ -86,26 +87,27 @@ std::map<int64_t, int> assign_classes(const Categories& categories, const std::s
   return classes;
 }
 
-// What is wrong with an annotation, or nothing.
-std::string parse_annotation(const json& record, const CocoImage& image, Label& label) {
+std::optional<Complaint> parse_annotation(const json& record, const CocoImage& image, Label& label) {
   const auto found = record.find("bbox");
   if (found == record.end() || !found->is_array() || found->size() != 4 ||
       !std::all_of(found->begin(), found->end(), [](const json& value) { return value.is_number(); }))
-    return "`bbox` is not four numbers";
+    return Complaint{"`bbox` is not four numbers"};
   const float x = (*found)[0].get<float>(), y = (*found)[1].get<float>();
   const float w = (*found)[2].get<float>(), h = (*found)[3].get<float>();
-  if (!(w > 0 && h > 0)) return fmt::format("an empty box: {}, {}, {}, {}", x, y, w, h);
+  if (!(w > 0 && h > 0))
+    return Complaint{fmt::format("an empty box: {}, {}, {}, {}", x, y, w, h), Fault::no_area};
   const float width = float(image.width), height = float(image.height);
   const Box box = {std::clamp(x, 0.f, width), std::clamp(y, 0.f, height), std::clamp(x + w, 0.f, width),
                    std::clamp(y + h, 0.f, height)};
   if (!(osprey::area(box) > 0))
-    return fmt::format("the box {}, {}, {}, {} is outside the image of {}x{}", x, y, w, h, image.width,
-                       image.height);
+    return Complaint{fmt::format("the box {}, {}, {}, {} is outside the image of {}x{}", x, y, w, h,
+                                 image.width, image.height),
+                     Fault::outside};
   label.box = centre(scaled(box, 1 / width, 1 / height));
   number(record, "area", label.area);
   if (const auto crowd = record.find("iscrowd"); crowd != record.end())
     label.crowd = *crowd == true || (crowd->is_number() && *crowd != 0);
-  return {};
+  return std::nullopt;
 }
 
 void read_images(const json& document, const std::string& path, CocoSet& set) {
@@ -141,25 +143,25 @@ CocoSet read_coco(const std::string& path, const std::vector<std::string>& names
     ++order;
     int64_t image_id = 0, category = 0, id = order;
     number(record, "id", id);
-    const auto complain = [&](std::string_view what) {
-      set.problems.push_back({path, 0, fmt::format("annotation {}: {}", id, what)});
+    const auto complain = [&](const Complaint& complaint) {
+      set.problems.push_back(
+          {path, 0, fmt::format("annotation {}: {}", id, complaint.what), complaint.fault});
     };
     if (!number(record, "image_id", image_id) || !number(record, "category_id", category)) {
-      complain("needs `image_id` and `category_id`");
+      complain({"needs `image_id` and `category_id`"});
     } else if (const auto image = index.find(image_id); image == index.end()) {
-      complain(fmt::format("there is no image {}", image_id));
+      complain({fmt::format("there is no image {}", image_id)});
     } else if (!categories.contains(category)) {
-      complain(fmt::format("there is no category {}", category));
+      complain({fmt::format("there is no category {}", category), Fault::unknown_class});
     } else if (const auto known = classes.find(category); known == classes.end()) {
       ++left_out[category];
     } else {
       Label label;
       label.class_id = known->second;
-      const std::string what = parse_annotation(record, set.images[image->second], label);
-      if (what.empty())
-        set.images[image->second].labels.push_back(label);
+      if (const auto complaint = parse_annotation(record, set.images[image->second], label))
+        complain(*complaint);
       else
-        complain(what);
+        set.images[image->second].labels.push_back(label);
     }
   }
   for (const auto& [category, count] : left_out)

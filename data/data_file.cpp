@@ -102,8 +102,8 @@ void assign(DataFile& data, const Line& line) {
     }
   if (line.key == "classes") data.classes = whole_number(line, 1);
   if (line.key == "top") data.top = whole_number(line, 1);
-  if (line.key == "saveweights") data.saveweights = whole_number(line, 0) != 0;
-  if (line.key == "savelast") data.savelast = whole_number(line, 0) != 0;
+  if (line.key == "saveweights") data.saveweights = whole_number(line, 0);
+  if (line.key == "savelast") data.savelast = whole_number(line, 1);
   if (line.key == "format") data.format = format_of(line);
   if (line.key == "class_names") data.class_names = comma_list(line);
 }

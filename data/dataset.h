@@ -29,7 +29,9 @@ struct DataFile {
   std::string backup = "backup", results = "results", eval;
   std::string labels, map, leaves, difficult;  // Darknet's, of other commands
   int top = 1;
-  bool saveweights = true, savelast = true;
+  // Iterations between two numbered files of weights (0: none are kept), and between two of the last ones;
+  // below 0: as many as Darknet has without the key.
+  int saveweights = -1, savelast = -1;
 
   // The first that exists of: the path under `root` (which is relative to this file's folder or else the
   // current one), relative to the current folder (as Darknet), relative to this file's folder. Error: none

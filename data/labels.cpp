@@ -2,6 +2,7 @@
 #include "data/labels.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -10,25 +11,29 @@
 namespace osprey {
 namespace {
 
-// What is wrong with a line, or nothing. Sizes above 1 are cut.
-std::string parse_line(std::string_view line, int classes, Label& label) {
+// Sizes above 1 are cut.
+std::optional<Complaint> parse_line(std::string_view line, int classes, Label& label) {
   const auto fields = words(line);
   if (fields.size() != 5)
-    return fmt::format("expected `class x y w h`, found {} field{}", fields.size(),
-                       fields.size() == 1 ? "" : "s");
-  if (!parse_number(fields[0], label.class_id)) return fmt::format("`{}` is not a class number", fields[0]);
+    return Complaint{fmt::format("expected `class x y w h`, found {} field{}", fields.size(),
+                                 fields.size() == 1 ? "" : "s")};
+  if (!parse_number(fields[0], label.class_id))
+    return Complaint{fmt::format("`{}` is not a class number", fields[0])};
   if (label.class_id < 0 || label.class_id >= classes)
-    return fmt::format("class {} is not in 0..{}", label.class_id, classes - 1);
+    return Complaint{fmt::format("class {} is not in 0..{}", label.class_id, classes - 1),
+                     Fault::unknown_class};
   float* const values[] = {&label.box.x, &label.box.y, &label.box.w, &label.box.h};
   for (size_t i = 0; i < 4; ++i)
-    if (!parse_number(fields[i + 1], *values[i])) return fmt::format("`{}` is not a number", fields[i + 1]);
+    if (!parse_number(fields[i + 1], *values[i]))
+      return Complaint{fmt::format("`{}` is not a number", fields[i + 1])};
   CentreBox& b = label.box;
-  if (b.w <= 0 || b.h <= 0) return fmt::format("a box of size {} x {}", b.w, b.h);
+  if (b.w <= 0 || b.h <= 0) return Complaint{fmt::format("a box of size {} x {}", b.w, b.h), Fault::no_area};
   if (b.x <= 0 || b.x > 1 || b.y <= 0 || b.y > 1)
-    return fmt::format("centre {}, {} is outside the image (expected 0..1)", b.x, b.y);
+    return Complaint{fmt::format("centre {}, {} is outside the image (expected 0..1)", b.x, b.y),
+                     Fault::outside};
   b.w = std::min(b.w, 1.f);
   b.h = std::min(b.h, 1.f);
-  return {};
+  return std::nullopt;
 }
 
 std::string replaced(std::string text, std::string_view from, std::string_view to) {
@@ -76,11 +81,10 @@ LabelFile read_darknet_labels(const std::string& path, int classes) {
     ++number;
     if (trimmed(line).empty()) continue;
     Label label;
-    const std::string what = parse_line(line, classes, label);
-    if (what.empty())
-      result.labels.push_back(label);
+    if (const auto complaint = parse_line(line, classes, label))
+      result.problems.push_back({path, number, complaint->what, complaint->fault});
     else
-      result.problems.push_back({path, number, what});
+      result.labels.push_back(label);
   }
   return result;
 }

@@ -22,11 +22,20 @@ struct Label {
   float area = 0;          // COCO: pixels of the object itself; 0 if unknown
 };
 
+enum class Fault { malformed, unknown_class, no_area, outside };
+
 struct Problem {
   std::string file;
   int line = 0;  // 0 where the format has none
   std::string what;
+  Fault fault = Fault::malformed;
   std::string text() const;  // file:line: what
+};
+
+// What is wrong with one label, wherever it stands.
+struct Complaint {
+  std::string what;
+  Fault fault = Fault::malformed;
 };
 
 struct LabelFile {

@@ -1,6 +1,7 @@
 // Pascal VOC annotations: one XML file per image.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <pugixml.hpp>
 #include <sstream>
 
@@ -22,30 +23,34 @@ bool number(const pugi::xml_node& parent, const char* name, float& value) {
   return parse_number(trimmed(parent.child_value(name)), value);
 }
 
-// What is wrong with an <object>, or nothing. The box is in units of the image.
-std::string parse_object(const pugi::xml_node& object, const std::vector<std::string>& names, int width,
-                         int height, Label& label) {
+// The box is in units of the image.
+std::optional<Complaint> parse_object(const pugi::xml_node& object, const std::vector<std::string>& names,
+                                      int width, int height, Label& label) {
   const std::string name(trimmed(object.child_value("name")));
   const auto found = std::find(names.begin(), names.end(), name);
-  if (found == names.end()) return fmt::format("`{}` is not in the names{}", name, did_you_mean(name, names));
+  if (found == names.end())
+    return Complaint{fmt::format("`{}` is not in the names{}", name, did_you_mean(name, names)),
+                     Fault::unknown_class};
   label.class_id = int(found - names.begin());
   label.difficult = trimmed(object.child_value("difficult")) == "1";
   const pugi::xml_node bounds = object.child("bndbox");
-  if (!bounds) return fmt::format("an object `{}` without <bndbox>", name);
+  if (!bounds) return Complaint{fmt::format("an object `{}` without <bndbox>", name)};
   float xmin, ymin, xmax, ymax;
   if (!number(bounds, "xmin", xmin) || !number(bounds, "ymin", ymin) || !number(bounds, "xmax", xmax) ||
       !number(bounds, "ymax", ymax))
-    return fmt::format("the box of `{}` needs numbers in <xmin>, <ymin>, <xmax> and <ymax>", name);
+    return Complaint{fmt::format("the box of `{}` needs numbers in <xmin>, <ymin>, <xmax> and <ymax>", name)};
   if (xmax <= xmin || ymax <= ymin)
-    return fmt::format("an empty box of `{}`: {}, {}, {}, {}", name, xmin, ymin, xmax, ymax);
+    return Complaint{fmt::format("an empty box of `{}`: {}, {}, {}, {}", name, xmin, ymin, xmax, ymax),
+                     Fault::no_area};
   const float w = float(width), h = float(height);
   const Box box = {std::clamp(xmin - 1, 0.f, w), std::clamp(ymin - 1, 0.f, h), std::clamp(xmax, 0.f, w),
                    std::clamp(ymax, 0.f, h)};
   if (area(box) <= 0)
-    return fmt::format("the box of `{}` is outside the image of {}x{}: {}, {}, {}, {}", name, width, height,
-                       xmin, ymin, xmax, ymax);
+    return Complaint{fmt::format("the box of `{}` is outside the image of {}x{}: {}, {}, {}, {}", name, width,
+                                 height, xmin, ymin, xmax, ymax),
+                     Fault::outside};
   label.box = centre(scaled(box, 1 / w, 1 / h));
-  return {};
+  return std::nullopt;
 }
 
 }  // namespace
@@ -69,11 +74,11 @@ LabelFile read_voc_labels(const std::string& path, const std::vector<std::string
     fail("{}: <size> does not tell the image's width and height", path);
   for (const pugi::xml_node& object : root.children("object")) {
     Label label;
-    const std::string what = parse_object(object, names, result.width, result.height, label);
-    if (what.empty())
-      result.labels.push_back(label);
+    if (const auto complaint = parse_object(object, names, result.width, result.height, label))
+      result.problems.push_back(
+          {path, line_of(text, object.offset_debug()), complaint->what, complaint->fault});
     else
-      result.problems.push_back({path, line_of(text, object.offset_debug()), what});
+      result.labels.push_back(label);
   }
   return result;
 }

@@ -98,8 +98,10 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   if (max_batches_ < 1)
     fail("{}: [net] max_batches says how long to train, and must be at least 1", options_.cfg);
   const int64_t epoch = (int64_t(train_set_.samples.size()) + net.batch - 1) / net.batch;
-  map_every_ =
-      options_.map_every ? options_.map_every : std::max({int64_t(100), 4 * epoch, max_batches_ / 20});
+  map_every_ = options_.map_every    ? options_.map_every
+               : options_.map_epochs ? options_.map_epochs * epoch
+                                     : std::max({int64_t(100), 4 * epoch, max_batches_ / 20});
+  if (!options_.save_every) options_.save_every = data_.savelast > 0 ? data_.savelast : 100;
 
   name_ = training_name(options_.cfg);
   if (options_.out.empty()) options_.out = data_.backup;
@@ -241,6 +243,17 @@ bool Trainer::map_is_due(int64_t iteration) const {
   return iteration == max_batches_ || (iteration >= network_->net().burn_in && iteration % map_every_ == 0);
 }
 
+int64_t Trainer::next_map(int64_t iteration) const {
+  const int64_t from = std::max(iteration + 1, network_->net().burn_in);
+  return std::min((from + map_every_ - 1) / map_every_ * map_every_, max_batches_);
+}
+
+// As NAME_1000.weights and so on, at Darknet's iterations.
+bool Trainer::is_kept(int64_t iteration) const {
+  const int64_t every = data_.saveweights >= 0 ? data_.saveweights : max_batches_ < 10000 ? 1000 : 10000;
+  return every > 0 && iteration % every == 0;
+}
+
 float Trainer::measure_map() {
   evaluation_->parameters().take_values(network_->parameters());
   evaluation_->prepare();
@@ -277,7 +290,9 @@ TrainResult Trainer::run() {
   header.seen = uint64_t(state_.iteration) * uint64_t(batch);
   while (state_.iteration < max_batches_ && !interrupt.requested()) {
     const int64_t iteration = state_.iteration + 1;
+    const double began = progress.seconds();
     iterate(iteration);
+    const double seconds = progress.seconds() - began;
     header.seen = uint64_t(iteration) * uint64_t(batch);
     if (map_is_due(iteration)) {
       const double before = progress.seconds();
@@ -291,6 +306,7 @@ TrainResult Trainer::run() {
       write_chart();
     }
     if (iteration % options_.save_every == 0 || iteration == max_batches_) save(iteration);
+    if (is_kept(iteration)) save_weights(file(fmt::format("_{}.weights", iteration)), *network_, header);
     const double rate = double(iteration - first) * batch / std::max(progress.seconds() - measuring, 1e-9);
     const LossReport& parts = last_parts_;
     std::string text =
@@ -299,7 +315,13 @@ TrainResult Trainer::run() {
                     parts.matched ? parts.iou / parts.matched : 0.0, state_.history.back().rate, rate);
     if (last_map_ >= 0)
       text += fmt::format("  mAP {:.1f}% best {:.1f}%", 100 * last_map_, 100 * state_.best_map);
-    progress.update(iteration, text);
+    const double left = progress.seconds() / double(iteration - first) * double(max_batches_ - iteration);
+    if (options_.tell)
+      options_.tell({iteration, iteration * batch, state_.history.back().loss, state_.average_loss,
+                     state_.history.back().rate, seconds, left, last_map_, state_.best_map,
+                     next_map(iteration)});
+    else
+      progress.update(iteration, text);
     result.images_per_second = rate;
   }
   progress.finish();

@@ -1,6 +1,7 @@
 // The training loop: batches in, checkpoints, weights, curves and figures out.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,15 @@
 
 namespace osprey {
 
+// Of an iteration that has ended.
+struct TrainProgress {
+  int64_t iteration = 0, images = 0;  // so far
+  double loss = 0, average_loss = 0, rate = 0;
+  double seconds = 0, seconds_left = 0;  // that it took; of the training, by the mean so far
+  float map = -1, best_map = -1;         // the last measured; -1 before the first
+  int64_t next_map = 0;                  // the iteration after which it is measured next
+};
+
 struct TrainOptions {
   std::string cfg, data, weights;  // weights: to start from; may be empty
   std::string out;                 // folder of all that is written; the .data file's `backup` if empty
@@ -26,12 +36,14 @@ struct TrainOptions {
   int64_t max_batches = 0;  // instead of the .cfg's, if not 0
   int64_t map_every =
       0;  // iterations; 0: four epochs, at least 100 iterations and a twentieth of the training
-  int64_t save_every = 100;
+  int64_t map_epochs = 0;  // the same in epochs, if map_every is 0
+  int64_t save_every = 0;  // iterations; 0: `savelast` of the .data file, or 100
   int loader_threads = 2;
   bool strict = false, lenient = false, map = true, reference_convolution = false;
   bool uncleared_gradients = false;  // see NetworkOptions
   Device device = Device::cpu;
-  std::optional<Precision> precision;  // instead of that of [net]
+  std::optional<Precision> precision;              // instead of that of [net]
+  std::function<void(const TrainProgress&)> tell;  // of every iteration; in place of the progress bar
 };
 
 struct TrainResult {
@@ -45,6 +57,7 @@ class Trainer {
  public:
   explicit Trainer(TrainOptions options);
   TrainResult run();
+  std::string final_weights() const { return file("_final.weights"); }
 
  private:
   void start_from_weights();
@@ -52,6 +65,8 @@ class Trainer {
   void write_sample_sheet(const Batch& batch, const std::vector<float>& images);
   void iterate(int64_t iteration);
   bool map_is_due(int64_t iteration) const;
+  int64_t next_map(int64_t iteration) const;
+  bool is_kept(int64_t iteration) const;
   float measure_map();
   void save(int64_t iteration);
   void write_chart();

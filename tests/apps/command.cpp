@@ -12,13 +12,14 @@
 
 namespace osprey {
 
-pid_t start_osprey(const std::vector<std::string>& arguments, const std::string& out,
-                   const std::string& err) {
+pid_t start_osprey(const std::vector<std::string>& arguments, const std::string& out, const std::string& err,
+                   const std::string& in) {
   std::vector<char*> argv = {const_cast<char*>(OSPREY_COMMAND)};
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
   const pid_t child = ::fork();
   if (child != 0) return child;
+  ::dup2(::open(in.c_str(), O_RDONLY), 0);
   ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
   ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
   ::execv(argv[0], argv.data());
@@ -31,10 +32,10 @@ int wait_for(pid_t process) {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-Said osprey_command(const std::vector<std::string>& arguments) {
+Said osprey_command(const std::vector<std::string>& arguments, const std::string& in) {
   const Temporary folder;
   Said said;
-  said.status = wait_for(start_osprey(arguments, folder / "out", folder / "err"));
+  said.status = wait_for(start_osprey(arguments, folder / "out", folder / "err", folder.write("in", in)));
   said.out = read_file(folder / "out", "output");
   said.err = read_file(folder / "err", "output");
   return said;

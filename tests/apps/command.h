@@ -13,9 +13,12 @@ struct Said {
   std::string out, err;
 };
 
-Said osprey_command(const std::vector<std::string>& arguments);
+// `in` is what it reads on stdin.
+Said osprey_command(const std::vector<std::string>& arguments, const std::string& in = "");
 
-pid_t start_osprey(const std::vector<std::string>& arguments, const std::string& out, const std::string& err);
+// stdin, stdout and stderr are files.
+pid_t start_osprey(const std::vector<std::string>& arguments, const std::string& out, const std::string& err,
+                   const std::string& in = "/dev/null");
 int wait_for(pid_t process);  // the status, as in Said
 
 // The lines of a text, without empty ones and warnings.

@@ -25,8 +25,8 @@ TEST(DataFile, ReadsDarknets) {
   EXPECT_EQ(data.backup, "/b c/d");
   EXPECT_EQ(data.eval, "coco");
   EXPECT_EQ(data.top, 5);
-  EXPECT_FALSE(data.saveweights);
-  EXPECT_TRUE(data.savelast);
+  EXPECT_EQ(data.saveweights, 0);
+  EXPECT_LT(data.savelast, 0);
   EXPECT_EQ(data.format, Format::darknet);
 }
 

@@ -1,0 +1,129 @@
+#include "apps/darknet/commands.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "core/cfg.h"
+#include "core/error.h"
+
+namespace osprey::darknet {
+namespace {
+
+struct Command {
+  const char* name;
+  void (*run)(Arguments&);
+};
+
+constexpr Command kDetector[] = {{"train", train}, {"test", test},     {"map", map},
+                                 {"valid", valid}, {"recall", recall}, {"calc_anchors", calc_anchors}};
+constexpr Command kPlain[] = {{"detect", detect},           {"partial", partial},      {"average", average},
+                              {"rescale", rescale},         {"rgbgr", rgbgr},          {"reset", reset},
+                              {"denormalize", denormalize}, {"statistics", statistics}};
+
+// Commands that have another name here, or none; why is what a user reads.
+struct Absent {
+  const char* name;
+  const char* why;
+};
+constexpr Absent kAbsent[] = {
+    {"detector demo",
+     "videos and cameras are not read: make pictures of the frames (ffmpeg -i VIDEO frames/%06d.jpg), and "
+     "run osprey detect CFG WEIGHTS frames --json found.json"},
+    {"detector draw", "drawing rectangles of one class is not there; osprey detect --out draws boxes"},
+    {"detector valid2", "averaging with the mirrored image is not there: use detector valid"},
+    {"yolo", "YOLO v1 has the commands of all detectors: osprey detector train|test|map|valid|recall"},
+    {"coco", "YOLO v1 has the commands of all detectors: osprey detector train|test|map|valid|recall"},
+    {"visualize",
+     "filters are not drawn: osprey forward CFG WEIGHTS --input IMAGE --dump FOLDER writes arrays"},
+    {"ops", "use: osprey summary CFG"},
+    {"print", "use: osprey summary CFG, and osprey statistics CFG WEIGHTS"},
+    {"cfglayers", "use: osprey keys"},
+    {"speed", "use: osprey bench CFG"},
+    {"normalize", "batch norm without statistics is not added to a network: train with batch_normalize=1"},
+    {"oneoff",
+     "it grafted one classifier of 11921 classes onto one detector; use partial, and train the rest"},
+    {"oneoff2", "it copied the layers of one network; use partial, and train the rest"},
+    {"imtest", "it tested Darknet's own image functions"},
+    {"test", "it tested Darknet's own image functions"},
+    {"3d", "pictures for red and cyan glasses are not made"},
+    {"mkimg", "filters are not drawn"},
+    {"nightmare", "pictures are not dreamt"},
+    {"rnn", "recurrent networks are not there"},
+    {"vid", "recurrent networks are not there"},
+    {"go", "it played Go"},
+    {"cifar", "use: osprey classifier"},
+    {"tag", "tags of images are not learnt"},
+    {"captcha", "use: osprey classifier"},
+    {"art", "use: osprey classifier"},
+    {"dice", "use: osprey classifier"},
+    {"compare", "pairs of images are not compared"},
+    {"writing", "images are not learnt from images"},
+    {"super", "images are not learnt from images"},
+    {"segmenter", "images are not learnt from images"},
+    {"isegmenter", "images are not learnt from images"},
+    {"regressor", "numbers are not learnt from images"},
+    {"lsd", "generators of images are not there"},
+    {"voxel", "volumes are not there"},
+};
+
+std::string absent(const std::string& name) {
+  for (const Absent& command : kAbsent)
+    if (name == command.name) return command.why;
+  return "";
+}
+
+template <size_t N>
+const Command* find(const Command (&commands)[N], const std::string& name) {
+  for (const Command& command : commands)
+    if (name == command.name) return &command;
+  return nullptr;
+}
+
+template <size_t N>
+std::vector<std::string> names_of(const Command (&commands)[N]) {
+  std::vector<std::string> names;
+  for (const Command& command : commands) names.push_back(command.name);
+  return names;
+}
+
+void run_detector(const std::vector<std::string>& words) {
+  const std::vector<std::string> known = names_of(kDetector);
+  if (words.size() < 2) fail("detector: expected one of {}", fmt::join(known, ", "));
+  if (const std::string why = absent("detector " + words[1]); !why.empty())
+    fail("detector {}: {}", words[1], why);
+  const Command* command = find(kDetector, words[1]);
+  if (!command)
+    fail("detector: there is no `{}`{} (there are {})", words[1], did_you_mean(words[1], known),
+         fmt::join(known, ", "));
+  Arguments arguments("detector " + words[1], {words.begin() + 2, words.end()});
+  command->run(arguments);
+}
+
+}  // namespace
+
+bool is_command(const std::vector<std::string>& words) {
+  if (words.empty()) return false;
+  if (words[0] == "detect")  // -h is a height in Darknet, and asks for help here
+    return std::any_of(words.begin(), words.end(), [](const auto& w) { return w != "-h" && is_option(w); });
+  return words[0] == "detector" || find(kPlain, words[0]) || !absent(words[0]).empty();
+}
+
+void run_command(const std::vector<std::string>& words) {
+  if (words.back() == "--help" || words.back() == "-help") return void(fmt::print("{}\n", command_help()));
+  if (words[0] == "detector") return run_detector(words);
+  if (const std::string why = absent(words[0]); !why.empty()) fail("{}: {}", words[0], why);
+  Arguments arguments(words[0], {words.begin() + 1, words.end()});
+  find(kPlain, words[0])->run(arguments);
+}
+
+std::string command_help() {
+  return fmt::format(
+      "Darknet's commands take Darknet's arguments and print what Darknet prints:\n"
+      "  detector {}  DATA CFG [WEIGHTS] [IMAGE]\n"
+      "  {}  CFG WEIGHTS ...\n"
+      "docs/from-darknet.md lists all of them.",
+      fmt::join(names_of(kDetector), "|"), fmt::join(names_of(kPlain), "|"));
+}
+
+}  // namespace osprey::darknet

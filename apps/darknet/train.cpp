@@ -1,0 +1,51 @@
+// detector train: osprey train, with Darknet's lines.
+#include <fmt/core.h>
+
+#include "apps/darknet/commands.h"
+#include "core/log.h"
+#include "train/trainer.h"
+
+namespace osprey::darknet {
+namespace {
+
+void print_iteration(const TrainProgress& p) {
+  if (p.map >= 0)
+    fmt::print(
+        " (next mAP calculation at {} iterations) \n Last accuracy mAP@0.50 = {:2.2f} %, best = "
+        "{:2.2f} % \n",
+        p.next_map, 100 * p.map, 100 * p.best_map);
+  fmt::print(" {}: {:f}, {:f} avg loss, {:f} rate, {:f} seconds, {} images, {:f} hours left\n", p.iteration,
+             p.loss, p.average_loss, p.rate, p.seconds, p.images, p.seconds_left / 3600);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+void train(Arguments& a) {
+  const auto at = a.places({"DATA", "CFG", "WEIGHTS"}, 2);
+  TrainOptions o;
+  o.data = at[0];
+  o.cfg = at[1];
+  o.weights = at[2];
+  o.keep_seen = !a.flag("clear");
+  o.map = a.flag("map");
+  o.map_epochs = a.integer("mAP_epochs", 0, 1);
+  o.strict = a.flag("strict");
+  o.seed = uint64_t(a.integer("seed", 0, 0));
+  o.lenient = true;
+  const DeviceOptions device = device_options(a);
+  o.device = device.device();
+  o.precision = device.precision();
+  o.tell = print_iteration;
+  a.finish();
+  if (o.map && read_data_file(o.data).valid.empty())
+    warn("-map: {} names no `valid` images, so that no mAP is measured", o.data);
+  Trainer trainer(o);
+  const TrainResult result = trainer.run();
+  if (result.interrupted) return;  // which the trainer has told
+  if (result.map >= 0)
+    fmt::print("\n mean average precision (mAP@0.50) = {:f}, or {:2.2f} % \n", result.map, 100 * result.map);
+  fmt::print("Saving weights to {}\n", trainer.final_weights());
+}
+
+}  // namespace osprey::darknet

@@ -1,0 +1,37 @@
+// Large images in pieces: small objects keep their pixels, since each piece goes through the network by
+// itself.
+#pragma once
+
+#include <vector>
+
+#include "train/detector.h"
+
+namespace osprey {
+
+struct TileOptions {
+  int size = 640;        // width and height in pixels of the image
+  float overlap = 0.2f;  // the part of it that neighbours share: at least objects' size, to be whole in one
+  float nms_threshold = 0.45f;  // IoU of two boxes of different tiles that are one object; 0: all boxes stay
+};
+
+// Equal tiles that cover the image, row by row, with at least that overlap; where the image is smaller than a
+// tile, one of the image's size.
+std::vector<ImageWindow> tiles_of(int width, int height, const TileOptions& options);
+
+// What was found in a tile, or in the whole image, in pixels of the image.
+struct TileDetections {
+  ImageWindow tile;
+  std::vector<Detection> found;
+};
+
+// One list, by falling score. Of two boxes of one class from different tiles the surer stays, but one that
+// ends at the edge of its tile, where the object may go on, only where no other covers half of it. What was
+// found in the whole image counts where it is larger than the overlap: all else is whole in some tile.
+std::vector<Detection> merge_tiles(const std::vector<TileDetections>& tiles, int width, int height,
+                                   const TileOptions& options);
+
+// Detections in the tiles and in the image as a whole, merged; `batch` images run together.
+std::vector<Detection> detect_in_tiles(ImageDetector& detector, const ByteImage& image, int batch,
+                                       const TileOptions& options);
+
+}  // namespace osprey
