@@ -136,10 +136,11 @@ void Network::add_parameters(const std::vector<Plan>& plans) {
     }
     if (first_time) node.first_span = int(parameters_.spans().size());
     int span = node.first_span;
+    const Shape input = plans[i].inputs() > 0 ? plans[i].input() : Shape();
     for (const Plan::ParameterWant& want : plans[i].parameters_) {
       if (first_time)
-        parameters_.add({fmt::format("{}.{}", i, want.info.name), int(i), want.shape, plans[i].input(),
-                         want.info, 0, trains[i] ? node.rate : 0.0f});
+        parameters_.add({fmt::format("{}.{}", i, want.info.name), int(i), want.shape, input, want.info, 0,
+                         trains[i] ? node.rate : 0.0f});
       else if (parameters_.spans()[span++].shape != want.shape)
         node.section.fail(node.section.line,
                           "its weights depend on the size of the input, which therefore cannot change "

@@ -135,56 +135,78 @@ def yolov4_tiny_3l(cfg):
                 beta_nms=0.6, random=0)
 
 
-def scaled_head(parts, mask, anchors):
-    """[yolo] as of Scaled-YOLOv4: the convolution before it is logistic, and boxes are (2 y)^2 of their anchors."""
-    parts.predict(255, "logistic")
-    parts.cfg.add("yolo", mask=mask, anchors=anchors, classes=80, num=9, jitter=0.1, scale_x_y=2, objectness_smooth=1,
-                  ignore_thresh=0.7, truth_thresh=1, resize=1.5, iou_thresh=0.2, iou_normalizer=0.05, cls_normalizer=0.5,
-                  obj_normalizer=1, iou_loss="ciou", nms_kind="diounms", beta_nms=0.6, new_coords=1, max_delta=2)
+def scaled_head(parts, level, anchors):
+    """[yolo] as of Scaled-YOLOv4: the convolution before it is logistic, and boxes are (2 y)^2 of their anchors.
+    `anchors`: those of every level, fine to coarse."""
+    each = anchors[level].count(",") // 2 + 1
+    parts.predict(each * 85, "logistic")
+    parts.cfg.add("yolo", mask=",".join(str(level * each + k) for k in range(each)), anchors=",  ".join(anchors), classes=80,
+                  num=each * len(anchors), jitter=0.1, scale_x_y=2, objectness_smooth=1, ignore_thresh=0.7, truth_thresh=1,
+                  resize=1.5, iou_thresh=0.2, iou_normalizer=0.05, cls_normalizer=0.5, obj_normalizer=1, iou_loss="ciou",
+                  nms_kind="diounms", beta_nms=0.6, new_coords=1, max_delta=2)
 
 
-def yolov4_csp(cfg, activation="mish", widths=(64, 128, 256, 512, 1024), blocks=(1, 2, 8, 8, 4), depth=2):
-    """Cross stage partial connections in backbone, pooling and both paths. Wang, Bochkovskiy and Liao,
-    "Scaled-YOLOv4", CVPR 2021. yolov4x has wider and deeper stages."""
+SCALED_ANCHORS = ("12,16, 19,36, 40,28", "36,75, 76,55, 72,146", "142,110, 192,243, 459,401")
+
+
+def yolov4_csp(cfg, activation="mish", widths=(64, 128, 256, 512, 1024), blocks=(1, 2, 8, 8, 4), depth=2, pools_depth=None,
+               plain_first=True, anchors=SCALED_ANCHORS):
+    """Cross stage partial connections in backbone, pooling and both paths, from one stage to the next but the first two.
+    Wang, Bochkovskiy and Liao, "Scaled-YOLOv4", CVPR 2021. depth, pools_depth: blocks in the paths, and around the
+    pools; plain_first: the first stage has no such connections. yolov4x has wider and deeper stages, P6 one more."""
     parts = Csp(cfg, activation)
-    cfg.comment("CSPDarknet-53; its first stage is Darknet's")
+    cfg.comment("CSPDarknet" + ("; its first stage is Darknet's" if plain_first else ""))
     parts.conv(32)
-    parts.conv(widths[0], 3, 2)
-    parts.residual(widths[0] // 2, blocks[0], widths[0])
-    ends = [parts.stage(*stage) for stage in zip(widths[1:], blocks[1:])]
+    ends = []
+    for stage, (filters, count) in enumerate(zip(widths, blocks)):
+        if stage or not plain_first:
+            ends.append(parts.stage(filters, count))
+        else:
+            parts.conv(filters, 3, 2)
+            parts.residual(filters // 2, count, filters)
+            ends.append(cfg.count - 1)
 
     cfg.comment("Spatial pyramid pooling between the convolutions of a CSP stage")
-    half = widths[4] // 2
+    half = widths[-1] // 2
     past = parts.conv(half, 1)
     parts.route(-2)
     parts.conv(half, 1)
     parts.conv(half)
     parts.conv(half, 1)
     parts.spp()
-    for _ in range(depth - 1):
+    for _ in range((pools_depth or depth) - 1):
         parts.conv(half, 1)
         parts.conv(half)
     parts.route(-1, past)
     maps = [parts.conv(half, 1)]
-    for filters, finer in ((half // 2, ends[2]), (half // 4, ends[1])):
-        cfg.comment("Down to stride %d" % (32 * filters // half))
+
+    levels = len(anchors)
+    for level in reversed(range(levels - 1)):
+        filters = widths[level + 2] // 2
+        cfg.comment("Down to stride %d" % (8 << level))
         parts.conv(filters, 1)
         parts.upsample()
-        parts.route(finer)
+        parts.route(ends[level + 2])
         parts.conv(filters, 1)
         parts.route(-1, -3)
-        maps.append(parts.split(filters, depth, before=filters))
+        maps.insert(0, parts.split(filters, depth, before=filters))
 
-    for filters, mask, coarser in ((half // 4, "0,1,2", None), (half // 2, "3,4,5", maps[1]),
-                                   (half, "6,7,8", maps[0])):
-        cfg.comment("Head at stride %d" % (32 * filters // half))
-        if coarser:
+    for level in range(levels):
+        filters = widths[level + 2] // 2
+        cfg.comment("Head at stride %d" % (8 << level))
+        if level:
             parts.route(-4)
             parts.conv(filters, 3, 2)
-            parts.route(-1, coarser)
+            parts.route(-1, maps[level])
             parts.split(filters, depth, before=filters)
         parts.conv(2 * filters)
-        scaled_head(parts, mask, YOLOV4_ANCHORS)
+        scaled_head(parts, level, anchors)
 
 
 YOLOV4X = dict(widths=(80, 160, 320, 640, 1280), blocks=(1, 3, 10, 10, 5), depth=3)
+YOLOV4_P5 = dict(widths=(64, 128, 256, 512, 1024), blocks=(1, 3, 15, 15, 7), depth=3, pools_depth=2, plain_first=False,
+                 anchors=("13,17, 31,25, 24,51, 61,45", "48,102, 119,96, 97,189, 217,184",
+                          "171,384, 324,451, 616,618, 800,800"))
+YOLOV4_P6 = dict(YOLOV4_P5, widths=(64, 128, 256, 512, 1024, 1024), blocks=(1, 3, 15, 15, 7, 7),
+                 anchors=("13,17, 31,25, 24,51, 61,45", "61,45, 48,102, 119,96, 97,189",
+                          "97,189, 217,184, 171,384, 324,451", "324,451, 545,357, 616,618, 1024,1024"))

@@ -1,8 +1,7 @@
 """YOLOv7."""
 
 from .darknet import Darknet
-from .yolo import YOLOV3_ANCHORS
-from .yolov4 import YOLOV4_ANCHORS, scaled_head
+from .yolov4 import SCALED_ANCHORS, scaled_head
 
 
 class Elan(Darknet):
@@ -83,11 +82,11 @@ def yolov7(cfg, stem=32, backbone=((64, 256), (128, 512), (256, 1024), (256, 102
         cfg.comment("Up")
         parts.halve(out // 2, maps[1 - k])
         maps.append(parts.chain(side, filters, neck, step, out))
-    for k, mask in enumerate(("0,1,2", "3,4,5", "6,7,8")):
-        cfg.comment("Head at stride %d" % (8 << k))
-        parts.route(maps[2 + k])
-        parts.conv(2 * down[1][2] << k)
-        scaled_head(parts, mask, YOLOV4_ANCHORS)
+    for level in range(3):
+        cfg.comment("Head at stride %d" % (8 << level))
+        parts.route(maps[2 + level])
+        parts.conv(2 * down[1][2] << level)
+        scaled_head(parts, level, SCALED_ANCHORS)
 
 
 def yolov7_tiny(cfg):
@@ -121,11 +120,11 @@ def yolov7_tiny(cfg):
         parts.conv(2 * filters, 3, 2)
         parts.route(-1, coarser)
         maps.append(parts.short_chain(filters))
-    for k, mask in enumerate(("0,1,2", "3,4,5", "6,7,8")):
-        cfg.comment("Head at stride %d" % (8 << k))
-        parts.route(maps[2 + k])
-        parts.conv(128 << k)
-        scaled_head(parts, mask, YOLOV3_ANCHORS)
+    for level in range(3):
+        cfg.comment("Head at stride %d" % (8 << level))
+        parts.route(maps[2 + level])
+        parts.conv(128 << level)
+        scaled_head(parts, level, ("10,13, 16,30, 33,23", "30,61, 62,45, 59,119", "116,90, 156,198, 373,326"))
 
 
 YOLOV7X = dict(stem=40, backbone=((64, 320), (128, 640), (256, 1280), (256, 1280)), links=6,

@@ -72,6 +72,27 @@ TEST(Weights, LieInDarknetsOrder) {
   EXPECT_EQ(values(network, "1.weights"), (std::vector<float>{112, 113, 114, 115, 116, 117}));
 }
 
+// Biases as filter, row, column; weights as row, column, filter, then channel, row and column of the kernel.
+TEST(Weights, OfLocalLieInDarknetsOrder) {
+  const Temporary folder;
+  PlannedNetwork network(kNet + "[local]\nfilters=2\nsize=3\nactivation=linear\n");
+  const std::string path =
+      folder.write("w", Bytes().header(0, 2, 5, kSeen, 8).counting(8, 0).counting(8 * 18, 8).all);
+  EXPECT_TRUE(load_weights(path, network, Coverage::whole).complete);
+  EXPECT_EQ(values(network, "0.biases"), (std::vector<float>{0, 4, 1, 5, 2, 6, 3, 7}));
+  std::vector<float> want;
+  for (int filter = 0; filter < 8; ++filter)  // two at each of four places
+    for (int pixel = 0; pixel < 9; ++pixel)
+      for (int channel = 0; channel < 2; ++channel)
+        want.push_back(float(8 + filter * 18 + channel * 9 + pixel));
+  EXPECT_EQ(values(network, "0.weights"), want);
+
+  PlannedNetwork implicit(kNet + "[implicit]\nfilters=3\natoms=2\n");
+  const std::string file = folder.write("i", Bytes().header(0, 2, 5, kSeen, 8).counting(6, 0).all);
+  EXPECT_TRUE(load_weights(file, implicit, Coverage::whole).complete);
+  EXPECT_EQ(values(implicit, "0.weights"), (std::vector<float>{0, 2, 4, 1, 3, 5}));
+}
+
 struct Header {
   int32_t major, minor, revision;
   int seen_bytes;
