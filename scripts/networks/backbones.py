@@ -86,26 +86,6 @@ def vgg16(cfg, names=False, frozen_blocks=0, pools=5):
             cfg.add("maxpool", stopbackward=flag(block + 1 == frozen_blocks), size=2, stride=2)
 
 
-def darknet53(cfg):
-    """Convolutions of stride 2, each with residual blocks behind it: 1x1 to half of the channels, 3x3 back, plus what
-    came in. Redmon and Farhadi, "YOLOv3: An Incremental Improvement", 2018. The last sections at stride 8 and 16 are
-    named c3 and c4."""
-    def conv(filters, size, stride=1):
-        cfg.add("convolutional", batch_normalize=1, filters=filters, size=size, stride=stride, pad=1, activation="leaky")
-
-    cfg.comment("Darknet-53")
-    conv(32, 3)
-    for stage, blocks in enumerate((1, 2, 8, 8, 4)):
-        filters = 64 * 2 ** stage
-        conv(filters, 3, 2)
-        for block in range(blocks):
-            conv(filters // 2, 1)
-            conv(filters, 3)
-            last = block + 1 == blocks
-            cfg.add("shortcut", name="c%d" % (stage + 1) if last and stage in (2, 3) else None, from_=-3,
-                    activation="linear")
-
-
 class Yolox:
     """What YOLOX is built of: convolutions with batch norm and swish, and blocks of cross stage partial connections.
     Ge et al., "YOLOX: Exceeding YOLO Series in 2021", arXiv 2107.08430. YOLOX-s: depth 1/3 and width 1/2."""

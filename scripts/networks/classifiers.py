@@ -1,5 +1,6 @@
 """Darknet's classifiers of ImageNet."""
 
+from . import backbones
 from .darknet import Darknet, darknet19, darknet53, efficientnet_b0, extraction
 
 
@@ -91,10 +92,8 @@ def alexnet(cfg):
 
 def vgg16(cfg):
     cfg.add("crop", crop_height=224, crop_width=224, flip=1, angle=0, saturation=1, exposure=1)
-    for count, filters in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
-        for _ in range(count):
-            cfg.add("convolutional", filters=filters, size=3, stride=1, pad=1, activation="relu")
-        cfg.add("maxpool", size=2, stride=2)
+    backbones.vgg16(cfg)
+    cfg.comment("Classifier")
     dense(cfg)
 
 

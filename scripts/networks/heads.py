@@ -57,26 +57,6 @@ def retina(cfg, levels, classes, anchors, quality=None, channels=256, norm_group
     cfg.add("retina", from_=",".join(maps), classes=classes, quality=quality, **keys)
 
 
-def yolov3(cfg, classes, anchors, **keys):
-    """YOLOv3's three heads on Darknet-53, each behind convolutions of its own, coarse to fine; the finer ones see what
-    the one before knew, enlarged, and a layer of the backbone. `anchors`: nine pairs, small to large."""
-    def conv(filters, size):
-        cfg.add("convolutional", batch_normalize=1, filters=filters, size=size, stride=1, pad=1, activation="leaky")
-
-    for k, (filters, mask, finer) in enumerate(((512, "6,7,8", None), (256, "3,4,5", "c4"), (128, "0,1,2", "c3"))):
-        cfg.comment("Head at stride %d" % (32 >> k))
-        if finer:
-            cfg.add("route", layers=-4)
-            conv(filters, 1)
-            cfg.add("upsample", stride=2)
-            cfg.add("route", layers="-1," + finer)
-        for _ in range(3):
-            conv(filters, 1)
-            conv(2 * filters, 3)
-        cfg.add("convolutional", filters=3 * (5 + classes), size=1, stride=1, pad=1, activation="linear")
-        cfg.add("yolo", mask=mask, anchors=anchors, classes=classes, num=9, **keys)
-
-
 def yolox(cfg, parts, levels, classes, channels=128, **keys):
     """YOLOX' decoupled head, with weights of its own on every level: a 1x1 convolution, then two of 3x3 for the
     classes and two for box and objectness. `parts`: backbones.Yolox."""

@@ -69,7 +69,8 @@ YOLOV3_ANCHORS = "10,13,  16,30,  33,23,  30,61,  62,45,  59,119,  116,90,  156,
 
 
 def yolov3(cfg, classes, anchors=YOLOV3_ANCHORS, spp=False, head="yolo", channels=5, **keys):
-    """Three heads, coarse to fine, each behind six convolutions; the finer ones see what the one before knew."""
+    """Three heads, coarse to fine, each behind six convolutions; the finer ones see what the one before knew. channels:
+    those of an anchor beside its classes."""
     parts = Darknet(cfg)
     c3, c4 = darknet53(cfg)
     for k, (filters, mask, finer) in enumerate(((512, "6,7,8", None), (256, "3,4,5", c4), (128, "0,1,2", c3))):
@@ -86,8 +87,8 @@ def yolov3(cfg, classes, anchors=YOLOV3_ANCHORS, spp=False, head="yolo", channel
                 parts.conv(filters, 1)
             parts.conv(2 * filters)
         parts.predict(3 * (channels + classes))
-        cfg.add(head, mask=mask, anchors=anchors, classes=classes, num=9, jitter=0.3, ignore_thresh=0.7, truth_thresh=1,
-                **keys)
+        cfg.add(head, mask=mask, anchors=anchors, classes=classes, num=9, jitter=0.3,
+                **dict(dict(ignore_thresh=0.7, truth_thresh=1), **keys))
 
 
 def yolov3_tiny_3l(cfg, classes=80, anchors=YOLOV3_ANCHORS):
