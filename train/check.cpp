@@ -1,7 +1,6 @@
 #include "train/check.h"
 
 #include <algorithm>
-#include <set>
 
 #include "core/error.h"
 

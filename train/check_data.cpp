@@ -1,6 +1,5 @@
 // The part of a check that looks at images and labels alone.
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <set>
 
@@ -22,7 +21,7 @@ struct Tally {
   void add(std::string example) {
     if (count++ < int64_t(kExamples)) examples.push_back(std::move(example));
   }
-  // `text` has {} for the count.
+  // As "train: 3 images are ...", if there are any.
   void tell(std::vector<Finding>& findings, Severity severity, const char* what, const std::string& set,
             const std::string& text) const {
     if (count)

@@ -293,6 +293,9 @@ TEST_F(DarknetCommands, WhatIsWrongIsTold) {
   expect_refused({"detector"}, "detector: expected one of train, test, map");
   expect_refused({"detector", "tset"}, "there is no `tset`, did you mean `test`?");
   expect_refused({"detector", "demo", data_, cfg_}, "videos and cameras are not read");
+  expect_refused({"classifier", "train", data_, cfg_},
+                 "Darknet's commands for classifiers are not there yet");
+  expect_refused({"rnn", "train", cfg_}, "recurrent networks are not there");
   expect_refused({"detector", "test", data_, cfg_, weights_, image_, "-tresh", "0.1"},
                  "unknown option -tresh, did you mean `-thresh`?");
   expect_refused({"detector", "test", data_, cfg_, weights_, image_, "-thresh"}, "-thresh needs a value");
