@@ -16,6 +16,7 @@ void add_keys(CLI::App& app);
 void add_forward(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_synth(CLI::App& app);
+void add_tile(CLI::App& app);
 void add_bench(CLI::App& app);
 
 }  // namespace osprey

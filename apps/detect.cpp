@@ -104,7 +104,7 @@ void run_detect(Arguments a) {
   if (heads.empty()) fail("{}: no layer that detects ([yolo], [retina], [rcnn], ...)", a.load.cfg);
   const std::vector<std::string> names = class_names(a.names, heads.back()->classes());
   a.detection.fit = a.fit.fit(network->net());
-  if (a.tiles.size && network->takes_proposals())
+  if (a.tiles.grid.size && network->takes_proposals())
     fail("--tile: a network with [proposals] takes whole images");
   a.tiles.nms_threshold = a.detection.settings.nms_threshold.value_or(a.tiles.nms_threshold);
   if (!a.out.empty()) make_folder(a.out);
@@ -131,7 +131,7 @@ void run_detect(Arguments a) {
     if (network->takes_proposals())
       for (const std::string& path : read) proposals.push_back(proposals_of(path, a.proposals));
     std::vector<std::vector<Detection>> found;
-    if (a.tiles.size)
+    if (a.tiles.grid.size)
       for (const ByteImage& image : images)
         found.push_back(detect_in_tiles(detector, image, a.load.batch, a.tiles));
     else
@@ -168,11 +168,11 @@ void add_detect(CLI::App& app) {
                       "file for all detections; boxes are x1,y1,x2,y2 in pixels of the image");
   CLI::Option* tile =
       command
-          ->add_option("--tile", a->tiles.size,
+          ->add_option("--tile", a->tiles.grid.size,
                        "cut images into tiles of so many pixels, for small objects in large images")
           ->check(CLI::PositiveNumber);
   command
-      ->add_option("--overlap", a->tiles.overlap,
+      ->add_option("--overlap", a->tiles.grid.overlap,
                    "part of a tile that neighbours share; at least the size of the objects")
       ->check(CLI::Range(0.0, 0.9))
       ->needs(tile)

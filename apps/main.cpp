@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   add_forward(app);
   add_convert(app);
   add_synth(app);
+  add_tile(app);
   add_bench(app);
   int threads = 0;
   app.add_option("--threads", threads, "CPU threads (default: all cores)")->check(CLI::PositiveNumber);

@@ -6,18 +6,6 @@
 namespace osprey {
 namespace {
 
-int shared_pixels(const TileOptions& o) { return std::clamp(int(float(o.size) * o.overlap), 0, o.size - 1); }
-
-// Where tiles begin along an axis.
-std::vector<int> begins(int length, const TileOptions& o) {
-  if (length <= o.size) return {0};
-  const int step = o.size - shared_pixels(o), rest = length - o.size;
-  const int steps = (rest + step - 1) / step;
-  std::vector<int> at;
-  for (int i = 0; i <= steps; ++i) at.push_back(int(int64_t(rest) * i / steps));
-  return at;
-}
-
 bool is_whole(const ImageWindow& tile, int width, int height) {
   return tile.width == width && tile.height == height;
 }
@@ -43,31 +31,11 @@ bool suppresses(const TileBox& kept, const TileBox& other, float threshold) {
   return iou(a, b) > threshold || (other.cut && coverage(b, a) > 0.5f);
 }
 
-ByteImage piece_of(const ByteImage& image, const ImageWindow& w) {
-  ByteImage piece{w.height, w.width, image.channels, {}};
-  const size_t channels = size_t(image.channels), row = size_t(w.width) * channels;
-  piece.pixels.reserve(row * size_t(w.height));
-  for (int y = 0; y < w.height; ++y) {
-    const auto from = image.pixels.begin() +
-                      std::ptrdiff_t((size_t(w.top + y) * size_t(image.width) + size_t(w.left)) * channels);
-    piece.pixels.insert(piece.pixels.end(), from, from + std::ptrdiff_t(row));
-  }
-  return piece;
-}
-
 }  // namespace
-
-std::vector<ImageWindow> tiles_of(int width, int height, const TileOptions& options) {
-  std::vector<ImageWindow> tiles;
-  for (const int top : begins(height, options))
-    for (const int left : begins(width, options))
-      tiles.push_back({left, top, std::min(width, options.size), std::min(height, options.size)});
-  return tiles;
-}
 
 std::vector<Detection> merge_tiles(const std::vector<TileDetections>& tiles, int width, int height,
                                    const TileOptions& options) {
-  const float shared = float(shared_pixels(options));
+  const float shared = float(options.grid.shared_pixels());
   std::vector<TileBox> entries;
   for (size_t t = 0; t < tiles.size(); ++t) {
     const bool whole = tiles.size() > 1 && is_whole(tiles[t].tile, width, height);
@@ -93,7 +61,7 @@ std::vector<Detection> merge_tiles(const std::vector<TileDetections>& tiles, int
 
 std::vector<Detection> detect_in_tiles(ImageDetector& detector, const ByteImage& image, int batch,
                                        const TileOptions& options) {
-  std::vector<ImageWindow> windows = tiles_of(image.width, image.height, options);
+  std::vector<ImageWindow> windows = tiles_of(image.width, image.height, options.grid);
   if (windows.size() > 1) windows.push_back({0, 0, image.width, image.height});
   std::vector<TileDetections> tiles;
   for (size_t start = 0; start < windows.size(); start += size_t(batch)) {

@@ -1,22 +1,17 @@
-// Large images in pieces: small objects keep their pixels, since each piece goes through the network by
-// itself.
+// Detection in the tiles of large images: each goes through the network by itself.
 #pragma once
 
 #include <vector>
 
+#include "data/tiles.h"
 #include "train/detector.h"
 
 namespace osprey {
 
 struct TileOptions {
-  int size = 640;        // width and height in pixels of the image
-  float overlap = 0.2f;  // the part of it that neighbours share: at least objects' size, to be whole in one
+  TileGrid grid;
   float nms_threshold = 0.45f;  // IoU of two boxes of different tiles that are one object; 0: all boxes stay
 };
-
-// Equal tiles that cover the image, row by row, with at least that overlap; where the image is smaller than a
-// tile, one of the image's size.
-std::vector<ImageWindow> tiles_of(int width, int height, const TileOptions& options);
 
 // What was found in a tile, or in the whole image, in pixels of the image.
 struct TileDetections {

@@ -13,27 +13,6 @@
 namespace osprey {
 namespace {
 
-TEST(Tiles, CoverTheImageWithTheirOverlap) {
-  const std::vector<std::tuple<int, int, int, float>> cases = {
-      {1000, 700, 256, 0.2f}, {257, 256, 256, 0.5f}, {64, 3000, 64, 0.0f}, {5, 9, 4, 0.9f}};
-  for (const auto& [width, height, size, overlap] : cases) {
-    const std::vector<ImageWindow> tiles = tiles_of(width, height, {size, overlap, 0.45f});
-    std::vector<int> seen(size_t(width) * size_t(height));
-    for (size_t i = 0; i < tiles.size(); ++i) {
-      const ImageWindow& t = tiles[i];
-      ASSERT_TRUE(t.left >= 0 && t.top >= 0 && t.left + t.width <= width && t.top + t.height <= height);
-      EXPECT_TRUE(t.width == std::min(size, width) && t.height == std::min(size, height));
-      for (int y = t.top; y < t.top + t.height; ++y)
-        for (int x = t.left; x < t.left + t.width; ++x) ++seen[size_t(y) * size_t(width) + size_t(x)];
-      const bool same_row = i > 0 && t.top == tiles[i - 1].top;
-      EXPECT_TRUE(!same_row || t.left - tiles[i - 1].left <= size - int(float(size) * overlap)) << i;
-    }
-    EXPECT_EQ(std::count(seen.begin(), seen.end(), 0), 0) << width << " x " << height;
-  }
-  EXPECT_EQ(tiles_of(100, 50, {200, 0.2f, 0.45f}).size(), 1u);
-  EXPECT_EQ(tiles_of(201, 50, {200, 0.2f, 0.45f}).size(), 2u);
-}
-
 // Two tiles of 100 pixels that share 20, and the whole image of 180 x 100.
 struct MergedTiles : testing::Test {
   std::vector<float> scores(const std::vector<Detection>& left, const std::vector<Detection>& right,
@@ -46,7 +25,7 @@ struct MergedTiles : testing::Test {
     return kept;
   }
   using Scores = std::vector<float>;
-  TileOptions options_{100, 0.2f, 0.45f};
+  TileOptions options_{{100, 0.2f}, 0.45f};
 };
 
 TEST_F(MergedTiles, KeepOneOfTwoBoxesOfAnObject) {
