@@ -9,6 +9,7 @@ namespace osprey {
 void add_detect(CLI::App& app);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_report(CLI::App& app);
 void add_check(CLI::App& app);
 void add_propose(CLI::App& app);
 void add_summary(CLI::App& app);

@@ -46,10 +46,7 @@ void evaluate_network(Arguments a) {
         proposal_recall(found.truths, found.detections, int(dataset.samples.size()) - found.broken_images);
     return a.metric.json ? void(std::puts(metrics_json(recall).c_str())) : print_metrics(recall);
   }
-  const std::vector<Head*> heads = network->heads();
-  if (!heads.empty() && heads.back()->classes() != int(dataset.names.size()))
-    fail("{} has classes={}, but {} names {} classes", a.load.cfg, heads.back()->classes(), a.data,
-         dataset.names.size());
+  check_classes(*network, a.load.cfg, dataset, a.data);
   const Evaluated found = detect_all(*network, dataset, a.detection, update);
   progress.finish();
   tell_broken_images(found);

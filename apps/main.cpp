@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   add_detect(app);
   add_train(app);
   add_eval(app);
+  add_report(app);
   add_check(app);
   add_propose(app);
   add_summary(app);

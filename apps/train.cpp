@@ -33,7 +33,7 @@ void add_train(CLI::App& app) {
   command->add_option("weights", o->weights,
                       "weights to start from, of the whole network or of its backbone");
   command->add_option("--out", o->out,
-                      "folder for weights, checkpoints and the chart (default: `backup` of the data)");
+                      "folder for weights, checkpoints and the report (default: `backup` of the data)");
   command->add_flag("--resume", o->resume, "go on from the checkpoint in that folder, as if never stopped");
   command->add_flag("--keep-seen", o->keep_seen,
                     "count iterations on from the weights' header, as Darknet does");
@@ -53,6 +53,12 @@ void add_train(CLI::App& app) {
   command->add_flag("--strict", o->strict,
                     "a broken image or label is an error, instead of being told and skipped");
   command->add_flag("--lenient", o->lenient, "unknown keys of the .cfg are warnings, not errors");
+  command->add_option("--port", o->port, "show the report of the training, as it grows, at this port of HTTP")
+      ->check(CLI::Range(0, 65535));
+  command
+      ->add_option("--host", o->host, "the address that --port listens on: 0.0.0.0 for other machines, too")
+      ->check(CLI::ValidIPV4)
+      ->capture_default_str();
   // For comparing with AlexeyAB's CPU build, a fault of which this repeats. Not shown in the help.
   command->add_flag("--uncleared-gradients", o->uncleared_gradients)->group("");
   add_device_options(*command, *device);

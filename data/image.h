@@ -48,6 +48,9 @@ bool is_image_name(const std::string& path);
 // complete. Error: another extension, a failed write.
 void save_image(const std::string& path, const Image& image);
 
+// The bytes of a JPEG file; quality 1 .. 100. Error: an empty image.
+std::string encode_jpeg(const Image& image, int quality);
+
 // Darknet's resize (its resize_image): bilinear with the corner pixels of both grids aligned, first along
 // rows, then along columns, without a filter for shrinking. Its last output row takes no part from the row
 // below, as in Darknet. Error: a size that is not positive, an empty image.

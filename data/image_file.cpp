@@ -104,23 +104,45 @@ bool is_image_name(const std::string& path) {
   return std::any_of(std::begin(known), std::end(known), [&](const char* name) { return end == name; });
 }
 
+namespace {
+
+using Encoder = int (*)(stbi_write_func*, void* to, const Image&, const uint8_t* bytes, int quality);
+
+// Nothing if it cannot be done.
+std::string encoded(const Image& image, Encoder encoder, int quality) {
+  std::vector<uint8_t> bytes(image.pixels.size());
+  for (size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = static_cast<uint8_t>(std::clamp(image.pixels[i], 0.f, 1.f) * 255.f + .5f);
+  std::string out;
+  const auto append = [](void* to, void* data, int size) {
+    static_cast<std::string*>(to)->append(static_cast<char*>(data), size_t(size));
+  };
+  return !bytes.empty() && encoder(append, &out, image, bytes.data(), quality) ? out : "";
+}
+
+int jpeg(stbi_write_func* append, void* to, const Image& i, const uint8_t* bytes, int quality) {
+  return stbi_write_jpg_to_func(append, to, i.width, i.height, i.channels, bytes, quality);
+}
+int png(stbi_write_func* append, void* to, const Image& i, const uint8_t* bytes, int) {
+  return stbi_write_png_to_func(append, to, i.width, i.height, i.channels, bytes, i.width * i.channels);
+}
+
+}  // namespace
+
+std::string encode_jpeg(const Image& image, int quality) {
+  const std::string bytes = encoded(image, jpeg, quality);
+  if (bytes.empty()) fail("an image of {}x{} cannot be written as JPEG", image.width, image.height);
+  return bytes;
+}
+
 void save_image(const std::string& path, const Image& image) {
   const std::string end = extension(path);
-  const bool jpeg = end == ".jpg" || end == ".jpeg";
-  if (!jpeg && end != ".png") fail("{}: images are written as .png, .jpg or .jpeg", path);
+  const bool is_jpeg = end == ".jpg" || end == ".jpeg";
+  if (!is_jpeg && end != ".png") fail("{}: images are written as .png, .jpg or .jpeg", path);
   if (image.pixels.empty()) fail("{}: the image to write is empty", path);
-  std::vector<unsigned char> bytes(image.pixels.size());
-  for (size_t i = 0; i < bytes.size(); ++i)
-    bytes[i] = static_cast<unsigned char>(std::clamp(image.pixels[i], 0.f, 1.f) * 255.f + .5f);
-  std::string encoded;
-  const auto append = [](void* user, void* data, int size) {
-    static_cast<std::string*>(user)->append(static_cast<char*>(data), size_t(size));
-  };
-  const int w = image.width, h = image.height, c = image.channels;
-  const int done = jpeg ? stbi_write_jpg_to_func(append, &encoded, w, h, c, bytes.data(), 95)
-                        : stbi_write_png_to_func(append, &encoded, w, h, c, bytes.data(), w * c);
-  if (!done) fail("{}: the image cannot be encoded", path);
-  write_file(path, encoded);
+  const std::string bytes = encoded(image, is_jpeg ? jpeg : png, 95);
+  if (bytes.empty()) fail("{}: the image cannot be encoded", path);
+  write_file(path, bytes);
 }
 
 }  // namespace osprey

@@ -89,8 +89,9 @@ void save_checkpoint(const std::string& path, const Network& network, const Trai
   write_safetensors(path, file);
 }
 
-TrainingState load_checkpoint(const std::string& path, Network& network, Optimizer* optimizer) {
-  const SafeTensors file = read_safetensors(path);
+namespace {
+
+TrainingState state_of(const SafeTensors& file, const std::string& path) {
   const auto format = file.metadata.find("format");
   if (format == file.metadata.end() || format->second != kFormat)
     fail("{}: is not a checkpoint of this program (expected format {})", path, kFormat);
@@ -99,6 +100,19 @@ TrainingState load_checkpoint(const std::string& path, Network& network, Optimiz
   state.seed = number<uint64_t>(file, path, "seed");
   state.average_loss = number<double>(file, path, "average_loss");
   state.best_map = number<float>(file, path, "best_map");
+  if (const auto it = file.tensors.find("history"); it != file.tensors.end())
+    for (size_t i = 0; i + kColumns <= it->second.values.size(); i += kColumns) {
+      const float* v = it->second.values.data() + i;
+      state.history.push_back({int64_t(v[0]), v[1], v[2], v[3], v[4]});
+    }
+  return state;
+}
+
+}  // namespace
+
+TrainingState load_checkpoint(const std::string& path, Network& network, Optimizer* optimizer) {
+  const SafeTensors file = read_safetensors(path);
+  const TrainingState state = state_of(file, path);
   Parameters& p = network.parameters();
   for (const ParameterSpan& s : p.spans()) {
     restore(file, path, s.name, p.value(s));
@@ -107,12 +121,9 @@ TrainingState load_checkpoint(const std::string& path, Network& network, Optimiz
   }
   p.upload();
   if (optimizer) restore(file, path, p.spans(), state.iteration, *optimizer);
-  if (const auto it = file.tensors.find("history"); it != file.tensors.end())
-    for (size_t i = 0; i + kColumns <= it->second.values.size(); i += kColumns) {
-      const float* v = it->second.values.data() + i;
-      state.history.push_back({int64_t(v[0]), v[1], v[2], v[3], v[4]});
-    }
   return state;
 }
+
+TrainingState read_training_state(const std::string& path) { return state_of(read_safetensors(path), path); }
 
 }  // namespace osprey

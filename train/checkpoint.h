@@ -34,4 +34,7 @@ void save_checkpoint(const std::string& path, const Network& network, const Trai
 // optimizer. An average that the checkpoint does not have begins with the next iteration.
 TrainingState load_checkpoint(const std::string& path, Network& network, Optimizer* optimizer = nullptr);
 
+// Only what was counted and measured. Error: not a checkpoint.
+TrainingState read_training_state(const std::string& path);
+
 }  // namespace osprey

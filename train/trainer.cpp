@@ -20,6 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int kRefreshSeconds = 15;
+
 // Darknet's name of a training: the .cfg file's, up to the first dot.
 std::string training_name(const std::string& cfg) {
   const std::string file = fs::path(cfg).filename().string();
@@ -113,8 +115,11 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   scale_ = std::make_unique<MultiScale>(net, heads.back()->augmentation().random, options_.seed);
   const auto [width, height] = scale_->largest();
   network_->plan(net.mini_batch(), width, height);
-  if (const std::string crowded = tell_crowded(train_set_, network_->truth_capacity()); !crowded.empty())
+  report_ = describe_run(options_.cfg, options_.data, *network_);
+  if (const std::string crowded = tell_crowded(train_set_, network_->truth_capacity()); !crowded.empty()) {
     warn("{}", crowded);
+    report_.warnings.push_back(crowded);
+  }
   if (!valid_set_.samples.empty())
     evaluation_->plan(std::clamp(net.mini_batch(), 1, 8), net.width, net.height);
   const MemoryPlan& memory = network_->memory();
@@ -129,6 +134,13 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
     info("going on after iteration {} of {}", state_.iteration, max_batches_);
   } else if (!options_.weights.empty()) {
     start_from_weights();
+  }
+  report_.max_batches = max_batches_;
+  report_.train = &train_set_;
+  if (!valid_set_.samples.empty()) report_.valid = &valid_set_;
+  if (options_.port >= 0) {
+    page_ = std::make_unique<LivePage>(options_.host, options_.port);
+    info("the report of this training, as it grows: http://{}:{}/", options_.host, page_->port());
   }
   if (state_.iteration >= max_batches_)
     warn("nothing to do: iteration {} of max_batches={} is reached already", state_.iteration, max_batches_);
@@ -258,6 +270,7 @@ float Trainer::measure_map() {
   evaluation_->parameters().take_values(network_->parameters());
   evaluation_->prepare();
   const Evaluated found = detect_all(*evaluation_, valid_set_, map_options(fit_of(network_->net())));
+  report_.findings = findings_of(valid_set_, found);
   return float(darknet_map(found.truths, found.detections, int(valid_set_.names.size())).map);
 }
 
@@ -271,11 +284,18 @@ void Trainer::save(int64_t iteration) {
     optimizer_->exchange_average();
   }
   save_checkpoint(file("_checkpoint.safetensors"), *network_, state_, optimizer_.get());
-  write_chart();
+  write_report();
 }
 
-void Trainer::write_chart() {
-  write_file((fs::path(options_.out) / "chart.svg").string(), chart_svg(name_, state_.history, max_batches_));
+void Trainer::write_report() {
+  const fs::path folder = options_.out;
+  write_file((folder / "chart.svg").string(), chart_svg(name_, state_.history, max_batches_));
+  report_.history = state_.history;
+  write_file((folder / "report.html").string(), report_html(report_));
+  if (!page_) return;
+  report_.refresh_seconds = kRefreshSeconds;
+  page_->show(report_html(report_));
+  report_.refresh_seconds = 0;
 }
 
 TrainResult Trainer::run() {
@@ -303,7 +323,7 @@ TrainResult Trainer::run() {
         state_.best_map = last_map_;
         save_weights(file("_best.weights"), *network_, header);
       }
-      write_chart();
+      write_report();
     }
     if (iteration % options_.save_every == 0 || iteration == max_batches_) save(iteration);
     if (is_kept(iteration)) save_weights(file(fmt::format("_{}.weights", iteration)), *network_, header);

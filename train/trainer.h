@@ -14,6 +14,8 @@
 #include "train/detector.h"
 #include "train/iteration.h"
 #include "train/optimizer.h"
+#include "train/report/live_page.h"
+#include "train/report/run_report.h"
 #include "train/schedule.h"
 
 namespace osprey {
@@ -44,6 +46,8 @@ struct TrainOptions {
   Device device = Device::cpu;
   std::optional<Precision> precision;              // instead of that of [net]
   std::function<void(const TrainProgress&)> tell;  // of every iteration; in place of the progress bar
+  int port = -1;                       // of a page that shows the training while it runs; -1: none
+  std::string host = "127.0.0.1";      // see LivePage
 };
 
 struct TrainResult {
@@ -69,7 +73,7 @@ class Trainer {
   bool is_kept(int64_t iteration) const;
   float measure_map();
   void save(int64_t iteration);
-  void write_chart();
+  void write_report();
   std::string file(const std::string& suffix) const;  // "backup/yolov3-tiny" + suffix
 
   TrainOptions options_;
@@ -86,6 +90,8 @@ class Trainer {
   std::string name_;
   float last_map_ = -1;
   LossReport last_parts_;
+  RunReport report_;
+  std::unique_ptr<LivePage> page_;
 };
 
 }  // namespace osprey

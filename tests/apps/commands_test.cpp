@@ -187,5 +187,28 @@ TEST_F(Interrupted, ByCtrlCItSavesAndResumesToTheSameWeights) {
   EXPECT_TRUE(resumed("stopped") == uninterrupted());
 }
 
+TEST_F(Commands, ReportIsAPage) {
+  const std::string page = folder_ / "page.html";
+  ASSERT_EQ(osprey_command({"train", cfg_, data_, "--out", folder_ / "run", "--no-map"}).status, 0);
+  const std::string checkpoint = folder_ / "run/t_checkpoint.safetensors";
+  const Said said =
+      osprey_command({"report", cfg_, data_, weights_, "--out", page, "--checkpoint", checkpoint});
+  ASSERT_EQ(said.status, 0) << said.err;
+  const std::string html = read_file(page, "HTML");
+  for (const char* part : {"<h2>Curves</h2>", "<h2>Classes</h2>", "<td>red</td>", "3 of 3"})
+    expect_in(part, html);
+  expect_refused({"report", cfg_, data_, weights_, "--out", page, "--checkpoint", weights_}, weights_);
+}
+
+TEST_F(Commands, TilesAreADataSet) {
+  const Said said = osprey_command({"tile", data_, folder_ / "tiles", "--size", "32", "--overlap", "0"});
+  ASSERT_EQ(said.status, 0) << said.err;
+  expect_in("valid: 24 tiles of 6 images", said.err);
+  const Said trained = osprey_command({"train", cfg_, folder_ / "tiles/tiles.data", "--out", folder_ / "run",
+                                       "--max-batches", "1", "--no-map"});
+  EXPECT_EQ(trained.status, 0) << trained.err;
+  EXPECT_EQ(image_size(folder_ / "tiles/valid/0_32_0.png"), std::pair(32, 32));
+}
+
 }  // namespace
 }  // namespace osprey

@@ -54,7 +54,7 @@ TEST_F(Training, LearnsADozenImagesByHeart) {
   EXPECT_EQ(history[398].map, -1);
   EXPECT_EQ(history[399].map, result.map);
   for (const char* file :
-       {"t_last.weights", "t_best.weights", "t_final.weights", "chart.svg", "t_samples.jpg"})
+       {"t_last.weights", "t_best.weights", "t_final.weights", "chart.svg", "report.html", "t_samples.jpg"})
     EXPECT_TRUE(std::filesystem::exists(o.out + "/" + file)) << file;
   EXPECT_EQ(load_weights(o.out + "/t_final.weights", network, Coverage::whole).header.seen, 400u * 12);
 }
