@@ -61,7 +61,7 @@ TEST_F(Edited, SwappedColoursTakeSwappedImages) {
   expect_near(output_of(after_, 1, 0, true), output_of(before_));
   PlannedNetwork grey(
       "[net]\nwidth=8\nheight=8\nchannels=1\n[convolutional]\nfilters=2\nactivation=linear\n");
-  expect_in("0 [convolutional], t.cfg:4: reads 1 channels", error_of([&] { swap_red_and_blue(grey); }));
+  expect_in("0 [convolutional], t.cfg:5: reads 1 channels", error_of([&] { swap_red_and_blue(grey); }));
 }
 
 TEST_F(Edited, RescaledInputIsWhatTheFirstLayerSaw) {
