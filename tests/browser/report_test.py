@@ -21,7 +21,8 @@ def run(*command):
 
 
 def chromium(folder, page, *options):
-    return run("chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile",
+    return run("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+               f"--user-data-dir={folder}/profile",
                f"--window-size={WIDTH},{HEIGHT}", *options, page.as_uri())
 
 
