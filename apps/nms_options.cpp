@@ -18,6 +18,10 @@ void add_nms_options(CLI::App& command, DetectorSettings& settings) {
       .add_option("--nms-threshold", settings.nms_threshold,
                   "of two boxes with more overlap the surer stays, 0: all stay; instead of nms_threshold")
       ->check(CLI::Range(0.0, 1.0));
+  command
+      .add_option("--hier", settings.tree_threshold,
+                  "of a tree of classes: a class must be likelier than this, or its parent is named")
+      ->check(CLI::Range(0.0, 1.0));
 }
 
 }  // namespace osprey

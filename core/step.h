@@ -23,6 +23,9 @@ struct Truth {
   int class_id = -1;
 };
 
+// The target of a value that learns nothing: Darknet's SECRET_NUM.
+constexpr float kMaskedTarget = -1234;
+
 // Ground truth of a mini-batch, at a fixed capacity. Darknet's form, which its heads and labels share.
 struct Truths {
   View<float>

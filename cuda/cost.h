@@ -17,13 +17,12 @@ struct ValueCost {
 };
 
 HOST_DEVICE inline ValueCost cost_of(CostType type, float x, float target) {
-  constexpr float kMasked = -1234;  // Darknet's SECRET_NUM
   const float d = target - x, size = fabsf(d), sign = d > 0 ? 1.0f : -1.0f;
   switch (type) {
     case CostType::sse:
       return {d * d, d};
     case CostType::masked:
-      return target == kMasked ? ValueCost{0, 0} : ValueCost{d * d, d};
+      return target == kMaskedTarget ? ValueCost{0, 0} : ValueCost{d * d, d};
     case CostType::smooth:
       return size < 1 ? ValueCost{d * d, d} : ValueCost{2 * size - 1, sign};
     case CostType::l1:

@@ -16,7 +16,7 @@ __global__ void head_backward_kernel(View<const float> delta, View<float> dx, bo
 
 // One block per part of an image (blocks in x) and image (in y): its threads stride through the slopes of the
 // part, and through their share of the image's matches.
-__global__ void sum_part_kernel(View<float> delta, int row_length, float factor, View<const int> rows,
+__global__ void sum_part_kernel(View<float> delta, SlopeParts kinds, float factor, View<const int> rows,
                                 View<const float> overlaps, bool box_from_misfits, View<LossReport> parts) {
   const int image = int(blockIdx.y), part = int(blockIdx.x), thread = int(threadIdx.x);
   LossReport own;
@@ -25,11 +25,11 @@ __global__ void sum_part_kernel(View<float> delta, int row_length, float factor,
   for (int i = part * kSlopesPerPart + thread; i < end; i += kThreads) {
     float& slope = delta[image * slopes + i];
     const double square = double(slope) * slope;
-    const int entry = i % row_length;
-    if (entry >= kClasses)
-      own.class_loss += square;
-    else if (entry == kObjectness)
+    const int entry = i % kinds.row_length;
+    if (kinds.of_objectness(entry))
       own.objectness_loss += square;
+    else if (!kinds.of_box(entry))
+      own.class_loss += square;
     else if (!box_from_misfits)
       own.box_loss += square;
     if (factor != 1) slope *= factor;
@@ -63,12 +63,12 @@ void head_backward(Stream& s, View<const float> delta, View<float> dx, bool over
   launch<head_backward_kernel>(s, one_thread_each(dx.size()), delta, dx, overwrite);
 }
 
-void add_to_report(Stream& s, View<float> delta, int row_length, float factor, const LossWork& work,
+void add_to_report(Stream& s, View<float> delta, SlopeParts kinds, float factor, const LossWork& work,
                    ReportRule rule, LossReport* report) {
   const Shape shape = delta.shape;
   const View<LossReport> parts = work.reports();
   const Grid blocks = {dim3(unsigned(loss_parts(shape) / shape.n), unsigned(shape.n)), dim3(kThreads)};
-  launch<sum_part_kernel>(s, blocks, delta, row_length, factor, View<const int>(work.rows),
+  launch<sum_part_kernel>(s, blocks, delta, kinds, factor, View<const int>(work.rows),
                           View<const float>(work.overlaps), rule.box_from_misfits, parts);
   launch<report_kernel>(s, {dim3(1), dim3(kThreads)}, View<const LossReport>(parts), rule, report);
 }

@@ -1,4 +1,4 @@
-// What [yolo] and [region] share: how their numbers lie, which truths can be learnt, and how a loss is told.
+// What Darknet's heads share: how their numbers lie, which truths can be learnt, and how a loss is told.
 // The CPU side is in layers/heads/head_backward.cpp, the kernels in cuda/head.cu.
 #pragma once
 
@@ -37,11 +37,14 @@ HOST_DEVICE inline int first_row_of_cell(CentreBox box, int anchors, int rows, i
 }
 
 // False for a truth that cannot be learnt: a class that the head does not have, a box without area or wholly
-// outside of the image, or numbers that are none.
-HOST_DEVICE inline bool read_truth(const Truths& truths, int image, int t, int classes, Truth& truth) {
+// outside of the image, or numbers that are none. With a map, it says which class of the head each class of
+// the labels is.
+HOST_DEVICE inline bool read_truth(const Truths& truths, int image, int t, int classes, Truth& truth,
+                                   View<const int> map = {}) {
   const float* values = &truths.boxes(image, 0, t, 0);
   truth.box = {values[0], values[1], values[2], values[3]};
   truth.class_id = int(values[4]);
+  if (map) truth.class_id = truth.class_id >= 0 && truth.class_id < map.size() ? map[truth.class_id] : -1;
   const CentreBox& b = truth.box;
   return truth.class_id >= 0 && truth.class_id < classes && b.w > 0 && b.h > 0 && b.w < INFINITY &&
          b.h < INFINITY && fabsf(b.x - 0.5f) < 0.5f + b.w / 2 && fabsf(b.y - 0.5f) < 0.5f + b.h / 2;
@@ -67,6 +70,16 @@ inline int loss_parts(Shape delta) {
   return delta.n * ((delta.h * delta.w * delta.c + kSlopesPerPart - 1) / kSlopesPerPart);
 }
 
+// Which part of the loss a slope belongs to. Of [yolo] and [region] each row has a box, then objectness, then
+// classes; of [detection] an image is one such row, the other way round.
+struct SlopeParts {
+  int row_length, objectness, end_of_objectness;  // where they begin and end in a row
+  bool boxes_first = true;
+
+  HOST_DEVICE bool of_objectness(int entry) const { return entry >= objectness && entry < end_of_objectness; }
+  HOST_DEVICE bool of_box(int entry) const { return (entry < objectness) == boxes_first; }  // of the others
+};
+
 // How the sums over a mini-batch become what Darknet prints.
 struct ReportRule {
   bool box_from_misfits = false;  // the mean of the misfits instead of the sum of the box's squared slopes
@@ -90,8 +103,8 @@ namespace cuda {
 void head_backward(Stream&, View<const float> delta, View<float> dx, bool overwrite);
 
 // Adds to *report what the squared slopes and the matches in `work` sum up to; then multiplies the slopes by
-// `factor`. delta [N,H,W,anchors * row_length].
-void add_to_report(Stream&, View<float> delta, int row_length, float factor, const LossWork& work,
+// `factor`.
+void add_to_report(Stream&, View<float> delta, SlopeParts kinds, float factor, const LossWork& work,
                    ReportRule rule, LossReport* report);
 }  // namespace cuda
 

@@ -14,23 +14,24 @@ using namespace region_rules;
 // One warp per row. x and y may be at one address: a lane reads only where it writes, and the barriers of the
 // reductions lie between the reading and the writing.
 __global__ void region_forward_kernel(View<const float> x, View<float> y, int row_length,
-                                      bool softmax_classes) {
+                                      RegionClasses classes) {
   const int row = global_thread() / 32, lane = int(threadIdx.x) % 32;
   if (row >= y.size() / row_length) return;  // the whole warp
   const float* from = &x[row * row_length];
   float* to = &y[row * row_length];
-  if (lane < kClasses) to[lane] = lane == kObjectness ? logistic(from[lane]) : from[lane];
-  if (!softmax_classes) {
-    for (int c = kClasses + lane; c < row_length; c += 32) to[c] = from[c];
+  const int first = classes == RegionClasses::softmax_with_background ? kObjectness : kClasses;
+  if (lane < first) to[lane] = lane == kObjectness ? logistic(from[lane]) : from[lane];
+  if (classes == RegionClasses::as_they_are) {
+    for (int c = first + lane; c < row_length; c += 32) to[c] = from[c];
     return;
   }
-  float largest = from[kClasses + lane % (row_length - kClasses)];
-  for (int c = kClasses + lane; c < row_length; c += 32) largest = fmaxf(largest, from[c]);
+  float largest = from[first + lane % (row_length - first)];
+  for (int c = first + lane; c < row_length; c += 32) largest = fmaxf(largest, from[c]);
   largest = warp_max(largest);
   float sum = 0;
-  for (int c = kClasses + lane; c < row_length; c += 32) sum += to[c] = exponential(from[c] - largest);
+  for (int c = first + lane; c < row_length; c += 32) sum += to[c] = exponential(from[c] - largest);
   sum = warp_sum(sum);
-  for (int c = kClasses + lane; c < row_length; c += 32) to[c] /= sum;
+  for (int c = first + lane; c < row_length; c += 32) to[c] /= sum;
 }
 
 __device__ void write_box_slopes(float* d, CentreBox slopes) {
@@ -38,6 +39,23 @@ __device__ void write_box_slopes(float* d, CentreBox slopes) {
   d[kY] = slopes.y;
   d[kW] = slopes.w;
   d[kH] = slopes.h;
+}
+
+// What `lanes` threads teach a row's classes: all of them, or those of a tree beside the true class and
+// beside each of its ancestors.
+__device__ void teach_class(const RegionGrid& grid, const RegionLoss& loss, float scale, int class_id,
+                            const float* p, float* d, int lane, int lanes) {
+  p += kClasses;
+  d += kClasses;
+  if (!grid.tree) {
+    const float factor = class_factor(loss, scale, p[class_id]);
+    for (int c = lane; c < grid.classes; c += lanes) d[c] = factor * (float(c == class_id) - p[c]);
+    return;
+  }
+  for (int own = class_id; own >= 0; own = grid.tree.parents[own]) {
+    const int group = grid.tree.group_of[own], end = grid.tree.groups[group + 1];
+    for (int c = grid.tree.groups[group] + lane; c < end; c += lanes) d[c] = scale * (float(c == own) - p[c]);
+  }
 }
 
 // One thread per row (blocks in x) of an image (blocks in y). The slopes start as zeros.
@@ -55,17 +73,13 @@ __global__ void background_kernel(RegionGrid grid, RegionLoss loss, View<const f
   int best_class = -1;
   Truth truth;
   for (int t = 0; t < count; ++t) {
-    if (!read_truth(truths, image, t, grid.classes, truth)) continue;
+    if (!grid.read(truths, image, t, truth)) continue;
     const float overlap = iou(predicted, corners(truth.box));
     if (overlap > best) best = overlap, best_class = truth.class_id;
   }
   d[kObjectness] = background_slope(loss, p[kObjectness], best);
-  if (forgiven(loss, best) && loss.classfix > 0) {
-    const float scale = overlap_class_scale(loss, p[kObjectness], best);
-    const float factor = class_factor(loss, scale, p[kClasses + best_class]);
-    for (int c = 0; c < grid.classes; ++c)
-      d[kClasses + c] = factor * (float(c == best_class) - p[kClasses + c]);
-  }
+  if (forgiven(loss, best) && loss.classfix > 0)
+    teach_class(grid, loss, overlap_class_scale(loss, p[kObjectness], best), best_class, p, d, 0, 1);
   if (warms_up(*step)) write_box_slopes(d, box_slopes(grid, grid.own_box(at), p, at, kWarmUpScale));
 }
 
@@ -77,7 +91,7 @@ __global__ void match_kernel(RegionGrid grid, RegionLoss loss, View<const float>
   const int capacity = rows.shape.w, image = i / capacity, t = i % capacity;
   rows[i] = -1;
   Truth truth;
-  if (t >= truths.counts[image] || !read_truth(truths, image, t, grid.classes, truth)) return;
+  if (t >= truths.counts[image] || !grid.read(truths, image, t, truth)) return;
   const Box shape = corners({0, 0, truth.box.w, truth.box.h});
   const int first = grid.first_row(truth.box);
   float best = 0;
@@ -90,7 +104,9 @@ __global__ void match_kernel(RegionGrid grid, RegionLoss loss, View<const float>
 }
 
 // One warp per place for a truth. Each truth replaces what a row has learnt from those before it, so only the
-// last of a row teaches, and no two warps write to one row. The lanes share the classes.
+// last of a row teaches, and no two warps write to one row. The lanes share the classes. What earlier truths
+// have taught branches of a tree stays where the branch of the last one does not go: its warp teaches them
+// all.
 __global__ void teach_kernel(RegionGrid grid, RegionLoss loss, View<const float> y, Truths truths,
                              View<const int> rows, View<float> overlaps, View<float> delta) {
   const int slot = global_thread() / 32, lane = int(threadIdx.x) % 32;
@@ -101,7 +117,7 @@ __global__ void teach_kernel(RegionGrid grid, RegionLoss loss, View<const float>
   float* d = &delta[first];
   const RowPlace at = grid.place(row);
   Truth truth;
-  read_truth(truths, image, t, grid.classes, truth);
+  grid.read(truths, image, t, truth);
   const float overlap = iou(corners(grid.box(p, at)), corners(truth.box));
   if (lane == 0) overlaps[2 * slot] = overlap;
   const int count = truths.counts[image];
@@ -111,22 +127,57 @@ __global__ void teach_kernel(RegionGrid grid, RegionLoss loss, View<const float>
   if (__any_sync(kAllLanes, replaced)) return;
   if (lane == 0) {
     write_box_slopes(d, box_slopes(grid, truth.box, p, at, loss.coord_scale));
-    d[kObjectness] = objectness_slope(loss.object_scale, loss.rescore ? overlap : 1, p[kObjectness]);
+    d[kObjectness] = matched_slope(loss, p[kObjectness], overlap);
   }
-  const float factor = class_factor(loss, loss.class_scale, p[kClasses + truth.class_id]);
-  for (int c = lane; c < grid.classes; c += 32)
-    d[kClasses + c] = factor * (float(c == truth.class_id) - p[kClasses + c]);
+  for (int other = grid.tree ? 0 : t; other <= t; ++other) {
+    if (rows[image * capacity + other] != row) continue;
+    grid.read(truths, image, other, truth);
+    teach_class(grid, loss, loss.class_scale, truth.class_id, p, d, lane, 32);
+    __syncwarp();  // the next branch may replace what another lane has written
+  }
 }
 
 // One block per image: its threads stride through the rows.
 __global__ void candidates_kernel(RegionGrid grid, RegionLoss loss, View<const float> y, float threshold,
-                                  DetectionLists lists) {
+                                  float tree_threshold, DetectionLists lists) {
   const int rows = grid.rows_of_image(), first = int(blockIdx.x) * rows;
   const auto values = [&](int row) { return &y[(first + row) * grid.row_length()]; };
   const auto listed = [&](int row, CandidateBox& candidate) {
     candidate.objectness = listed_objectness(loss, values(row)[kObjectness]);
     candidate.classes = values(row) + kClasses;
+    if (grid.tree) {
+      if (!(candidate.objectness > threshold)) return false;
+      const int found = grid.tree.most_special(candidate.classes, tree_threshold);
+      if (found < 0) return false;
+      candidate.only_class = found;
+      candidate.objectness =
+          grid.tree.of_ancestors(candidate.classes, found);  // the score is of the class alone
+      return candidate.score(found, threshold) > 0;
+    }
     for (int c = 0; c < grid.classes; ++c)
+      if (candidate.score(c, threshold) > 0) return true;
+    return false;
+  };
+  list_candidates(lists, rows, listed, [&](int row) { return grid.box(values(row), grid.place(row)); });
+}
+
+// One thread per row and class of the map.
+__global__ void map_kernel(RegionGrid grid, View<const float> y, View<float> mapped) {
+  const int i = global_thread();
+  if (i >= mapped.size()) return;
+  const float* row = &y[i / mapped.shape.c * grid.row_length()];
+  mapped[i] = grid.tree.probability(row + kClasses, grid.class_map[i % mapped.shape.c]);
+}
+
+// One block per image: its threads stride through the rows.
+__global__ void mapped_candidates_kernel(RegionGrid grid, View<const float> y, float threshold,
+                                         View<const float> mapped, DetectionLists lists) {
+  const int rows = grid.rows_of_image(), first = int(blockIdx.x) * rows, classes = mapped.shape.c;
+  const auto values = [&](int row) { return &y[(first + row) * grid.row_length()]; };
+  const auto listed = [&](int row, CandidateBox& candidate) {
+    candidate.objectness = values(row)[kObjectness];
+    candidate.classes = &mapped[(first + row) * classes];
+    for (int c = 0; c < classes; ++c)
       if (candidate.score(c, threshold) > 0) return true;
     return false;
   };
@@ -137,8 +188,8 @@ Grid one_warp_each(int n) { return one_thread_each(32 * n); }
 
 }  // namespace
 
-void region_forward(Stream& s, View<const float> x, View<float> y, int row_length, bool softmax_classes) {
-  launch<region_forward_kernel>(s, one_warp_each(y.size() / row_length), x, y, row_length, softmax_classes);
+void region_forward(Stream& s, View<const float> x, View<float> y, int row_length, RegionClasses classes) {
+  launch<region_forward_kernel>(s, one_warp_each(y.size() / row_length), x, y, row_length, classes);
 }
 
 void region_loss(Stream& s, const RegionGrid& grid, const RegionLoss& loss, View<const float> y,
@@ -151,12 +202,20 @@ void region_loss(Stream& s, const RegionGrid& grid, const RegionLoss& loss, View
   launch<background_kernel>(s, blocks, grid, loss, y, truths, step, delta);
   launch<match_kernel>(s, one_thread_each(rows.size()), grid, loss, y, truths, work.rows);
   launch<teach_kernel>(s, one_warp_each(rows.size()), grid, loss, y, truths, rows, work.overlaps, delta);
-  add_to_report(s, delta, grid.row_length(), 1, work, {}, report);
+  add_to_report(s, delta, grid.parts(), 1, work, {}, report);
 }
 
 void region_candidates(Stream& s, const RegionGrid& grid, const RegionLoss& loss, View<const float> y,
-                       float threshold, const DetectionLists& lists) {
-  launch<candidates_kernel>(s, {dim3(unsigned(y.shape.n)), dim3(256)}, grid, loss, y, threshold, lists);
+                       float threshold, float tree_threshold, const DetectionLists& lists) {
+  launch<candidates_kernel>(s, {dim3(unsigned(y.shape.n)), dim3(256)}, grid, loss, y, threshold,
+                            tree_threshold, lists);
+}
+
+void region_mapped_candidates(Stream& s, const RegionGrid& grid, View<const float> y, float threshold,
+                              View<float> mapped, const DetectionLists& lists) {
+  launch<map_kernel>(s, one_thread_each(mapped.size()), grid, y, mapped);
+  launch<mapped_candidates_kernel>(s, {dim3(unsigned(y.shape.n)), dim3(256)}, grid, y, threshold,
+                                   View<const float>(mapped), lists);
 }
 
 }  // namespace osprey::cuda

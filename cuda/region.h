@@ -6,6 +6,7 @@
 
 #include "core/activations.h"
 #include "core/class_loss.h"
+#include "core/class_tree.h"
 #include "cuda/detections.h"
 #include "cuda/head.h"
 
@@ -16,6 +17,8 @@ struct RegionGrid {
   int classes = 20;
   View<const Anchor> anchors;  // cells of the grid
   int rows = 0, columns = 0;
+  ClassTree tree;             // without one, classes exclude each other, or each stands for itself
+  View<const int> class_map;  // of the labels' classes; empty: they are the head's
 
   HOST_DEVICE int row_length() const { return kClasses + classes; }
   HOST_DEVICE int rows_of_image() const { return rows * columns * anchors.size(); }
@@ -23,6 +26,10 @@ struct RegionGrid {
   HOST_DEVICE int first_row(CentreBox box) const {
     return first_row_of_cell(box, anchors.size(), rows, columns);
   }
+  HOST_DEVICE bool read(const Truths& truths, int image, int t, Truth& truth) const {
+    return read_truth(truths, image, t, classes, truth, class_map);
+  }
+  SlopeParts parts() const { return {row_length(), kObjectness, kClasses}; }
 
   // The box of a row, in units of the network input.
   HOST_DEVICE CentreBox box(const float* row, RowPlace at) const {
@@ -44,7 +51,12 @@ struct RegionLoss {
   float thresh = 0.5f;
   int classfix = 0;
   bool rescore = false, bias_match = false, focal_loss = false;
+  bool background =
+      false;  // "objectness" is the probability of there being nothing, a class among the others
 };
+
+// What makes probabilities of a row's numbers for the classes.
+enum class RegionClasses { as_they_are, softmax, softmax_with_background };
 
 // The formulas of the loss. p is a row of the output; all slopes are negative gradients. Those of x, y and
 // objectness are those of squares through the logistic; w, h and the classes have none of it.
@@ -67,7 +79,12 @@ HOST_DEVICE inline bool forgiven(const RegionLoss& loss, float best) {
 }
 HOST_DEVICE inline float background_slope(const RegionLoss& loss, float objectness, float best) {
   if (forgiven(loss, best)) return 0;
+  if (loss.background) return loss.noobject_scale * (1 - objectness);
   return objectness_slope(loss.noobject_scale, loss.classfix == -1 ? best : 0, objectness);
+}
+HOST_DEVICE inline float matched_slope(const RegionLoss& loss, float objectness, float overlap) {
+  if (loss.background) return -loss.object_scale * objectness;
+  return objectness_slope(loss.object_scale, loss.rescore ? overlap : 1, objectness);
 }
 // By how much such a row learns the class of the truth; 0: not at all.
 HOST_DEVICE inline float overlap_class_scale(const RegionLoss& loss, float objectness, float best) {
@@ -100,6 +117,7 @@ HOST_DEVICE inline float shape_overlap(const RegionGrid& grid, const RegionLoss&
 
 // With classfix=-1 rows that are likelier empty than not are not listed.
 HOST_DEVICE inline float listed_objectness(const RegionLoss& loss, float objectness) {
+  if (loss.background) return 1;
   return loss.classfix == -1 && objectness < 0.5f ? 0 : objectness;
 }
 
@@ -107,7 +125,7 @@ HOST_DEVICE inline float listed_objectness(const RegionLoss& loss, float objectn
 
 namespace cpu {
 // x and y [N,H,W,anchors * row_length] may be at one address.
-void region_forward(Stream&, View<const float> x, View<float> y, int row_length, bool softmax_classes);
+void region_forward(Stream&, View<const float> x, View<float> y, int row_length, RegionClasses);
 // Writes Darknet's delta, the negative gradient for the head's input, of the output y
 // [N,H,W,anchors * row_length], and adds what there is to tell to *report. Truths that cannot be learnt are
 // left out; the CPU warns of them.
@@ -116,12 +134,17 @@ void region_loss(Stream&, const RegionGrid&, const RegionLoss&, View<const float
 }  // namespace cpu
 
 namespace cuda {
-void region_forward(Stream&, View<const float> x, View<float> y, int row_length, bool softmax_classes);
+void region_forward(Stream&, View<const float> x, View<float> y, int row_length, RegionClasses);
 void region_loss(Stream&, const RegionGrid&, const RegionLoss&, View<const float> y, const Truths&,
                  const Step*, View<float> delta, const LossWork&, LossReport* report);
-// Appends the rows of y [N,H,W,anchors * row_length] of which a class is above the threshold.
+// Appends the rows of y [N,H,W,anchors * row_length] of which a class is above the threshold; with a tree, by
+// their most special class that is likelier than `tree_threshold`, where objectness is above the threshold.
 void region_candidates(Stream&, const RegionGrid&, const RegionLoss&, View<const float> y, float threshold,
-                       const DetectionLists&);
+                       float tree_threshold, const DetectionLists&);
+// The same for a tree of which only the classes of the map are listed: writes their probabilities to `mapped`
+// [N,1,rows of an image,classes of the map].
+void region_mapped_candidates(Stream&, const RegionGrid&, View<const float> y, float threshold,
+                              View<float> mapped, const DetectionLists&);
 }  // namespace cuda
 
 }  // namespace osprey

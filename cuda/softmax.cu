@@ -17,9 +17,10 @@ Grid one_warp_each(int groups) { return {dim3(unsigned((groups + kWarps - 1) / k
 struct GroupOfWarp {
   int first = 0, values = 0, channels = 1, c = 1;  // no values in warps beyond the last group
 
-  __device__ GroupOfWarp(Shape s, const SoftmaxGroups& g) : channels(g.channels(s)), c(s.c) {
+  __device__ GroupOfWarp(Shape s, const SoftmaxGroups& g) : c(s.c) {
     const int group = global_thread() / 32;
     if (group >= g.count(s)) return;
+    channels = g.channels(s, group);
     first = g.first(s, group);
     values = g.pixels * channels;
   }
@@ -63,12 +64,31 @@ __global__ void softmax_backward_kernel(View<const T> y, View<const T> dy, View<
   }
 }
 
+// One warp per image. From the last class to the first, since a parent comes before its children: the lanes
+// look at classes side by side, and one of them then marks the ancestors of those that are true.
+__global__ void tree_targets_kernel(ClassTree tree, View<float> targets) {
+  const int image = global_thread() / 32, lane = int(threadIdx.x) % 32, classes = targets.shape.c;
+  if (image >= targets.shape.n) return;  // the whole warp
+  float* of = &targets[image * classes];
+  for (int first = (classes - 1) / 32 * 32; first >= 0; first -= 32) {
+    const unsigned found = __ballot_sync(kAllLanes, first + lane < classes && of[first + lane] > 0);
+    for (unsigned left = found; left && lane == 0; left &= left - 1)
+      for (int c = tree.parents[first + __ffs(int(left)) - 1]; c >= 0; c = tree.parents[c]) of[c] = 1;
+    __syncwarp();  // the lanes see what is marked
+  }
+  for (int group = lane; group < tree.groups.size() - 1; group += 32) {
+    bool any = false;
+    for (int c = tree.groups[group]; c < tree.groups[group + 1]; ++c) any = any || of[c] > 0;
+    for (int c = tree.groups[group]; c < tree.groups[group + 1] && !any; ++c) of[c] = kMaskedTarget;
+  }
+}
+
 // One block for all, so that the order of additions is fixed: each thread sums every 1024th value.
 __global__ void softmax_cross_entropy_kernel(View<const float> y, View<const float> targets,
                                              LossReport* report) {
   double loss = 0;
   for (int i = threadIdx.x; i < y.size(); i += blockDim.x)
-    if (targets[i] != 0) loss -= logf(max(y[i], FLT_MIN));
+    if (targets[i] != 0 && targets[i] != kMaskedTarget) loss -= logf(max(y[i], FLT_MIN));
   loss = block_sum(loss);
   if (threadIdx.x != 0) return;
   report->loss += loss;
@@ -80,7 +100,7 @@ __global__ void softmax_loss_backward_kernel(View<const float> y, View<const flo
                                              View<const float> dy, View<float> dx) {
   const int i = global_thread();
   if (i >= dx.size()) return;
-  dx[i] += y[i] - targets[i] + (dy ? dy[i] : 0.0f);
+  dx[i] += (targets[i] == kMaskedTarget ? 0 : y[i] - targets[i]) + (dy ? dy[i] : 0.0f);
 }
 
 }  // namespace
@@ -98,6 +118,10 @@ void softmax_backward(Stream& s, Tensor y, Tensor dy, Tensor dx, SoftmaxGroups g
     launch<softmax_backward_kernel<T>>(s, one_warp_each(g.count(y.shape)), y.view<const T>(),
                                        dy.view<const T>(), dx.view<T>(), dx.data != dy.data, g);
   });
+}
+
+void tree_targets(Stream& s, const ClassTree& tree, View<float> targets) {
+  launch<tree_targets_kernel>(s, one_warp_each(targets.shape.n), tree, targets);
 }
 
 void softmax_cross_entropy(Stream& s, View<const float> y, View<const float> targets, LossReport* report) {

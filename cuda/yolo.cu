@@ -14,35 +14,30 @@ namespace {
 using namespace yolo_rules;
 
 // One thread per value. x and y may be at one address: a thread reads only where it writes.
-__global__ void yolo_forward_kernel(View<const float> x, View<float> y, int row_length, bool new_coords,
-                                    float scale_x_y) {
+__global__ void yolo_forward_kernel(YoloGrid grid, View<const float> x, View<float> y) {
   const int i = global_thread();
   if (i >= y.size()) return;
-  const int entry = i % row_length;
-  float v = new_coords || entry == kW || entry == kH ? x[i] : logistic(x[i]);
-  if (entry == kX || entry == kY) v = v * scale_x_y - 0.5f * (scale_x_y - 1);
+  const int entry = i % grid.row_length();
+  const bool raw = grid.new_coords || entry == grid.entry(kW) || entry == grid.entry(kH);
+  float v = raw ? x[i] : logistic(x[i]);
+  if (entry == grid.entry(kX) || entry == grid.entry(kY))
+    v = v * grid.scale_x_y - 0.5f * (grid.scale_x_y - 1);
   y[i] = v;
-}
-
-// What one thread alone teaches a row.
-__device__ void add_box_slopes(float* d, CentreBox slopes) {
-  d[kX] += slopes.x;
-  d[kY] += slopes.y;
-  d[kW] += slopes.w;
-  d[kH] += slopes.h;
 }
 
 // A box that overlaps a truth by more than truth_thresh learns it too. Darknet does not count it as matched.
 __device__ void teach_overlap(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth, float best,
                               RowPlace at, const float* p, float* d) {
   const float target = target_of_overlap(loss, best);
-  d[kObjectness] = loss.obj_normalizer * (target - p[kObjectness]);
-  const float factor = class_factor(loss, p[kClasses + truth.class_id]);
+  const int objectness = grid.entry(kObjectness), classes = grid.entry(kClasses);
+  d[objectness] = loss.obj_normalizer * (target - p[objectness]);
+  const int true_class = classes + truth.class_id;
+  const float factor = class_factor(loss, p[true_class]);
   for (int c = 0; c < grid.classes; ++c)
-    d[kClasses + c] = class_slope(loss, p[kClasses + c], c == truth.class_id, truth.class_id, factor);
-  if (loss.objectness_smooth)
-    d[kClasses + truth.class_id] = loss.multiplier(truth.class_id) * (target - p[kClasses + truth.class_id]);
-  add_box_slopes(d, box_slopes(grid, loss, truth, p, at));
+    d[classes + c] = class_slope(loss, p[classes + c], c == truth.class_id, truth.class_id, factor);
+  if (loss.objectness_smooth) d[true_class] = loss.multiplier(truth.class_id) * (target - p[true_class]);
+  const BoxSlopes box = box_slopes(grid, loss, truth, p, at);
+  for (int e = 0; e < grid.numbers_of_box(); ++e) d[e] += box.of[e];
 }
 
 // One thread per row (blocks in x) of an image (blocks in y). The slopes start as zeros.
@@ -59,14 +54,15 @@ __global__ void background_kernel(YoloGrid grid, YoloLoss loss, View<const float
   float best = 0;
   Truth truth, best_truth;
   for (int t = 0; t < count; ++t) {
-    if (!read_truth(truths, image, t, grid.classes, truth)) continue;
+    if (!grid.read(truths, image, t, truth)) continue;
     const float overlap = likeness(grid, loss, predicted, corners(truth.box));
     if (overlap > best) best = overlap, best_truth = truth;
   }
   bool forgiven = false;
   if (best > loss.ignore_thresh)
-    for (int c = 0; c < grid.classes && !forgiven; ++c) forgiven = is_seen(p[kClasses + c]);
-  d[kObjectness] = background_slope(loss, p[kObjectness], best, forgiven);
+    for (int c = 0; c < grid.classes && !forgiven; ++c) forgiven = is_seen(p[grid.entry(kClasses) + c]);
+  const int objectness = grid.entry(kObjectness);
+  d[objectness] = background_slope(loss, p[objectness], best, forgiven);
   if (best > loss.truth_thresh) teach_overlap(grid, loss, best_truth, best, at, p, d);
 }
 
@@ -78,7 +74,7 @@ __global__ void match_kernel(YoloGrid grid, YoloLoss loss, Truths truths, View<i
   const int capacity = rows.shape.w, image = i / capacity, t = i % capacity, slots = rows.shape.c;
   for (int k = 0; k < slots; ++k) rows[i * slots + k] = -1;
   Truth truth;
-  if (t >= truths.counts[image] || !read_truth(truths, image, t, grid.classes, truth)) return;
+  if (t >= truths.counts[image] || !grid.read(truths, image, t, truth)) return;
   const Box shape = corners({0, 0, truth.box.w, truth.box.h});
   const int first = grid.first_row(truth.box), best = best_anchor(grid, loss, shape);
   for (int a = 0; a < grid.anchors.size(); ++a) {
@@ -90,22 +86,25 @@ __global__ void match_kernel(YoloGrid grid, YoloLoss loss, Truths truths, View<i
   }
 }
 
-// The lanes of a warp teach a truth to a row: four the box, one the objectness, all the classes.
+// The lanes of a warp teach a truth to a row: some a number of the box each, one the objectness, all the
+// classes.
 __device__ void teach(const YoloGrid& grid, const YoloLoss& loss, const Truth& truth, RowPlace at,
                       const float* p, float* d, int lane) {
-  const CentreBox box = box_slopes(grid, loss, truth, p, at);
-  const int class_id = truth.class_id;
-  const bool taught_before = d[kClasses + class_id] != 0;
+  const BoxSlopes box = box_slopes(grid, loss, truth, p, at);
+  const int class_id = truth.class_id, objectness = grid.entry(kObjectness), classes = grid.entry(kClasses);
+  const bool taught_before = d[classes + telling_class(grid, class_id)] != 0;
   __syncwarp();  // all lanes have read before one writes
-  if (lane < kObjectness) d[lane] += lane == kX ? box.x : lane == kY ? box.y : lane == kW ? box.w : box.h;
-  if (lane == kObjectness && (!loss.objectness_smooth || d[kObjectness] == 0))
-    d[kObjectness] = matched_objectness_slope(loss, truth, p[kObjectness]);
-  const float factor = class_factor(loss, p[kClasses + class_id]);
+  // To a fixed end: unrolled, since registers have no index.
+  for (int e = 0; e < 2 * kObjectness; ++e)
+    if (lane == e && e < objectness) d[e] += box.of[e];
+  if (lane == objectness && (!loss.objectness_smooth || d[objectness] == 0))
+    d[objectness] = matched_objectness_slope(loss, truth, p[objectness]);
+  const float factor = class_factor(loss, p[classes + class_id]);
   for (int c = lane; c < grid.classes; c += 32) {
     if (!taught_before)
-      d[kClasses + c] = class_slope(loss, p[kClasses + c], c == class_id, class_id, factor);
+      d[classes + c] = class_slope(loss, p[classes + c], c == class_id, class_id, factor);
     else if (c == class_id)
-      d[kClasses + c] = further_class_slope(loss, p[kClasses + c], class_id);
+      d[classes + c] = further_class_slope(loss, p[classes + c], class_id);
   }
   __syncwarp();  // the next truth finds what this one has taught
 }
@@ -124,7 +123,7 @@ __global__ void teach_kernel(YoloGrid grid, YoloLoss loss, View<const float> y, 
   const RowPlace at = grid.place(row);
   Truth truth;
   if (lane == 0) {
-    read_truth(truths, image, t, grid.classes, truth);
+    grid.read(truths, image, t, truth);
     const Fit match = fit(grid, loss, truth, p, at);
     overlaps[2 * slot] = match.overlap;
     overlaps[2 * slot + 1] = match.misfit;
@@ -135,7 +134,7 @@ __global__ void teach_kernel(YoloGrid grid, YoloLoss loss, View<const float> y, 
   const int count = truths.counts[image];
   for (int other = t; other < count; ++other) {
     if (rows(image, zero, other, k) != row) continue;
-    read_truth(truths, image, other, grid.classes, truth);
+    grid.read(truths, image, other, truth);
     teach(grid, loss, truth, at, p, &delta[first], lane);
   }
 }
@@ -149,7 +148,7 @@ __global__ void feedback_kernel(YoloGrid grid, YoloLoss loss, View<const float> 
     if (row < 0) continue;
     const auto [image, zero, t, k] = rows.shape.pixel(slot);
     Truth truth;
-    read_truth(truths, image, t, grid.classes, truth);
+    grid.read(truths, image, t, truth);
     const float* p = &y[(image * grid.rows_of_image() + row) * grid.row_length()];
     loss.feedback.tell(grid.in_pixels(corners(truth.box)),
                        location_loss(grid, loss, truth, p, grid.place(row), overlaps[2 * slot + 1]), own);
@@ -158,15 +157,15 @@ __global__ void feedback_kernel(YoloGrid grid, YoloLoss loss, View<const float> 
 }
 
 // One warp per row: a box that several classes pulled at takes the mean of the pulls.
-__global__ void average_boxes_kernel(View<float> delta, int row_length) {
-  const int row = global_thread() / 32, lane = int(threadIdx.x) % 32;
+__global__ void average_boxes_kernel(YoloGrid grid, View<float> delta) {
+  const int row = global_thread() / 32, lane = int(threadIdx.x) % 32, row_length = grid.row_length();
   if (row >= delta.size() / row_length) return;  // the whole warp
   float* d = &delta[row * row_length];
-  if (d[kObjectness] == 0) return;
+  if (d[grid.entry(kObjectness)] == 0) return;
   int pulls = 0;
-  for (int c = kClasses + lane; c < row_length; c += 32) pulls += d[c] > 0;
+  for (int c = grid.entry(kClasses) + lane; c < row_length; c += 32) pulls += d[c] > 0;
   pulls = warp_sum(pulls);
-  if (pulls > 0 && lane < kObjectness) d[lane] /= float(pulls);
+  if (pulls > 0 && lane < grid.numbers_of_box()) d[lane] /= float(pulls);
 }
 
 // One block per image: its threads stride through the rows.
@@ -174,9 +173,9 @@ __global__ void candidates_kernel(YoloGrid grid, View<const float> y, float thre
   const int rows = grid.rows_of_image(), first = int(blockIdx.x) * rows;
   const auto values = [&](int row) { return &y[(first + row) * grid.row_length()]; };
   const auto listed = [&](int row, CandidateBox& candidate) {
-    candidate.objectness = values(row)[kObjectness];
-    candidate.classes = values(row) + kClasses;
-    return candidate.objectness > threshold;
+    candidate.objectness = grid.certain_objectness(values(row));
+    candidate.classes = values(row) + grid.entry(kClasses);
+    return values(row)[grid.entry(kObjectness)] > threshold;
   };
   list_candidates(lists, rows, listed, [&](int row) { return grid.box(values(row), grid.place(row)); });
 }
@@ -185,9 +184,8 @@ Grid one_warp_each(int n) { return one_thread_each(32 * n); }
 
 }  // namespace
 
-void yolo_forward(Stream& s, View<const float> x, View<float> y, int row_length, bool new_coords,
-                  float scale_x_y) {
-  launch<yolo_forward_kernel>(s, one_thread_each(y.size()), x, y, row_length, new_coords, scale_x_y);
+void yolo_forward(Stream& s, const YoloGrid& grid, View<const float> x, View<float> y) {
+  launch<yolo_forward_kernel>(s, one_thread_each(y.size()), grid, x, y);
 }
 
 void yolo_loss(Stream& s, const YoloGrid& grid, const YoloLoss& loss, View<const float> y,
@@ -199,13 +197,12 @@ void yolo_loss(Stream& s, const YoloGrid& grid, const YoloLoss& loss, View<const
   launch<background_kernel>(s, blocks, grid, loss, y, truths, delta);
   launch<match_kernel>(s, one_thread_each(rows.shape.rows()), grid, loss, truths, work.rows);
   launch<teach_kernel>(s, one_warp_each(rows.size()), grid, loss, y, truths, rows, work.overlaps, delta);
-  if (loss.iou_thresh < 1)
-    launch<average_boxes_kernel>(s, one_warp_each(delta.size() / grid.row_length()), delta,
-                                 grid.row_length());
+  if (averages_boxes(grid, loss))
+    launch<average_boxes_kernel>(s, one_warp_each(delta.size() / grid.row_length()), grid, delta);
   if (loss.feedback.on)
     launch<feedback_kernel>(s, {dim3(1), dim3(256)}, grid, loss, y, truths, rows,
                             View<const float>(work.overlaps));
-  add_to_report(s, delta, grid.row_length(), loss.delta_normalizer, work, loss.report_rule(), report);
+  add_to_report(s, delta, grid.parts(), loss.delta_normalizer, work, loss.report_rule(), report);
 }
 
 void yolo_candidates(Stream& s, const YoloGrid& grid, View<const float> y, float threshold,

@@ -98,6 +98,7 @@ class Plan {
     return images > 0 && input().n % images == 0 ? input().n / images : 1;
   }
   int line() const { return section_.line; }  // of the section in its file: tells layers of a network apart
+  const std::string& cfg_file() const { return section_.file; }  // paths in it may be relative to its folder
   Shape input(int k = 0) const { return inputs_.at(k).shape; }
   Type input_type(int k = 0) const { return inputs_.at(k).type; }
   bool on_gpu() const { return options_.device == Device::cuda; }
@@ -266,6 +267,8 @@ class Layer {
 
   virtual LayerSummary summary() const { return {}; }
   virtual bool has_loss() const { return false; }
+  // Of a layer without a training: what to do about it; else null.
+  virtual const char* why_not_trained() const { return nullptr; }
   virtual Head* head() { return nullptr; }  // for layers that detect
 
   Tensor x(int k = 0) const { return inputs[k]; }

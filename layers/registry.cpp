@@ -36,8 +36,11 @@ extern const LayerType
     scale_channels,
     sam,
     l2norm,
+    detection,
     region,
     yolo,
+    gaussian_yolo,
+    contrastive,
     retina,
     ssd,
     rpn,
@@ -77,8 +80,11 @@ const std::vector<const LayerType*>& layer_types() {
       &scale_channels,
       &sam,
       &l2norm,
+      &detection,
       &region,
       &yolo,
+      &gaussian_yolo,
+      &contrastive,
       &retina,
       &ssd,
       &rpn,
@@ -110,12 +116,10 @@ std::string why_unsupported(const std::string& section) {
       {"crnn", "recurrent layers are not part of this engine"},
       {"conv_lstm", "recurrent layers are not part of this engine"},
       {"history", "recurrent layers are not part of this engine"},
+      {"iseg", "this section of Darknet is not supported yet"},
   };
-  static const std::vector<std::string> later = {"detection", "Gaussian_yolo", "contrastive", "iseg"};
-  if (const auto it = known.find(section); it != known.end()) return it->second;
-  for (const std::string& name : later)
-    if (name == section) return "this section of Darknet is not supported yet";
-  return "";
+  const auto found = known.find(section);
+  return found == known.end() ? "" : found->second;
 }
 
 }  // namespace osprey

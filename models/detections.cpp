@@ -7,13 +7,13 @@
 
 namespace osprey {
 
-Candidates candidates(const std::vector<HeadOutput>& heads, int image, float threshold) {
+Candidates candidates(const std::vector<HeadOutput>& heads, int image, Thresholds thresholds) {
   Candidates all;
   for (const HeadOutput& from : heads) {
     if (from.head->classes() != heads[0].head->classes())
       fail("the heads of the network have {} and {} classes: their boxes cannot be listed together",
            heads[0].head->classes(), from.head->classes());
-    from.head->decode(from.output, image, threshold, all);
+    from.head->decode(from.output, image, thresholds, all);
   }
   return all;
 }
@@ -28,8 +28,9 @@ NmsSettings nms_settings(const Head& last, const DetectorSettings& settings) {
 std::vector<Detection> detections(const std::vector<HeadOutput>& heads, int image,
                                   const DetectorSettings& settings, const ImagePlace& place,
                                   Shape network_input) {
-  if (heads.empty()) fail("the network has no head that detects: expected a section such as [yolo] or [rcnn]");
-  Candidates found = candidates(heads, image, settings.threshold);
+  if (heads.empty())
+    fail("the network has no head that detects: expected a section such as [yolo] or [rcnn]");
+  Candidates found = candidates(heads, image, {settings.threshold, settings.tree_threshold});
   // Before suppression, as in Darknet: the distances that its greedy kinds measure are those in the image,
   // which a letterbox stretches differently along the two axes.
   for (CentreBox& box : found.boxes) box = in_image(box, place.placement);

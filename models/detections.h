@@ -26,12 +26,13 @@ struct DetectorSettings {
   // duplicates.
   std::optional<float> nms_threshold;
   std::optional<NmsKind> nms;
+  float tree_threshold = 0.5f;  // of heads with a tree of classes, see Thresholds
 };
 NmsSettings nms_settings(const Head& last, const DetectorSettings& settings);
 
 // All heads' candidates of one image of the mini-batch, in the order of the heads. Error: heads that differ
 // in their number of classes.
-Candidates candidates(const std::vector<HeadOutput>& heads, int image, float threshold);
+Candidates candidates(const std::vector<HeadOutput>& heads, int image, Thresholds thresholds);
 
 // The same after non-maximum suppression, as the last head wants it done, by falling score; equal scores in
 // the order of the heads' lists. Scores are above the threshold. Boxes that are not finite, as an untrained

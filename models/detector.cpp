@@ -103,7 +103,7 @@ void Detector::enqueue() {
   Stream& s = network_.stream();
   const std::vector<Head*> heads = network_.heads();
   cuda::fill_zero(s, lists_.counts.data, size_t(batch_) * sizeof(int));
-  for (const Head* head : heads) head->list(s, settings_.threshold, lists_);
+  for (const Head* head : heads) head->list(s, {settings_.threshold, settings_.tree_threshold}, lists_);
   enqueue_suppression();
   cuda::collect_detections(s, lists_, settings_.threshold);
 }

@@ -164,7 +164,15 @@ void net_keys(Keys& k, NetSection& net) {
         Ignored{"show_receptive_field", "it has no effect on results"},
         Ignored{"random", "the key of the last detection layer counts"},
         Ignored{"clip", "Darknet uses it on GPUs only"},
-        Ignored{"notruth", "it has no effect on detectors"}})
+        Ignored{"notruth", "it has no effect on detectors"},
+        Ignored{"weights_reject_freq", "weights are never rejected here"},
+        Ignored{"equidistant_point", "no label is rejected by its loss here"},
+        Ignored{"badlabels_rejection_percentage", "no label is rejected by its loss here"},
+        Ignored{"num_sigmas_reject_badlabels", "no label is rejected by its loss here"},
+        Ignored{"adversarial_lr", "images are not attacked in training here"},
+        Ignored{"attention", "it draws pictures of attacked images only"},
+        Ignored{"contrastive_jit_flip", "it belongs to contrastive=1"},
+        Ignored{"contrastive_color", "it belongs to contrastive=1"}})
     k.ignored(key, why);
 }
 

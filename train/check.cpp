@@ -75,12 +75,12 @@ std::vector<Finding> check_training(const CheckOptions& options) {
   check_sets(train, valid, findings);
   if (!network || network->heads().empty()) return findings;
   for (const Head* head : network->heads())
-    if (head->classes() != int(train.dataset.names.size())) {
+    if (head->label_classes() != int(train.dataset.names.size())) {
       findings.push_back({Severity::error,
                           "classes",
                           0,
                           fmt::format("{}: its heads have classes={}, but {} names {} classes", options.cfg,
-                                      head->classes(), options.data, train.dataset.names.size()),
+                                      head->label_classes(), options.data, train.dataset.names.size()),
                           {}});
       break;
     }

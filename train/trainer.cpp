@@ -76,6 +76,8 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   for (const std::string& key : net.training_unsupported)
     sections_[0].fail(sections_[0].line_of(key),
                       fmt::format("{} is not supported in training yet: remove it", key));
+  for (const Node& node : network_->nodes())
+    if (const char* why = node.layer->why_not_trained()) node.section.fail(node.section.line, why);
   const std::vector<Head*> heads = network_->heads();
   if (heads.empty())
     fail("{}: no layer that detects ([yolo], [retina], [rcnn], ...): nothing to train for", options_.cfg);
@@ -83,8 +85,8 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   data_ = read_data_file(options_.data);
   train_set_ = load_dataset(data_, Split::train, options_.strict);
   for (Head* head : heads)
-    if (head->classes() != int(train_set_.names.size()))
-      fail("{}: its heads have classes={}, but {} names {} classes", options_.cfg, head->classes(),
+    if (head->label_classes() != int(train_set_.names.size()))
+      fail("{}: its heads have classes={}, but {} names {} classes", options_.cfg, head->label_classes(),
            options_.data, train_set_.names.size());
   info("{}", train_set_.report.text(train_set_.names));
   if (options_.map && !data_.valid.empty()) {

@@ -51,6 +51,7 @@ Settings settings_of(Arguments& a, const std::string& cfg, const std::string& we
   Settings s;
   s.load = load_options(a, cfg, weights);
   s.detection.settings.threshold = a.real("thresh", threshold);
+  s.detection.settings.tree_threshold = a.real("hier", 0.5f);
   s.outputs = outputs_of(a.text("out"));
   s.letterbox = a.flag("letter_box");
   s.extended = a.flag("ext_output");

@@ -1,8 +1,10 @@
 #include "layers/heads/head.h"
 
+#include "core/class_tree.h"
+
 namespace osprey {
 
-void augmentation_keys(Keys& k, Head::Augmentation& augmentation) {
+void crop_keys(Keys& k, Head::Augmentation& augmentation) {
   k.integer("max", augmentation.max_boxes, 200).at_least(1).help("truths per image, at most");
   k.real("jitter", augmentation.jitter, 0.2f)
       .between(0, 1)
@@ -10,6 +12,10 @@ void augmentation_keys(Keys& k, Head::Augmentation& augmentation) {
   k.real("resize", augmentation.resize, 1)
       .more_than(0)
       .help("images are scaled by up to this, or its inverse");
+}
+
+void augmentation_keys(Keys& k, Head::Augmentation& augmentation) {
+  crop_keys(k, augmentation);
   k.real("random", augmentation.random, 0)
       .at_least(0)
       .help("multi-scale training by up to this factor; 1 means 1.4; 0: none. The last head decides");
@@ -22,6 +28,14 @@ std::vector<Anchor> read_anchors(const Plan& p, const std::vector<float>& listed
   if (!listed.empty())
     for (int a = 0; a < num; ++a) anchors[a] = {listed[2 * a], listed[2 * a + 1]};
   return anchors;
+}
+
+void plan_class_map(const Plan& p, const std::string& path, int classes, std::vector<int>& map) {
+  if (path.empty() || !map.empty()) return;
+  map = read_class_map(path, p.cfg_file());
+  for (int id : map)
+    p.require(id < classes, "map",
+              fmt::format("map: {} has the class {}, but classes={} are numbered from 0", path, id, classes));
 }
 
 void plan_loss_work(Plan& p, LossWork& work, int truths, int slots) {

@@ -24,15 +24,23 @@ struct Candidates {
   const float* of(int candidate) const { return probabilities.data() + size_t(candidate) * classes; }
 };
 
+// What is listed: scores are above `score`; of a tree of classes the most special one that is likelier than
+// `tree`.
+struct Thresholds {
+  float score, tree = 0.5f;
+  Thresholds(float score, float tree = 0.5f) : score(score), tree(tree) {}
+};
+
 class Head : public Layer {
  public:
   Head* head() override { return this; }
   virtual int classes() const = 0;
+  virtual int label_classes() const { return classes(); }  // of labels: other ones where a map renumbers them
   // Appends the candidates of one image of the mini-batch whose score is above the threshold. `output` is
   // what forward has made, readable by the host: y itself on the CPU, else a copy of it.
-  virtual void decode(View<const float> output, int image, float threshold, Candidates& out) const = 0;
-  // The same on Device::cuda for all images, from y to the candidates of `lists`. Threshold: at least 0.
-  virtual void list(Stream& s, float threshold, const DetectionLists& lists) const = 0;
+  virtual void decode(View<const float> output, int image, Thresholds thresholds, Candidates& out) const = 0;
+  // The same on Device::cuda for all images, from y to the candidates of `lists`. Thresholds: at least 0.
+  virtual void list(Stream& s, Thresholds thresholds, const DetectionLists& lists) const = 0;
   // How many candidates of an image list() may name, and how many of them can be of one class. Heads that cut
   // their lists to the best have candidates of one class each.
   struct Listed {
@@ -59,11 +67,15 @@ class Head : public Layer {
   virtual Augmentation augmentation() const = 0;
 };
 
-// The keys of Darknet's heads that rule the training.
+// The keys of Darknet's heads that rule the training. crop_keys: of those that are for one size only.
 void augmentation_keys(Keys& k, Head::Augmentation& augmentation);
+void crop_keys(Keys& k, Head::Augmentation& augmentation);
 // For heads with anchors: `num` pairs of those that the section lists, or 0.5 each if it lists none. More are
 // not read, as in Darknet.
 std::vector<Anchor> read_anchors(const Plan&, const std::vector<float>& listed, int num);
+// What the file of the section's `map` says: for each class of the labels one of the `classes` of the head.
+// Nothing for no path; read once.
+void plan_class_map(const Plan&, const std::string& path, int classes, std::vector<int>& map);
 // Asks for what the loss of a head of the planned input works with; a truth is taught to `slots` rows at
 // most.
 void plan_loss_work(Plan&, LossWork&, int truths, int slots);

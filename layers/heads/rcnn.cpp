@@ -166,11 +166,11 @@ class Rcnn final : public Head {
   Augmentation augmentation() const override { return augmentation_; }
   NmsSettings nms() const override { return nms_; }
 
-  void decode(View<const float> output, int image, float threshold, Candidates& out) const override {
-    decode_rows(output, image, threshold, out);
+  void decode(View<const float> output, int image, Thresholds thresholds, Candidates& out) const override {
+    decode_rows(output, image, thresholds.score, out);
   }
-  void list(Stream& s, float threshold, const DetectionLists& lists) const override {
-    cuda::row_candidates(s, y, threshold, lists);
+  void list(Stream& s, Thresholds thresholds, const DetectionLists& lists) const override {
+    cuda::row_candidates(s, y, thresholds.score, lists);
   }
 
  private:

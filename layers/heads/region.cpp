@@ -3,6 +3,9 @@
 //   objectness = logistic of the input;  classes = softmax of the input if softmax=1, else the input itself
 //   x, y, w, h = the input, kept as it is: logistic and e^ are applied when a box is read
 //
+// With a tree of classes there is a softmax for each group of siblings; with background=1 (pjreddie's) the
+// place of objectness is that of a class more, "nothing".
+//
 // Anchors are in cells of the grid, not in pixels as those of [yolo]. "YOLO9000: Better, Faster, Stronger",
 // Redmon and Farhadi, CVPR 2017. The form is AlexeyAB's; the loss is in region_loss.cpp.
 #include <algorithm>
@@ -11,6 +14,7 @@
 #include "core/activations.h"
 #include "core/parallel.h"
 #include "cuda/region.h"
+#include "cuda/softmax.h"
 #include "layers/heads/head.h"
 
 namespace osprey {
@@ -27,15 +31,16 @@ void softmax(const float* from, float* to, int n) {
 
 }  // namespace
 
-void region_forward(Stream&, View<const float> x, View<float> y, int row_length, bool softmax_classes) {
+void region_forward(Stream&, View<const float> x, View<float> y, int row_length, RegionClasses classes) {
+  const int first_class = classes == RegionClasses::softmax_with_background ? kObjectness : kClasses;
   parallel_for(y.size() / row_length, 256, [&](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r) {
       const float* from = x.data + r * row_length;
       float* to = y.data + r * row_length;
       std::copy_n(from, kObjectness, to);
-      to[kObjectness] = logistic(from[kObjectness]);
-      if (softmax_classes)
-        softmax(from + kClasses, to + kClasses, row_length - kClasses);
+      if (first_class > kObjectness) to[kObjectness] = logistic(from[kObjectness]);
+      if (classes != RegionClasses::as_they_are)
+        softmax(from + first_class, to + first_class, row_length - first_class);
       else
         std::copy(from + kClasses, from + row_length, to + kClasses);
     }
@@ -60,8 +65,15 @@ class Region final : public Head {
     loss_keys(k);
     nms_keys(k, nms_);
     augmentation_keys(k, augmentation_);
-    k.text("tree", tree_, "").help("a file that makes classes a hierarchy: not supported");
-    k.text("map", map_, "").help("a file that renumbers classes: not supported");
+    k.flag("background", loss_.background, false)
+        .help("1, with softmax=1: the place of objectness is that of a class more, nothing");
+    k.text("tree", tree_path_, "")
+        .help(
+            "a file that makes classes a tree, lines `name parent`: each group of siblings has its own sum");
+    k.text("map", map_path_, "")
+        .help(
+            "a file with a number for each class of the labels: the class of this head that it is; with a "
+            "tree, only these classes are listed");
     k.ignored("absolute", "Darknet does not use it either");
     k.ignored("log", "Darknet does not use it either");
     k.ignored("sqrt", "Darknet does not use it either");
@@ -77,18 +89,22 @@ class Region final : public Head {
                     "filters={0}",
                     channels, num_, grid_.classes, in.c));
     anchors_ = read_anchors(p, listed_anchors_, num_);
-    p.require(tree_.empty(), "tree", "tree is not supported yet: classes cannot be a hierarchy");
-    p.require(map_.empty(), "map", "map is not supported yet: renumber the classes in the labels");
+    plan_class_map(p, map_path_, grid_.classes, map_);
+    if (!tree_path_.empty()) plan_tree(p);
+    check_background(p);
     grid_.rows = in.h;
     grid_.columns = in.w;
     cell_width_ = float(p.options().network_input.w) / float(in.w);
     cell_height_ = float(p.options().network_input.h) / float(in.h);
     p.constant(grid_.anchors, anchors_);
+    p.constant(grid_.class_map, map_);
     p.output(in, Type::f32);
     p.in_place();
     p.obeys_writes();
     p.keep(delta_, in);
     training_ = p.training();
+    if (!training_ && lists_mapped() && p.on_gpu())
+      p.lasting(mapped_, {in.n, 1, in.h * in.w * num_, int(map_.size())});
     if (!training_) return;
     p.truths(truths_, augmentation_.max_boxes);
     p.step(step_);
@@ -97,7 +113,8 @@ class Region final : public Head {
   }
 
   void forward(Stream& s) override {
-    on(s, cpu::region_forward, cuda::region_forward)(s, x(), y, grid_.row_length(), softmax_);
+    on(s, cpu::region_forward, cuda::region_forward)(s, x(), y, grid_.row_length(), class_rule());
+    if (grid_.tree) softmax_of_tree(s);
     if (training_)
       on(s, cpu::region_loss, cuda::region_loss)(s, grid_, loss_, y, truths_, step_, delta_, work_, report_);
   }
@@ -107,7 +124,8 @@ class Region final : public Head {
 
   bool has_loss() const override { return true; }
 
-  int classes() const override { return grid_.classes; }
+  int classes() const override { return lists_mapped() ? int(map_.size()) : grid_.classes; }
+  int label_classes() const override { return map_.empty() ? grid_.classes : int(map_.size()); }
   std::vector<Anchor> anchor_shapes() const override {
     std::vector<Anchor> shapes = anchors_;
     for (Anchor& a : shapes) a = {a.w * cell_width_, a.h * cell_height_};
@@ -116,29 +134,87 @@ class Region final : public Head {
   NmsSettings nms() const override { return nms_; }
   View<const float> delta() const override { return delta_; }
   Augmentation augmentation() const override { return augmentation_; }
+  Listed most_listed() const override { return {grid_.rows_of_image(), grid_.rows_of_image(), false}; }
 
   // Darknet gives all its candidates the objectness 1: the class probabilities have it in them.
-  void decode(View<const float> output, int image, float threshold, Candidates& out) const override {
-    RegionGrid grid = grid_;
-    grid.anchors = {anchors_.data(), {1, 1, 1, num_}};  // those of grid_ are in the memory of the device
-    out.classes = grid.classes;
+  void decode(View<const float> output, int image, Thresholds thresholds, Candidates& out) const override {
+    RegionGrid grid = grid_;  // its tables are in the memory of the device
+    grid.anchors = {anchors_.data(), {1, 1, 1, num_}};
+    grid.tree = tables_.view();
+    out.classes = classes();
     for (int r = 0; r < grid.rows_of_image(); ++r) {
       const float* row = &output[(image * grid.rows_of_image() + r) * grid.row_length()];
-      const float objectness = region_rules::listed_objectness(loss_, row[kObjectness]);
-      const auto above = [&](float p) { return objectness * p > threshold; };
-      if (std::none_of(row + kClasses, row + grid.row_length(), above)) continue;
+      std::vector<float> scores = class_scores(grid, row, thresholds);
+      const auto above = [&](float score) { return score > thresholds.score; };
+      if (std::none_of(scores.begin(), scores.end(), above)) continue;
       out.boxes.push_back(grid.box(row, grid.place(r)));
       out.objectness.push_back(1);
-      for (int c = kClasses; c < grid.row_length(); ++c)
-        out.probabilities.push_back(above(row[c]) ? objectness * row[c] : 0);
+      for (float score : scores) out.probabilities.push_back(above(score) ? score : 0);
     }
   }
 
-  void list(Stream& s, float threshold, const DetectionLists& lists) const override {
-    cuda::region_candidates(s, grid_, loss_, y, threshold, lists);
+  void list(Stream& s, Thresholds thresholds, const DetectionLists& lists) const override {
+    if (lists_mapped())
+      cuda::region_mapped_candidates(s, grid_, y, thresholds.score, mapped_, lists);
+    else
+      cuda::region_candidates(s, grid_, loss_, y, thresholds.score, thresholds.tree, lists);
   }
 
  private:
+  bool lists_mapped() const { return !map_path_.empty() && !tree_path_.empty(); }
+
+  // Of a row, for each class that is listed. A tree without a map names one class, whose score AlexeyAB's
+  // Darknet does not multiply by the objectness.
+  std::vector<float> class_scores(const RegionGrid& grid, const float* row, Thresholds thresholds) const {
+    const float objectness = region_rules::listed_objectness(loss_, row[kObjectness]);
+    const float* conditional = row + kClasses;
+    std::vector<float> scores(size_t(classes()), 0);
+    if (lists_mapped()) {
+      for (size_t c = 0; c < scores.size(); ++c)
+        scores[c] = objectness * grid.tree.probability(conditional, map_[c]);
+    } else if (grid.tree) {
+      if (!(objectness > thresholds.score)) return scores;
+      const int found = grid.tree.most_special(conditional, thresholds.tree);
+      if (found >= 0) scores[size_t(found)] = grid.tree.probability(conditional, found);
+    } else {
+      for (int c = 0; c < grid.classes; ++c) scores[size_t(c)] = objectness * conditional[c];
+    }
+    return scores;
+  }
+
+  RegionClasses class_rule() const {
+    if (loss_.background) return RegionClasses::softmax_with_background;
+    return softmax_ && tree_path_.empty() ? RegionClasses::softmax : RegionClasses::as_they_are;
+  }
+
+  void plan_tree(Plan& p) {
+    if (tables_.parents.empty()) tables_ = read_class_tree(tree_path_, p.cfg_file());
+    p.require(tables_.classes() == grid_.classes, "tree",
+              fmt::format("{} has {} classes, but classes={}", tree_path_, tables_.classes(), grid_.classes));
+    p.require(!loss_.focal_loss, "focal_loss", "focal_loss does not know classes of a tree");
+    p.constant(grid_.tree.parents, tables_.parents);
+    p.constant(grid_.tree.groups, tables_.groups);
+    p.constant(grid_.tree.group_of, tables_.group_of);
+    p.constant(grid_.tree.children, tables_.children);
+    bounds_ = tables_.groups;
+    for (int& first : bounds_) first += kClasses;
+    p.constant(groups_.bounds, bounds_);
+    groups_.groups = int(bounds_.size()) - 1;
+  }
+
+  void check_background(const Plan& p) const {
+    if (!loss_.background) return;
+    p.require(softmax_ && tree_path_.empty(), "background", "background=1 needs softmax=1, and no tree");
+    p.require(!loss_.rescore && loss_.classfix == 0, "background",
+              "background=1 has no objectness that rescore or classfix could teach");
+  }
+
+  // The rows of an image below each other, so that channels are those of a row.
+  void softmax_of_tree(Stream& s) {
+    const Tensor rows(y.data, {y.shape.n, y.shape.h, y.shape.w * num_, grid_.row_length()}, Type::f32);
+    on(s, cpu::softmax_forward, cuda::softmax_forward)(s, rows, rows, groups_);
+  }
+
   void loss_keys(Keys& k) {
     k.real("thresh", loss_.thresh, 0.5f)
         .between(0, 1)
@@ -163,7 +239,11 @@ class Region final : public Head {
   std::vector<Anchor> anchors_;
   float cell_width_ = 0, cell_height_ = 0;  // in pixels of the network input
   bool softmax_ = false;
-  std::string tree_, map_;
+  std::string tree_path_, map_path_;
+  ClassTreeTables tables_;
+  std::vector<int> map_, bounds_;
+  SoftmaxGroups groups_;  // of a tree, in a row
+  View<float> mapped_;    // what the classes of the map score, on a device
   NmsSettings nms_;
   RegionGrid grid_;
   RegionLoss loss_;

@@ -2,7 +2,9 @@
 //
 //   1. every row is background: its objectness should be 0, unless its box overlaps a truth by more than
 //      `thresh`; early in training it also learns to be its anchor, in the middle of its cell;
-//   2. each truth goes to one anchor of the cell of its centre, the one that fits its shape best.
+//   2. each truth goes to one anchor of the cell of its centre, the one that fits its shape best. With a tree
+//   of
+//      classes it teaches its class and each of its ancestors against their siblings.
 //
 // The formulas are in cuda/region.h.
 #include <algorithm>
@@ -27,7 +29,7 @@ class RegionImage {
     for (int row = 0; row < grid_.rows_of_image(); ++row) background(row, count);
     Truth truth;
     for (int t = 0; t < count; ++t) {
-      if (read_truth(truths_, image_, t, grid_.classes, truth))
+      if (grid_.read(truths_, image_, t, truth))
         match(truth);
       else
         warn(
@@ -57,7 +59,7 @@ class RegionImage {
     int best_class = -1;
     Truth truth;
     for (int t = 0; t < count; ++t) {
-      if (!read_truth(truths_, image_, t, grid_.classes, truth)) continue;
+      if (!grid_.read(truths_, image_, t, truth)) continue;
       const float overlap = iou(predicted, corners(truth.box));
       if (overlap > best) best = overlap, best_class = truth.class_id;
     }
@@ -82,7 +84,7 @@ class RegionImage {
     report_.iou += overlap;
     ++report_.matched;
     teach_box(truth.box, best_row, loss_.coord_scale);
-    d[kObjectness] = objectness_slope(loss_.object_scale, loss_.rescore ? overlap : 1, p[kObjectness]);
+    d[kObjectness] = matched_slope(loss_, p[kObjectness], overlap);
     teach_class(p, d, truth.class_id, loss_.class_scale);
   }
 
@@ -97,9 +99,17 @@ class RegionImage {
 
   void teach_class(const float* p, float* d, int class_id, float scale) const {
     const float* probability = p + kClasses;
-    const float factor = class_factor(loss_, scale, probability[class_id]);
-    for (int c = 0; c < grid_.classes; ++c)
-      d[kClasses + c] = factor * (float(c == class_id) - probability[c]);
+    float* slope = d + kClasses;
+    if (!grid_.tree) {
+      const float factor = class_factor(loss_, scale, probability[class_id]);
+      for (int c = 0; c < grid_.classes; ++c) slope[c] = factor * (float(c == class_id) - probability[c]);
+      return;
+    }
+    for (int own = class_id; own >= 0; own = grid_.tree.parents[own]) {  // each among its siblings
+      const int group = grid_.tree.group_of[own];
+      for (int c = grid_.tree.groups[group]; c < grid_.tree.groups[group + 1]; ++c)
+        slope[c] = scale * (float(c == own) - probability[c]);
+    }
   }
 
   void sum_up() {

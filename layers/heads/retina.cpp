@@ -114,11 +114,11 @@ class Retina final : public Head {
   NmsSettings nms() const override { return nms_; }
   Augmentation augmentation() const override { return augmentation_; }
 
-  void decode(View<const float> output, int image, float threshold, Candidates& out) const override {
-    row_list_.decode(output, image, threshold, out);
+  void decode(View<const float> output, int image, Thresholds thresholds, Candidates& out) const override {
+    row_list_.decode(output, image, thresholds.score, out);
   }
-  void list(Stream& s, float threshold, const DetectionLists& lists) const override {
-    row_list_.list(s, y, threshold, lists);
+  void list(Stream& s, Thresholds thresholds, const DetectionLists& lists) const override {
+    row_list_.list(s, y, thresholds.score, lists);
   }
   Listed most_listed() const override { return row_list_.most_listed(y.shape); }
 

@@ -1,12 +1,14 @@
-// [yolo]: boxes from anchors, at each location of a grid, with an independent probability for each class.
+// [yolo] and [Gaussian_yolo]: boxes from anchors, at each location of a grid, with an independent probability
+// for each class.
 //
 //   x, y       = logistic of the input, stretched about 0.5 by scale_x_y: the centre within its cell
 //   w, h       = the input: the box is anchor * e^w by anchor * e^h
 //   objectness, classes = logistic of the input
 //
 // With new_coords the convolution before has done the logistic, of w and h too: the box is anchor * (2w)^2.
-// "YOLOv3: An Incremental Improvement", Redmon and Farhadi, 2018; "YOLOv4", Bochkovskiy et al., 2020. The
-// loss is in yolo_loss.cpp.
+// In [Gaussian_yolo] each of x, y, w and h is followed by its standard deviation, a logistic, and boxes count
+// the less the larger theirs are (Choi et al., "Gaussian YOLOv3", ICCV 2019). "YOLOv3: An Incremental
+// Improvement", Redmon and Farhadi, 2018; "YOLOv4", Bochkovskiy et al., 2020. The loss is in yolo_loss.cpp.
 #include <algorithm>
 #include <cfloat>
 #include <numeric>
@@ -20,17 +22,18 @@
 namespace osprey {
 namespace cpu {
 
-void yolo_forward(Stream&, View<const float> x, View<float> y, int row_length, bool new_coords,
-                  float scale_x_y) {
-  const float shift = -0.5f * (scale_x_y - 1);
+void yolo_forward(Stream&, const YoloGrid& grid, View<const float> x, View<float> y) {
+  const float shift = -0.5f * (grid.scale_x_y - 1);
+  const int row_length = grid.row_length(), at_x = grid.entry(kX), at_y = grid.entry(kY);
+  const int at_w = grid.entry(kW), at_h = grid.entry(kH);
   parallel_for(y.size() / row_length, 256, [&](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r) {
       const float* from = x.data + r * row_length;
       float* to = y.data + r * row_length;
       for (int e = 0; e < row_length; ++e)
-        to[e] = new_coords || e == kW || e == kH ? from[e] : logistic(from[e]);
-      to[kX] = to[kX] * scale_x_y + shift;
-      to[kY] = to[kY] * scale_x_y + shift;
+        to[e] = grid.new_coords || e == at_w || e == at_h ? from[e] : logistic(from[e]);
+      to[at_x] = to[at_x] * grid.scale_x_y + shift;
+      to[at_y] = to[at_y] * grid.scale_x_y + shift;
     }
   });
 }
@@ -39,12 +42,14 @@ void yolo_forward(Stream&, View<const float> x, View<float> y, int row_length, b
 
 namespace {
 
-// Darknet's kinds, in the order of NmsKind.
+// Darknet's kinds, in the order of NmsKind. The last, of [Gaussian_yolo] only, is another word for the first.
 constexpr const char* kDarknetNmsNames[] = {"default", "greedynms", "diounms"};
+constexpr const char* kGaussianNmsNames[] = {"default", "greedynms", "diounms", "cornersnms"};
+constexpr const char* kGaussianBoxLossNames[] = {"mse", "iou", "giou", "diou", "ciou", "eiou"};
 // Of Similarity. Its third, of the centres alone, cannot tell the shapes of anchors apart.
 constexpr const char* kSimilarityNames[] = {"iou", "nwd"};
 
-class Yolo final : public Head {
+class Yolo : public Head {
  public:
   void keys(Keys& k) override {
     k.integer("classes", grid_.classes, 20).at_least(1).help("how many classes there are");
@@ -56,18 +61,29 @@ class Yolo final : public Head {
         .more_than(0)
         .shown_as("0.5 each")
         .help("widths and heights of typical boxes, in pixels of the network input");
-    k.flag("new_coords", grid_.new_coords, false)
-        .help("1: boxes are anchor * (2w)^2, and the convolution before has activation=logistic");
+    if (!grid_.gaussian)
+      k.flag("new_coords", grid_.new_coords, false)
+          .help("1: boxes are anchor * (2w)^2, and the convolution before has activation=logistic");
     k.real("scale_x_y", grid_.scale_x_y, 1)
         .more_than(0)
         .help("lets a centre reach the edge of its cell and beyond");
+    if (grid_.gaussian)
+      k.choice("yolo_point", grid_.point, YoloPoint::center, kYoloPointNames)
+          .help("the point of a box that x and y tell, and whose cell learns it");
     matching_keys(k);
     loss_keys(k);
-    k.choice("nms_kind", nms_.kind, NmsKind::standard, kDarknetNmsNames)
-        .help("how duplicates are found, in Darknet's words; nms= has more kinds");
+    constexpr const char* kNmsHelp = "how duplicates are found, in Darknet's words; nms= has more kinds";
+    if (grid_.gaussian) {
+      enum class Kind { standard, greedy, diou_power, corners } kind = Kind::standard;
+      k.choice("nms_kind", kind, Kind::standard, kGaussianNmsNames).help(kNmsHelp);
+      nms_.kind = kind == Kind::corners ? NmsKind::standard : NmsKind(kind);
+    } else {
+      k.choice("nms_kind", nms_.kind, NmsKind::standard, kDarknetNmsNames).help(kNmsHelp);
+    }
     nms_keys(k, nms_);
     augmentation_keys(k, augmentation_);
-    k.text("map", map_, "").help("a file that renumbers classes: not supported");
+    k.text("map", map_, "")
+        .help("a file with a number for each class of the labels: the class of this head that learns it");
     ignored_keys(k);
   }
 
@@ -78,19 +94,20 @@ class Yolo final : public Head {
     const int channels = int(mask_.size()) * grid_.row_length();
     p.require(
         in.c == channels,
-        fmt::format("needs {0} channels ({1} masks x (5 + {2} classes)); the layer before has {3}: set its "
+        fmt::format("needs {0} channels ({1} masks x ({4} + {2} classes)); the layer before has {3}: set its "
                     "filters={0}",
-                    channels, mask_.size(), grid_.classes, in.c));
+                    channels, mask_.size(), grid_.classes, in.c, grid_.entry(kClasses)));
     p.require(counters_.empty() || int(counters_.size()) == grid_.classes, "counters_per_class",
               fmt::format("counters_per_class must list {} numbers, one for each class, not {}",
                           grid_.classes, counters_.size()));
-    p.require(map_.empty(), "map", "map is not supported yet: renumber the classes in the labels");
+    plan_class_map(p, map_, grid_.classes, class_map_);
     grid_.rows = in.h;
     grid_.columns = in.w;
     grid_.network_width = float(network.w);
     grid_.network_height = float(network.h);
     p.constant(grid_.anchors, anchors_);
     p.constant(grid_.mask, mask_);
+    p.constant(grid_.class_map, class_map_);
     p.constant(loss_.class_multipliers, class_multipliers());
     p.output(in, Type::f32);
     p.in_place();
@@ -106,8 +123,7 @@ class Yolo final : public Head {
   }
 
   void forward(Stream& s) override {
-    on(s, cpu::yolo_forward, cuda::yolo_forward)(s, x(), y, grid_.row_length(), grid_.new_coords,
-                                                 grid_.scale_x_y);
+    on(s, cpu::yolo_forward, cuda::yolo_forward)(s, grid_, x(), y);
     if (training_)
       on(s, cpu::yolo_loss, cuda::yolo_loss)(s, grid_, loss_, y, truths_, delta_, work_, report_);
   }
@@ -118,6 +134,7 @@ class Yolo final : public Head {
   bool has_loss() const override { return true; }
 
   int classes() const override { return grid_.classes; }
+  int label_classes() const override { return class_map_.empty() ? grid_.classes : int(class_map_.size()); }
   std::vector<Anchor> anchor_shapes() const override {
     std::vector<Anchor> shapes;
     for (const int index : mask_) shapes.push_back(anchors_[size_t(index)]);
@@ -126,27 +143,32 @@ class Yolo final : public Head {
   NmsSettings nms() const override { return nms_; }
   View<const float> delta() const override { return delta_; }
   Augmentation augmentation() const override { return augmentation_; }
+  Listed most_listed() const override { return {grid_.rows_of_image(), grid_.rows_of_image(), false}; }
 
-  void decode(View<const float> output, int image, float threshold, Candidates& out) const override {
+  void decode(View<const float> output, int image, Thresholds thresholds, Candidates& out) const override {
     YoloGrid grid = grid_;  // its tables are in the memory of the device
     grid.anchors = {anchors_.data(), {1, 1, 1, num_}};
     grid.mask = {mask_.data(), {1, 1, 1, int(mask_.size())}};
     out.classes = grid.classes;
     for (int r = 0; r < grid.rows_of_image(); ++r) {
       const float* row = &output[(image * grid.rows_of_image() + r) * grid.row_length()];
-      if (!(row[kObjectness] > threshold)) continue;
+      if (!(row[grid.entry(kObjectness)] > thresholds.score)) continue;
+      const float objectness = grid.certain_objectness(row);
       out.boxes.push_back(grid.box(row, grid.place(r)));
-      out.objectness.push_back(row[kObjectness]);
+      out.objectness.push_back(objectness);
       for (int c = 0; c < grid.classes; ++c) {
-        const float probability = row[kObjectness] * row[kClasses + c];
-        out.probabilities.push_back(probability > threshold ? probability : 0);
+        const float probability = objectness * row[grid.entry(kClasses) + c];
+        out.probabilities.push_back(probability > thresholds.score ? probability : 0);
       }
     }
   }
 
-  void list(Stream& s, float threshold, const DetectionLists& lists) const override {
-    cuda::yolo_candidates(s, grid_, y, threshold, lists);
+  void list(Stream& s, Thresholds thresholds, const DetectionLists& lists) const override {
+    cuda::yolo_candidates(s, grid_, y, thresholds.score, lists);
   }
+
+ protected:
+  YoloGrid grid_;
 
  private:
   void matching_keys(Keys& k) {
@@ -161,6 +183,12 @@ class Yolo final : public Head {
         .help("anchors whose shape overlaps a truth's by more than this learn it besides the best; 1: none");
     k.choice("iou_thresh_kind", loss_.iou_thresh_kind, OverlapKind::iou, kOverlapKindNames)
         .help("how that overlap is measured");
+    if (!grid_.gaussian) nwd_keys(k);
+    k.flag("objectness_smooth", loss_.objectness_smooth, false)
+        .help("1: objectness learns the overlap instead of nothing where ignore_thresh is passed");
+  }
+
+  void nwd_keys(Keys& k) {
     k.choice("similarity", loss_.similarity.by, Similarity::iou, kSimilarityNames)
         .help(
             "how overlap is measured for ignore_thresh, truth_thresh and the best anchor; nwd is for tiny "
@@ -170,19 +198,24 @@ class Yolo final : public Head {
         .help(
             "C of similarity=nwd and iou_loss=nwd: about the size of the objects in pixels of the network "
             "input");
-    k.flag("objectness_smooth", loss_.objectness_smooth, false)
-        .help("1: objectness learns the overlap instead of nothing where ignore_thresh is passed");
   }
 
   void loss_keys(Keys& k) {
-    k.choice("iou_loss", loss_.box_loss, BoxLoss::mse, kBoxLossNames)
-        .help(
-            "what a box's error is measured by; the slopes of nwd are exact, and small: iou_normalizer=5 "
-            "or more");
+    if (grid_.gaussian)
+      k.choice("iou_loss", loss_.box_loss, BoxLoss::mse, kGaussianBoxLossNames)
+          .help("what a box's error is measured by; mse: by the density of its distribution");
+    else
+      k.choice("iou_loss", loss_.box_loss, BoxLoss::mse, kBoxLossNames)
+          .help(
+              "what a box's error is measured by; the slopes of nwd are exact, and small: iou_normalizer=5 "
+              "or more");
     k.real("iou_normalizer", loss_.iou_normalizer, 0.75f)
         .at_least(0)
         .help("factor of the box's slopes, mse too");
-    feedback_keys(k, loss_.feedback);
+    if (grid_.gaussian)
+      k.real("uc_normalizer", loss_.uc_normalizer, 1).at_least(0).help("factor of the deviations' slopes");
+    else
+      feedback_keys(k, loss_.feedback);
     k.real("obj_normalizer", loss_.obj_normalizer, 1).at_least(0).help("factor of the objectness's slopes");
     k.real("cls_normalizer", loss_.cls_normalizer, 1)
         .at_least(0)
@@ -191,7 +224,9 @@ class Yolo final : public Head {
     k.real("max_delta", loss_.max_delta, FLT_MAX)
         .more_than(0)
         .shown_as("none")
-        .help("bound of a box's slopes (not for mse), and of the factors from counters_per_class");
+        .help(grid_.gaussian
+                  ? "bound of the slopes of boxes and deviations, and of the factors from counters_per_class"
+                  : "bound of a box's slopes (not for mse), and of the factors from counters_per_class");
     k.integers("counters_per_class", counters_)
         .at_least(1)
         .shown_as("none")
@@ -199,11 +234,13 @@ class Yolo final : public Head {
     k.real("label_smooth_eps", loss_.label_smooth_eps, 0)
         .between(0, 1)
         .help("classes learn eps/2 and 1 - eps/2 instead of 0 and 1");
-    k.flag("focal_loss", loss_.focal_loss, false).help("1: classes that are right already count less");
+    if (!grid_.gaussian)
+      k.flag("focal_loss", loss_.focal_loss, false).help("1: classes that are right already count less");
   }
 
-  static void ignored_keys(Keys& k) {
+  void ignored_keys(Keys& k) const {
     k.ignored("show_details", "the loss is always told in its parts");
+    if (grid_.gaussian) return;
     k.ignored("uc_normalizer", "Darknet reads it in [Gaussian_yolo] only");
     k.ignored("beta1", "Darknet does not read it either");
     for (const char* key : {"embedding_layer", "sim_thresh", "track_history_size", "dets_for_track",
@@ -235,8 +272,8 @@ class Yolo final : public Head {
   std::vector<int> mask_;        // those of this head
   std::vector<int> counters_;
   std::string map_;
+  std::vector<int> class_map_;
   NmsSettings nms_;
-  YoloGrid grid_;
   YoloLoss loss_;
   Augmentation augmentation_;
   Truths truths_;
@@ -246,8 +283,15 @@ class Yolo final : public Head {
   LossReport* report_ = nullptr;
 };
 
+class GaussianYolo final : public Yolo {
+ public:
+  GaussianYolo() { grid_.gaussian = true; }
+};
+
 }  // namespace
 
 extern const LayerType yolo = {"yolo", nullptr, "boxes from anchors, with independent classes", make<Yolo>};
+extern const LayerType gaussian_yolo = {
+    "Gaussian_yolo", nullptr, "as [yolo], with a deviation for each number of a box", make<GaussianYolo>};
 
 }  // namespace osprey

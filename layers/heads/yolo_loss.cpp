@@ -1,10 +1,11 @@
-// How AlexeyAB's Darknet teaches a [yolo] layer, image by image:
+// How AlexeyAB's Darknet teaches a [yolo] or [Gaussian_yolo] layer, image by image:
 //
 //   1. every row is background: its objectness should be 0, unless its box overlaps a truth by more than
 //      ignore_thresh and it is not blind to classes;
 //   2. each truth goes to the anchor that fits its shape best, if that is one of this layer's, at the cell of
 //      the truth's centre; with iou_thresh < 1 also to the other anchors that fit well;
-//   3. with iou_thresh < 1, a box that several classes pulled at takes the mean of the pulls.
+//   3. with iou_thresh < 1, and in [Gaussian_yolo] always, a box that several classes pulled at takes the
+//   mean of the pulls.
 //
 // The formulas are in cuda/yolo.h.
 #include <algorithm>
@@ -29,15 +30,16 @@ class YoloImage {
     for (int row = 0; row < grid_.rows_of_image(); ++row) background(row, count);
     Truth truth;
     for (int t = 0; t < count; ++t) {
-      if (read_truth(truths_, image_, t, grid_.classes, truth))
+      if (grid_.read(truths_, image_, t, truth))
         match(truth);
       else
         warn(
-            "[yolo] a truth of class {}, {} x {}, is left out: there are {} classes, sizes must be "
+            "[{}] a truth of class {}, {} x {}, is left out: there are {} classes, sizes must be "
             "positive, and boxes in the image",
-            truth.class_id, truth.box.w, truth.box.h, grid_.classes);
+            grid_.gaussian ? "Gaussian_yolo" : "yolo", truth.class_id, truth.box.w, truth.box.h,
+            grid_.classes);
     }
-    if (loss_.iou_thresh < 1) average_boxes();
+    if (averages_boxes(grid_, loss_)) average_boxes();
     sum_up();
     return report_;
   }
@@ -59,13 +61,13 @@ class YoloImage {
     float best = 0;
     Truth truth, best_truth;
     for (int t = 0; t < count; ++t) {
-      if (!read_truth(truths_, image_, t, grid_.classes, truth)) continue;
+      if (!grid_.read(truths_, image_, t, truth)) continue;
       const float overlap = likeness(grid_, loss_, predicted, corners(truth.box));
       if (overlap > best) best = overlap, best_truth = truth;
     }
     const bool forgiven =
-        best > loss_.ignore_thresh && std::any_of(p + kClasses, p + grid_.row_length(), is_seen);
-    d[kObjectness] = background_slope(loss_, p[kObjectness], best, forgiven);
+        best > loss_.ignore_thresh && std::any_of(p + classes_, p + grid_.row_length(), is_seen);
+    d[objectness_] = background_slope(loss_, p[objectness_], best, forgiven);
     if (best > loss_.truth_thresh) teach_overlap(best_truth, best, row);
   }
 
@@ -74,9 +76,9 @@ class YoloImage {
   void teach_overlap(const Truth& truth, float best, int row) {
     const float* p = prediction(row);
     float* d = slopes(row);
-    const int true_class = kClasses + truth.class_id;
+    const int true_class = classes_ + truth.class_id;
     const float target = target_of_overlap(loss_, best);
-    d[kObjectness] = loss_.obj_normalizer * (target - p[kObjectness]);
+    d[objectness_] = loss_.obj_normalizer * (target - p[objectness_]);
     teach_class(p, d, truth.class_id);
     if (loss_.objectness_smooth) d[true_class] = loss_.multiplier(truth.class_id) * (target - p[true_class]);
     teach_box(truth, row);
@@ -105,24 +107,21 @@ class YoloImage {
     loss_.feedback.tell(grid_.in_pixels(corners(truth.box)),
                         location_loss(grid_, loss_, truth, p, grid_.place(row), found.misfit), fed_);
     teach_box(truth, row);
-    if (!loss_.objectness_smooth || d[kObjectness] == 0)
-      d[kObjectness] = matched_objectness_slope(loss_, truth, p[kObjectness]);
+    if (!loss_.objectness_smooth || d[objectness_] == 0)
+      d[objectness_] = matched_objectness_slope(loss_, truth, p[objectness_]);
     teach_class(p, d, truth.class_id);
   }
 
   void teach_box(const Truth& truth, int row) {
-    const CentreBox slope = box_slopes(grid_, loss_, truth, prediction(row), grid_.place(row));
+    const BoxSlopes slope = box_slopes(grid_, loss_, truth, prediction(row), grid_.place(row));
     float* d = slopes(row);
-    d[kX] += slope.x;
-    d[kY] += slope.y;
-    d[kW] += slope.w;
-    d[kH] += slope.h;
+    for (int e = 0; e < objectness_; ++e) d[e] += slope.of[e];
   }
 
   void teach_class(const float* p, float* d, int class_id) const {
-    const float* probability = p + kClasses;
-    float* slope = d + kClasses;
-    if (slope[class_id] != 0) {  // the row has learnt from another truth
+    const float* probability = p + classes_;
+    float* slope = d + classes_;
+    if (slope[telling_class(grid_, class_id)] != 0) {
       slope[class_id] = further_class_slope(loss_, probability[class_id], class_id);
       return;
     }
@@ -134,11 +133,11 @@ class YoloImage {
   void average_boxes() {
     for (int row = 0; row < grid_.rows_of_image(); ++row) {
       float* d = slopes(row);
-      if (d[kObjectness] == 0) continue;
+      if (d[objectness_] == 0) continue;
       const auto pulls =
-          std::count_if(d + kClasses, d + grid_.row_length(), [](float slope) { return slope > 0; });
+          std::count_if(d + classes_, d + grid_.row_length(), [](float slope) { return slope > 0; });
       if (pulls > 0)
-        for (int e = 0; e < 4; ++e) d[e] /= float(pulls);
+        for (int e = 0; e < objectness_; ++e) d[e] /= float(pulls);
     }
   }
 
@@ -146,9 +145,9 @@ class YoloImage {
     double box = 0;
     for (int row = 0; row < grid_.rows_of_image(); ++row) {
       const float* d = slopes(row);
-      for (int e = 0; e < 4; ++e) box += double(d[e]) * d[e];
-      report_.objectness_loss += double(d[kObjectness]) * d[kObjectness];
-      for (int c = kClasses; c < grid_.row_length(); ++c) report_.class_loss += double(d[c]) * d[c];
+      for (int e = 0; e < objectness_; ++e) box += double(d[e]) * d[e];
+      report_.objectness_loss += double(d[objectness_]) * d[objectness_];
+      for (int c = classes_; c < grid_.row_length(); ++c) report_.class_loss += double(d[c]) * d[c];
     }
     if (loss_.box_loss == BoxLoss::mse) report_.box_loss = box;
   }
@@ -159,6 +158,7 @@ class YoloImage {
   const Truths& truths_;
   View<float> delta_;
   int image_;
+  const int objectness_ = grid_.entry(kObjectness), classes_ = grid_.entry(kClasses);  // in a row
   LossReport report_;
   FeedbackSums fed_;
 };

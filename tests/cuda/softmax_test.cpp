@@ -20,7 +20,7 @@ const Case kCases[] = {
 int group_of(const Case& test, int i) {
   const auto [n, h, w, c] = test.shape.pixel(i);
   const int pixel = (n * test.shape.h + h) * test.shape.w + w;
-  return pixel / test.groups.pixels * test.groups.groups + c / test.groups.channels(test.shape);
+  return pixel / test.groups.pixels * test.groups.groups + c / test.groups.channels(test.shape, 0);
 }
 
 // Sums of up to 40 powers, each of which is right to a few last bits.

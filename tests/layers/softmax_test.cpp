@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "tests/data/temporary.h"
 #include "tests/layers/harness.h"
 
 namespace osprey {
@@ -55,11 +56,59 @@ TEST(softmax, gradient_without_loss_is_the_slope) {
   expect_gradient_on_both("[softmax]\nnoloss=1\nspatial=1", {2, 2, 3, 4});
 }
 
+// Two roots; the first has three children, of which the second has two.
+constexpr const char* kTree = "a -1\nb -1\nc 0\nd 0\ne 0\nf 3\ng 3\n";
+
+// The target d makes its ancestor a true; f and g, of which none is true, learn nothing.
+TEST(softmax, of_a_tree_is_a_loss_of_each_branch) {
+  const Temporary folder;
+  for (Device device : {Device::cpu, Device::cuda}) {
+    SingleLayer layer("[softmax]\ntree=" + folder.write("7.tree", kTree), {{2, 1, 1, 7}}, device);
+    layer.targets = {0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0};
+    const Values x = {std::log(3.f), 0, 0, std::log(6.f), 0, 1, 1, 0, 0, 0, 0, 0, 0, 0};
+    expect_equal(layer.forward(x),
+                 {.75f, .25f, .125f, .75f, .125f, .5f, .5f, .5f, .5f, kThird, kThird, kThird, .5f, .5f},
+                 {2e-6f});
+    EXPECT_NEAR(layer.report.loss, -2 * std::log(.75) - std::log(.5), 1e-6);
+    expect_equal(layer.backward(Values(14, 0))[0],
+                 {-.25f, .25f, .125f, -.25f, .125f, 0, 0, .5f, -.5f, 0, 0, 0, 0, 0}, {2e-6f, 1e-6f});
+  }
+}
+
+TEST(softmax, of_a_tree_is_the_same_by_kernels) {
+  const Temporary folder;
+  std::string tree = "root -1\n";  // more classes and groups than a warp has lanes
+  for (int c = 1; c < 100; ++c) tree += "c" + std::to_string(c) + " " + std::to_string((c - 1) / 2) + "\n";
+  const std::string key = "\ntree=" + folder.write("100.tree", tree);
+  expect_parity("[softmax]\nnoloss=1\ntemperature=2" + key, {{3, 1, 1, 100}}, {2e-6f, 1e-6f});
+  expect_parity("[softmax]" + key, {{3, 1, 1, 100}}, {2e-6f, 1e-6f});
+  SingleLayer loop("[softmax]" + key, {{2, 1, 1, 100}});
+  SingleLayer kernels("[softmax]" + key, {{2, 1, 1, 100}}, Device::cuda);
+  const Values x = random_values({2, 1, 1, 100}, 3);
+  for (const int leaf : {99, 32, 31, 0}) {
+    for (SingleLayer* layer : {&loop, &kernels}) {
+      std::fill(layer->targets.begin(), layer->targets.end(), 0.0f);
+      layer->targets[size_t(leaf)] = layer->targets[100] = 1;
+      layer->forward(x);
+    }
+    EXPECT_NEAR(kernels.report.loss, loop.report.loss, 1e-6 * loop.report.loss) << leaf;
+    expect_equal(kernels.backward(Values(200, 0))[0], loop.backward(Values(200, 0))[0], {2e-6f, 1e-6f});
+  }
+}
+
+TEST(softmax, of_a_tree_without_loss_has_its_slope) {
+  const Temporary folder;
+  expect_gradient_on_both("[softmax]\nnoloss=1\ntree=" + folder.write("7.tree", kTree), {2, 1, 1, 7});
+}
+
 TEST(softmax, explains_what_is_wrong) {
   expect_error("[softmax]\ngroups=3",
                "test.cfg:2: [softmax] the 4 channels of the input cannot be cut into 3");
-  expect_error("[softmax]\ntree=x.tree",
-               "test.cfg:2: [softmax] a softmax over a tree of classes is not supported yet");
+  expect_error("[softmax]\ntree=x.tree", "x.tree: cannot be opened");
+  const Temporary folder;
+  const std::string tree = "\ntree=" + folder.write("a.tree", "a -1\nb -1\nc 1\n");
+  expect_error("[softmax]" + tree, "a.tree has 3 classes, but the input is 1x8x8x4: it must be 1x1x1x3");
+  expect_error("[softmax]\ngroups=3" + tree, "[softmax] the groups are those of the tree", {{1, 1, 1, 3}});
   expect_error("[softmax]\ntemperature=0", "test.cfg:2: [softmax] temperature must be more than 0, not 0");
 }
 

@@ -24,14 +24,14 @@ class Prepared final : public Head {
   NmsSettings nms() const override { return nms_; }
   View<const float> delta() const override { return {}; }
   Augmentation augmentation() const override { return {}; }
-  void decode(View<const float>, int, float threshold, Candidates& out) const override {
+  void decode(View<const float>, int, Thresholds thresholds, Candidates& out) const override {
     out.classes = classes_;
     out.boxes.insert(out.boxes.end(), boxes_.begin(), boxes_.end());
     out.objectness.insert(out.objectness.end(), boxes_.size(), 1.0f);
-    for (float p : probabilities_) out.probabilities.push_back(p > threshold ? p : 0);
+    for (float p : probabilities_) out.probabilities.push_back(p > thresholds.score ? p : 0);
   }
 
-  void list(Stream&, float, const DetectionLists&) const override {}
+  void list(Stream&, Thresholds, const DetectionLists&) const override {}
 
  private:
   int classes_;

@@ -8,6 +8,7 @@
 #include "core/random.h"
 #include "cuda/emulation.h"
 #include "models/network.h"
+#include "tests/data/temporary.h"
 
 namespace osprey {
 namespace {
@@ -122,6 +123,35 @@ TEST(Detector, FindsWhatTheHostFinds) {
   expect_parity(one_head(1, 1, 18, kYolo + "classes=1\n"), 1, {0, .45f, {}});
   expect_parity(two_heads(16, kRegion + "classes=3\nsoftmax=1\n"), 3, {.2f, .45f, {}});
   expect_parity(two_heads(16, kRegion + "classes=3\nsoftmax=1\nclassfix=-1\n"), 2, {.1f, .45f, {}});
+}
+
+TEST(Detector, FindsWhatTheHostFindsInDarknetsOtherHeads) {
+  const std::string gaussian = "[Gaussian_yolo]\nnum=3\nanchors=1,1, 2,1, 2,3\nclasses=3\n";
+  expect_parity(two_heads(36, gaussian), 3, {.1f, .45f, {}});
+  expect_parity(two_heads(36, gaussian + "yolo_point=left_top\nnms_kind=cornersnms\n"), 2, {.2f, .3f, {}});
+  const std::string detection = "[detection]\nside=3\nnum=2\nclasses=3\nsqrt=1\n";
+  expect_parity(one_head(1, 3, 39, detection + "softmax=1\n"), 3, {.1f, .45f, {}});
+  expect_parity(one_head(117, 1, 1, detection), 1, {.2f, .3f, {}});
+  expect_parity(two_heads(16, kRegion + "classes=3\nsoftmax=1\nbackground=1\n"), 1, {.3f, .45f, {}});
+}
+
+TEST(Detector, FindsWhatTheHostFindsInATreeOfClasses) {
+  const Temporary folder;
+  const std::string tree =
+      kRegion + "classes=7\ntree=" + folder.write("7.tree", "a -1\nb -1\nc 0\nd 0\ne 0\nf 3\ng 3\n") + "\n";
+  expect_parity(two_heads(24, tree), 3, {.2f, .45f, {}, .5f});
+  expect_parity(two_heads(24, tree), 2, {.1f, .45f, {}, .15f});
+  expect_parity(two_heads(24, tree + "map=" + folder.write("3.map", "6\n0\n4\n") + "\n"), 3,
+                {.2f, .45f, {}, .5f});
+  // A lower threshold of the tree names children in place of parents.
+  const auto most_special = [&](float threshold) {
+    int highest = 0;
+    const Results results = detected(two_heads(24, tree), Device::cuda, 1, {.1f, .45f, {}, threshold}, 2);
+    for (const Detection& d : results.detector[0]) highest = std::max(highest, d.class_id);
+    return highest;
+  };
+  EXPECT_LT(most_special(.99f), 5);
+  EXPECT_GE(most_special(.1f), 5);
 }
 
 // Every kind, with classes apart or not; soft kinds with a threshold below which they let boxes fall.

@@ -70,6 +70,14 @@ TEST(NetSection, WhatTrainingCannotHonourIsCollectedForIt) {
             (std::vector<std::string>{"mixup", "dynamic_minibatch"}));
 }
 
+TEST(NetSection, DarknetsExperimentalKeysAreAcceptedWithoutEffect) {
+  const NetSection net = read(
+      "weights_reject_freq=100\nequidistant_point=1000\nbadlabels_rejection_percentage=0.2\n"
+      "num_sigmas_reject_badlabels=3\nadversarial_lr=1\nattention=1\ncontrastive_jit_flip=1\n"
+      "contrastive_color=1\n");
+  EXPECT_TRUE(net.training_unsupported.empty());
+}
+
 TEST(NetSection, WhatMakesNoSenseIsRefusedAtItsLine) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"batch=0\n", "t.cfg:4: [net] batch must be at least 1, not 0"},

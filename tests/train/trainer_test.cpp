@@ -200,6 +200,8 @@ TEST_F(Training, WhatCannotBeTrainedIsSaidBeforeItBegins) {
   three.replace(three.find("classes=2"), 9, "classes=3");
   three.replace(three.find("filters=14"), 10, "filters=16");
   expect_in("its heads have classes=3, but", message(three));
+  expect_in("[contrastive] embeddings are not trained here: remove this section",
+            message(drawn_cfg(5) + "\n[contrastive]\nclasses=9\n"));
   expect_in("cannot be opened", message(drawn_cfg(5), folder_ / "none.weights"));
   TrainOptions o = options(drawn_cfg(5), "fresh");
   o.resume = true;

@@ -1,10 +1,11 @@
-// The kernels of [yolo] and [region] against their CPU loops, in the emulation's three orders of threads.
+// The kernels of Darknet's heads against their CPU loops, in the emulation's three orders of threads.
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "core/random.h"
 #include "cuda/emulation.h"
+#include "tests/data/temporary.h"
 #include "tests/layers/harness.h"
 
 namespace osprey {
@@ -20,6 +21,8 @@ constexpr int kTruths = 8;
 // One class, several, and more than a warp has lanes; one cell and several; rows of 6, 8 and 85 numbers.
 const std::string kYolo = "[yolo]\nmax=8\nnum=3\nanchors=4,4, 16,8, 12,20\n";
 const std::string kRegion = "[region]\nmax=8\nnum=2\nanchors=1,2, 2,1\n";
+const std::string kGaussian = "[Gaussian_yolo]\nmax=8\nnum=3\nanchors=4,4, 16,8, 12,20\n";
+const std::string kDetection = "[detection]\nmax=8\nside=3\n";
 const Case kCases[] = {
     {kYolo + "classes=1", {1, 1, 1, 18}},
     {kYolo + "classes=3\nmask=2,0\nscale_x_y=1.5", {2, 3, 2, 16}},
@@ -49,7 +52,22 @@ const Case kCases[] = {
     {kRegion + "classes=3\nclassfix=-1\nsoftmax=1\nfocal_loss=1", {2, 3, 2, 16}},
     {kRegion + "classes=3\nclassfix=1\nthresh=.2", {2, 3, 2, 16}},
     {kRegion + "classes=3\nclassfix=2\nthresh=.1\nsoftmax=1\nfocal_loss=1", {2, 3, 2, 16}},
+    {kRegion + "classes=3\nbackground=1\nsoftmax=1\nthresh=.2\nobject_scale=3", {2, 3, 2, 16}},
+    {kGaussian + "classes=1", {1, 1, 1, 30}},
+    {kGaussian + "classes=3\nmask=2,0\nscale_x_y=1.5\nyolo_point=left_top\nuc_normalizer=.3", {2, 3, 2, 24}},
+    {kGaussian + "classes=40\niou_loss=giou\nyolo_point=right_bottom", {2, 2, 2, 147}},
+    {kGaussian + "classes=3\niou_loss=ciou\niou_thresh=.2\ntruth_thresh=.3\nignore_thresh=.2\nmax_delta=.4\n"
+                 "objectness_smooth=1\ncounters_per_class=9,3,1",
+     {2, 3, 3, 36}},
+    {kDetection + "num=1\nclasses=1", {1, 1, 1, 54}},
+    {kDetection + "num=2\nclasses=3\nrescore=1\nsqrt=1\ncoord_scale=5\nnoobject_scale=.5", {2, 1, 1, 117}},
+    {kDetection + "num=3\nclasses=40\nsoftmax=1", {2, 1, 1, 495}},
+    {kDetection + "num=2\nclasses=3\nforced=1", {2, 3, 3, 13}},
+    {kDetection + "num=3\nclasses=3\nrandom=1", {2, 1, 1, 162}},
 };
+
+// Seven classes: 0 and 1, of which 0 has the children 2, 3, 4, and 3 has 5, 6.
+const char* const kTree = "a -1\nb -1\nc 0\nd 0\ne 0\nf 3\ng 3\n";
 
 // Image 0 has as many as there is room for, the next one less each, the last none. Several share a cell, some
 // are equal in all, or in all but the class; the last places hold corners of the image, and some that cannot
@@ -69,6 +87,17 @@ void fill_truths(SingleLayer& layer, int classes, uint64_t seed) {
       truth[4] = float(t == 1 ? random.below(classes) : t == kTruths - 4 ? classes : t % classes);
     }
   }
+}
+
+// The cases of trees and maps, which are files.
+std::vector<Case> cases_with(const Temporary& folder) {
+  const std::string tree = "\ntree=" + folder.write("7.tree", kTree);
+  const std::string map = "\nmap=" + folder.write("3.map", "6\n0\n4\n");
+  return {{kRegion + "classes=7" + tree, {2, 3, 2, 24}},
+          {kRegion + "classes=7\nclassfix=2\nthresh=.1\nclass_scale=2" + tree, {2, 3, 2, 24}},
+          {kRegion + "classes=7\nrescore=1" + tree + map, {2, 2, 2, 24}},
+          {kRegion + "classes=7\nsoftmax=1" + map, {2, 2, 2, 24}},
+          {kYolo + "classes=7\niou_thresh=.2" + map, {2, 2, 2, 36}}};
 }
 
 struct Told {
@@ -104,8 +133,8 @@ constexpr Tolerance kRounding = {4e-6f, 2e-6f};
 
 void expect_close(double got, double want) { EXPECT_NEAR(got, want, 1e-5 * std::fabs(want) + 1e-9); }
 
-TEST(HeadKernels, LearnWhatTheLoopsLearn) {
-  for (const Case& test : kCases) {
+void expect_same_learning(const std::vector<Case>& cases) {
+  for (const Case& test : cases) {
     for (const uint64_t seed : {3, 4, 5, 6}) {
       const int64_t seen = seed % 2 ? 0 : 20000;
       SCOPED_TRACE(test.cfg + "\non " + test.shape.text());
@@ -128,6 +157,13 @@ TEST(HeadKernels, LearnWhatTheLoopsLearn) {
       emulation::set_order(emulation::Order::forward);
     }
   }
+}
+
+TEST(HeadKernels, LearnWhatTheLoopsLearn) { expect_same_learning({std::begin(kCases), std::end(kCases)}); }
+
+TEST(HeadKernels, LearnTreesAndMapsAsTheLoopsDo) {
+  const Temporary folder;
+  expect_same_learning(cases_with(folder));
 }
 
 // More slopes than one block sums, and a last part that is not full.

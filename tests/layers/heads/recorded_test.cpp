@@ -1,4 +1,4 @@
-// [yolo] and [region] against recorded cases: cases/trace_* have heads' inputs in the first iteration of
+// Darknet's heads against recorded cases: cases/trace_* have heads' inputs in the first iteration of
 // small networks and the deltas that Darknet itself handed on; the others are made by reference_heads.py, a
 // NumPy model that was found equal to those of Darknet, for every option of the losses.
 #include <gtest/gtest.h>

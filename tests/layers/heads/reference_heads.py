@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes cases/*.json: [yolo] and [region] heads with random inputs, and the deltas that Darknet's rules give.
+"""Makes cases/*.json: [yolo], [Gaussian_yolo], [region] and [detection] heads with random inputs, and the deltas that Darknet's rules give.
 
 A plain NumPy translation, in double, of the rules by which AlexeyAB's Darknet trains its heads, written apart
 from the C++ and in another shape: planes of one image [anchor, entry, row, column], edges top and bottom.
@@ -209,6 +209,141 @@ def yolo(x, truths, key, network):
     return y, delta * get("delta_normalizer", 1.0), dict(loss=loss, iou=tot["iou"], matched=tot["count"])
 
 
+def gaussian_yolo(x, truths, key, network):
+    """x: [N, masks, 9 + classes, H, W]: x sigma y sigma w sigma h sigma objectness classes."""
+    get = lambda name, otherwise: key.get(name, otherwise)
+    anchors = np.reshape(key["anchors"], (-1, 2)).astype(float)
+    mask, classes, kind = key["mask"], key["classes"], get("iou_loss", "mse")
+    n_images, _, _, lh, lw = x.shape
+    nw, nh = network
+    s, top = get("scale_x_y", 1.0), get("max_delta", np.inf)
+    side = dict(center=0.0, left_top=-0.5, right_bottom=0.5)[get("yolo_point", "center")]
+    counters = get("counters_per_class", None)
+    m = [min(max(counters) / c, top) for c in counters] if counters else [1.0] * classes
+    obj_n, iou_n, uc_n = get("obj_normalizer", 1.0), get("iou_normalizer", 0.75), get("uc_normalizer", 1.0)
+
+    y = sigmoid(x)
+    y[:, :, 4], y[:, :, 6] = x[:, :, 4], x[:, :, 6]
+    for e in (0, 2):
+        y[:, :, e] = y[:, :, e] * s - 0.5 * (s - 1)
+    delta = np.zeros_like(y)
+
+    def predicted(v, a, i, j):
+        w, h = np.exp(v[4]) * anchors[a][0] / nw, np.exp(v[6]) * anchors[a][1] / nh
+        return (i + v[0]) / lw - side * w, (j + v[2]) / lh - side * h, w, h
+
+    def teach_box(d, v, a, t, i, j):
+        goal = [(t[0] + side * t[2]) * lw - i, (t[1] + side * t[3]) * lh - j,
+                np.log(t[2] * nw / anchors[a][0]), np.log(t[3] * nh / anchors[a][1])]
+        means = None
+        if kind != "mse":
+            means = box_slopes(kind, predicted(v, a, i, j), t)
+            means[2:4] *= np.exp([v[4], v[6]])
+        for k in range(4):
+            mu, sigma = v[2 * k], v[2 * k + 1]
+            e = (goal[k] - mu) / sigma
+            density = np.exp(-e * e / 2) / (np.sqrt(2 * np.pi) * (sigma + 0.3))
+            factor = 0.5 * density / (density + 1e-9) * (2 - t[2] * t[3])
+            slope = factor * e / sigma if means is None else means[k]
+            d[2 * k] += np.clip(slope * iou_n * m[t[4]], -top, top)
+            d[2 * k + 1] += np.clip(factor * (e * e / sigma - 1 / (sigma + 0.3)) * uc_n, -top, top)
+
+    def teach_class(d, v, c):
+        if d[9] != 0:
+            d[9 + c] = m[c] * (1 - v[9 + c])
+            return
+        for k in range(classes):
+            d[9 + k] = (k == c) - v[9 + k]
+        if counters:
+            d[9 + c] *= m[c] * get("cls_normalizer", 1.0)
+
+    tot = dict(iou=0.0, loss=0.0, count=0)
+    for b in range(n_images):
+        usable = [t for t in truths[b] if 0 <= t[4] < classes]
+        for n, a in enumerate(mask):
+            for j in range(lh):
+                for i in range(lw):
+                    v, d = y[b, n, :, j, i], delta[b, n, :, j, i]
+                    best = max([iou(predicted(v, a, i, j), t) for t in usable] or [0.0])
+                    forgiven = best > get("ignore_thresh", 0.5) and any(v[9:] > 0.25)
+                    d[8] = 0 if forgiven else -obj_n * v[8]
+        for t in usable:
+            i, j = int((t[0] + side * t[2]) * lw), int((t[1] + side * t[3]) * lh)
+            i, j = min(max(i, 0), lw - 1), min(max(j, 0), lh - 1)
+            bare = (0, 0, t[2], t[3])
+            fits = [iou((0, 0, p[0] / nw, p[1] / nh), bare) for p in anchors]
+            best_n = int(np.argmax(fits))
+            for a in [best_n] + [k for k in range(len(anchors)) if k != best_n and
+                                 fits[k] > get("iou_thresh", 1.0)]:
+                if a not in mask:
+                    continue
+                v, d = y[b, mask.index(a), :, j, i], delta[b, mask.index(a), :, j, i]
+                p = predicted(v, a, i, j)
+                tot["iou"] += iou(p, t)
+                tot["loss"] += 1 - (giou(p, t) if kind == "giou" else iou(p, t))
+                tot["count"] += 1
+                teach_box(d, v, a, t, i, j)
+                d[8] = m[t[4]] * obj_n * (1 - v[8])
+                teach_class(d, v, t[4])
+        for n in range(len(mask)):
+            for j in range(lh):
+                for i in range(lw):
+                    d = delta[b, n, :, j, i]
+                    positive = np.sum(d[9:] > 0)
+                    if d[8] != 0 and positive > 0:
+                        d[0:8] /= positive
+    if kind == "mse":
+        loss = np.sum(delta ** 2)
+    else:
+        loss = iou_n * tot["loss"] / max(tot["count"], 1) + obj_n * np.sum(delta[:, :, 8:] ** 2)
+    return y, delta, dict(loss=loss, iou=tot["iou"], matched=tot["count"])
+
+
+def detection(x, truths, key):
+    """x: [N, 1, numbers, 1, 1]."""
+    get = lambda name, otherwise: key.get(name, otherwise)
+    side, num, classes = key["side"], key["num"], key["classes"]
+    cells, root = side * side, get("sqrt", 0)
+    y = x.copy()
+    delta = np.zeros_like(x)
+    tot = dict(iou=0.0, matched=0)
+    for b in range(x.shape[0]):
+        v, d = y[b, 0, :, 0, 0], delta[b, 0, :, 0, 0]  # views
+        scores, sure = v[:cells * classes].reshape(cells, classes), v[cells * classes:][:cells * num]
+        sure, boxes = sure.reshape(cells, num), v[cells * (classes + num):].reshape(cells, num, 4)
+        d_scores, d_sure = d[:cells * classes].reshape(cells, classes), d[cells * classes:][:cells * num]
+        d_sure, d_boxes = d_sure.reshape(cells, num), d[cells * (classes + num):].reshape(cells, num, 4)
+        if get("softmax", 0):
+            scores[:] = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        d_sure[:] = -get("noobject_scale", 1.0) * sure
+        taken = set()
+        for t in truths[b]:
+            i, j = int(t[0] * side), int(t[1] * side)
+            cell = j * side + i
+            if not 0 <= t[4] < classes or cell in taken:
+                continue
+            taken.add(cell)
+            d_scores[cell] = get("class_scale", 1.0) * (np.eye(classes)[t[4]] - scores[cell])
+            decoded = []
+            for k in range(num):
+                bx, by, bw, bh = boxes[cell, k]
+                decoded.append(((i + bx) / side, (j + by) / side) + ((bw * bw, bh * bh) if root else (bw, bh)))
+            ious = [iou(p, t) for p in decoded]
+            best = int(np.argmax(ious))
+            if max(ious) == 0:
+                best = int(np.argmin([sum((p[e] - t[e]) ** 2 for e in range(4)) for p in decoded]))
+            if get("forced", 0):
+                best = 1 if t[2] * t[3] < 0.1 else 0
+            tot["iou"] += ious[best]
+            tot["matched"] += 1
+            goal = ious[best] if get("rescore", 0) else 1.0
+            d_sure[cell, best] = get("object_scale", 1.0) * (goal - sure[cell, best])
+            size = np.sqrt(t[2:4]) if root else np.array(t[2:4])
+            wanted = np.array([t[0] * side - i, t[1] * side - j, size[0], size[1]])
+            d_boxes[cell, best] = get("coord_scale", 1.0) * (wanted - boxes[cell, best])
+    return y, delta, dict(loss=np.sum(delta ** 2), **tot)
+
+
 def region(x, truths, key, seen):
     get = lambda name, otherwise: key.get(name, otherwise)
     anchors = np.reshape(key["anchors"], (-1, 2)).astype(float)
@@ -350,6 +485,34 @@ def main():
         truths = draw_truths(rng, 2, 5, 3)
         truths[1].append([0.5, 0.5, 0.3, 0.3, 7])  # a class that is not there
         write(name, "yolo", key, [96, 64], x, truths, 0, *yolo(x, truths, key, [96, 64]))
+    gaussians = {
+        "gaussian_mse": {},
+        "gaussian_mse_left_top": dict(yolo_point="left_top", scale_x_y=1.1, uc_normalizer=0.3, iou_thresh=0.3),
+        "gaussian_giou": dict(iou_loss="giou", iou_thresh=0.213, iou_normalizer=0.5, scale_x_y=1.2),
+        "gaussian_ciou_right_bottom": dict(iou_loss="ciou", yolo_point="right_bottom", max_delta=0.2),
+        "gaussian_counters": dict(counters_per_class=[100, 20, 3], cls_normalizer=0.5, max_delta=12,
+                                  obj_normalizer=0.4),
+    }
+    for number, (name, more) in enumerate(gaussians.items()):
+        rng = np.random.RandomState(300 + number)
+        key = dict(classes=3, num=6, mask=[1, 3, 4], anchors=anchors, **more)
+        x = rng.normal(0, 0.7, (2, 3, 12, 3, 4)).astype("f4").astype(float)
+        truths = draw_truths(rng, 2, 5, 3)
+        write(name, "Gaussian_yolo", key, [96, 64], x, truths, 0, *gaussian_yolo(x, truths, key, [96, 64]))
+    scales = dict(object_scale=1.5, noobject_scale=0.5, class_scale=0.7, coord_scale=5)
+    detections = {
+        "detection_plain": scales,
+        "detection_yolov1": dict(rescore=1, sqrt=1, **scales),
+        "detection_softmax": dict(softmax=1, sqrt=1),
+        "detection_forced": dict(forced=1, rescore=1),
+    }
+    for number, (name, more) in enumerate(detections.items()):
+        rng = np.random.RandomState(400 + number)
+        key = dict(side=3, num=2, classes=3, coords=4, **more)
+        x = rng.uniform(0, 1, (2, 1, 9 * (3 + 10), 1, 1)).astype("f4").astype(float)
+        x[1, 0, 45:, 0, 0] -= 2 * (number == 0)  # boxes so far off that none overlaps its truth
+        truths = draw_truths(rng, 2, 5, 3)
+        write(name, "detection", key, [96, 96], x, truths, 0, *detection(x, truths, key))
     regions = {
         "region_warm_up": (0, dict(softmax=1, bias_match=1, rescore=1, object_scale=5, thresh=0.6)),
         "region_plain": (12800, dict(softmax=1, coord_scale=2, class_scale=1.5, noobject_scale=0.5,

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "layers/heads/head.h"
+#include "tests/data/temporary.h"
 #include "tests/layers/harness.h"
 
 namespace osprey {
@@ -325,8 +326,33 @@ TEST(Yolo, ExplainsWhatIsWrongWithItsSection) {
   expect_error(kSmall + "counters_per_class=3,4",
                "test.cfg:6: [yolo] counters_per_class must list 1 numbers, one for each class, not 2",
                {kOneCell});
-  expect_error(kSmall + "map=coco.map", "test.cfg:6: [yolo] map is not supported yet", {kOneCell});
+  expect_error(kSmall + "map=no.map", "no.map: cannot be opened", {kOneCell});
   expect_error(kSmall + "ignore_tresh=.5", "unknown key `ignore_tresh`, did you mean `ignore_thresh`?");
+}
+
+// Class 2 of the labels is class 0 of the head; the labels have no class 3.
+TEST(Yolo, AMapRenumbersTheLabels) {
+  const Temporary folder;
+  SingleLayer layer("[yolo]\nclasses=2\nnum=1\nanchors=16,8\nmap=" + folder.write("a.map", "1\n1\n0\n"),
+                    {{1, 1, 1, 7}});
+  for (const auto& [label, class_id] : {std::pair(2, 0), {1, 1}, {3, -1}}) {
+    give_truth(layer, {.5f, .5f, .5f, .25f, float(label)});
+    layer.forward(Values(7, 0));
+    EXPECT_EQ(layer.report.matched, class_id >= 0);
+    for (int c = 0; c < 2 && class_id >= 0; ++c) EXPECT_EQ(delta(layer)[5 + c], c == class_id ? .5f : -.5f);
+  }
+  EXPECT_EQ(layer.layer().head()->classes(), 2);
+  EXPECT_EQ(layer.layer().head()->label_classes(), 3);
+  const auto error_for = [&](const std::string& map) {
+    return error_of([&] {
+      SingleLayer("[yolo]\nclasses=2\nnum=1\nmap=" + folder.write("b.map", map), {{1, 1, 1, 7}});
+    });
+  };
+  expect_in(
+      "test.cfg:4: [yolo] map: " + folder / "b.map" + " has the class 2, but classes=2 are numbered from 0",
+      error_for("0\n2\n"));
+  expect_in("b.map:2: expected the number of a class", error_for("0\n-1\n"));
+  expect_in("b.map: no class in it", error_for("\n"));
 }
 
 TEST(Yolo, AcceptsWhatDarknetShipsWithoutEffect) {
