@@ -7,6 +7,7 @@
 namespace osprey {
 
 void add_detect(CLI::App& app);
+void add_classify(CLI::App& app);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_report(CLI::App& app);

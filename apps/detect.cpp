@@ -10,13 +10,13 @@
 
 #include "apps/commands.h"
 #include "apps/fit_options.h"
+#include "apps/images.h"
 #include "apps/load.h"
 #include "apps/nms_options.h"
 #include "apps/pictures.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/log.h"
-#include "data/text_file.h"
 #include "train/detector.h"
 #include "train/tiles.h"
 
@@ -34,30 +34,6 @@ struct Arguments {
   bool strict = false;
   std::string names, out, json, proposals;
 };
-
-// Files as they are, the images in folders (sorted), the lines of .txt lists.
-std::vector<std::string> all_images(const std::vector<std::string>& given) {
-  std::vector<std::string> images;
-  for (const std::string& path : given) {
-    if (fs::is_directory(path)) {
-      std::set<std::string> inside;
-      for (const auto& entry : fs::directory_iterator(path))
-        if (entry.is_regular_file() && is_image_name(entry.path().string()))
-          inside.insert(entry.path().string());
-      if (inside.empty()) fail("{}: no image in this folder", path);
-      images.insert(images.end(), inside.begin(), inside.end());
-    } else if (path.ends_with(".txt") || path.ends_with(".list")) {
-      const std::vector<std::string> lines = read_lines(path, "a list of images, one path a line");
-      size_t listed = 0;
-      for (const std::string& line : lines)
-        if (!line.empty()) images.push_back(line), ++listed;
-      if (!listed) fail("{}: the list of images is empty", path);
-    } else {
-      images.push_back(path);
-    }
-  }
-  return images;
-}
 
 // out/dog.jpg, or out/dog_2.jpg when another image of that name was written already.
 std::string output_name(const std::string& folder, const std::string& image, std::set<std::string>& taken) {

@@ -11,6 +11,7 @@ namespace osprey {
 struct FitOptions {
   bool letterbox = false, stretch = false;
 
+  bool given() const { return letterbox || stretch; }
   // As letter_box in [net] says, if neither is given. Error: both are.
   Fit fit(const NetSection& net) const;
 };

@@ -23,12 +23,4 @@ std::unique_ptr<Network> load_network(const LoadOptions& options) {
   return network;
 }
 
-void check_classes(const Network& network, const std::string& cfg, const Dataset& dataset,
-                   const std::string& data) {
-  const std::vector<Head*> heads = network.heads();
-  if (!heads.empty() && heads.back()->classes() != int(dataset.names.size()))
-    fail("{} has classes={}, but {} names {} classes", cfg, heads.back()->classes(), data,
-         dataset.names.size());
-}
-
 }  // namespace osprey

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "apps/device.h"
-#include "data/dataset.h"
 #include "models/network.h"
 
 namespace osprey {
@@ -20,9 +19,5 @@ struct LoadOptions {
 
 // Planned at the size that the .cfg says, loaded, folded: ready for forward().
 std::unique_ptr<Network> load_network(const LoadOptions& options);
-
-// Error: the network's heads have another number of classes than the data. `cfg` and `data` for the message.
-void check_classes(const Network& network, const std::string& cfg, const Dataset& dataset,
-                   const std::string& data);
 
 }  // namespace osprey

@@ -10,12 +10,14 @@
 
 int main(int argc, char** argv) {
   using namespace osprey;
-  CLI::App app{"Osprey: train object detectors from Darknet .cfg files and run them on images", "osprey"};
+  CLI::App app{"Osprey: train detectors and classifiers from Darknet .cfg files and run them on images",
+               "osprey"};
   app.require_subcommand(1);
   app.fallthrough();
   app.set_version_flag("--version", OSPREY_VERSION);
   app.footer(darknet::command_help());
   add_detect(app);
+  add_classify(app);
   add_train(app);
   add_eval(app);
   add_report(app);

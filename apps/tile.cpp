@@ -30,7 +30,7 @@ void run_tile(const Arguments& a) {
   const DataFile data = read_data_file(a.data);
   const Dataset train = load_dataset(data, Split::train, a.strict);
   write_split(a, train, "train");
-  const bool has_valid = !data.valid.empty() || !data.valid_annotations.empty();
+  const bool has_valid = data.has(Split::valid);
   if (has_valid) write_split(a, load_dataset(data, Split::valid, a.strict), "valid");
   const std::filesystem::path out = a.out;
   write_file((out / "tiles.names").string(), fmt::format("{}\n", fmt::join(train.names, "\n")));

@@ -1,4 +1,4 @@
-// osprey train: a detector from a .cfg and a data set.
+// osprey train: a detector or a classifier from a .cfg and a data set.
 #include <fmt/core.h>
 
 #include <memory>
@@ -17,7 +17,10 @@ void run_training(const TrainOptions& options) {
   const TrainResult r = trainer.run();
   fmt::print("{} iterations in {}, {:.1f} images/s, average loss {:.4g}\n", r.iterations,
              duration_text(r.seconds), r.images_per_second, r.average_loss);
-  if (r.map >= 0) fmt::print("mAP@0.5 {:.2f}% at the end, {:.2f}% at best\n", 100 * r.map, 100 * r.best_map);
+  if (r.measured.score >= 0)
+    fmt::print("{} {:.2f}% at the end, {:.2f}% at best\n", r.score_name, 100 * r.measured.score,
+               100 * r.best_score);
+  if (r.measured.top_k >= 0) fmt::print("top-{} {:.2f}% at the end\n", r.measured.k, 100 * r.measured.top_k);
 }
 
 }  // namespace
@@ -25,8 +28,8 @@ void run_training(const TrainOptions& options) {
 void add_train(CLI::App& app) {
   auto o = std::make_shared<TrainOptions>();
   auto device = std::make_shared<DeviceOptions>();
-  CLI::App* command =
-      app.add_subcommand("train", "Train a detector; Ctrl-C saves and stops, --resume goes on");
+  CLI::App* command = app.add_subcommand(
+      "train", "Train a detector or a classifier; Ctrl-C saves and stops, --resume goes on");
   command->add_option("cfg", o->cfg, "the .cfg file")->required();
   command->add_option("data", o->data, "the .data file: classes, train, valid, names, backup, format")
       ->required();
@@ -40,12 +43,16 @@ void add_train(CLI::App& app) {
   command->add_option("--seed", o->seed, "two runs with one seed are equal")->capture_default_str();
   command->add_option("--max-batches", o->max_batches, "iterations, instead of the .cfg's max_batches")
       ->check(CLI::PositiveNumber);
-  command->add_option("--map-every", o->map_every, "iterations between two measurements of mAP")
+  command->add_option("--map-every", o->map_every, "iterations between two measurements of mAP or top-1")
       ->check(CLI::PositiveNumber);
-  command->add_flag("!--no-map", o->map, "do not measure mAP on the validation list");
+  command->add_flag("!--no-map", o->map, "do not measure mAP or top-1 on the validation list");
   command
       ->add_option("--save-every", o->save_every,
                    "iterations between two checkpoints (default: `savelast` of the .data file, or 100)")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--patience", o->patience,
+                   "stop when so many measurements in a row bring no better mAP or top-1")
       ->check(CLI::PositiveNumber);
   command->add_option("--loader-threads", o->loader_threads, "threads that decode and augment images")
       ->check(CLI::PositiveNumber)

@@ -90,7 +90,7 @@ __device__ void step_four(const ParameterLines& p, const Averaging& averaging, c
   const float clip = clip_of(p);
   Floats<4> g = four(p, p.gradients, i), w = four(p, p.values, i);
   for (int k = 0; k < 4; ++k) g[k] *= clip;
-  change(i, step->learning_rate * span.rate, span.decay, g, w);
+  if (span.rate != 0) change(i, step->learning_rate * span.rate, span.decay, g, w);
   finish(p, averaging, step->iteration, i, w);
 }
 

@@ -23,7 +23,8 @@ constexpr int kLineFloats = 16;  // a line is 64 bytes; every span of parameters
 
 // How the parameters of a span change.
 struct SpanRule {
-  float rate = 1;       // factor of the learning rate, averaging over a batch included; 0 freezes
+  // Factor of the learning rate, averaging over a batch included; 0 freezes, momentum included.
+  float rate = 1;
   float decay = 0;      // this times the value is added to the gradient
   bool trained = true;  // false: nothing here is touched (statistics, which batch norm keeps itself)
 };

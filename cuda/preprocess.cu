@@ -18,6 +18,15 @@ __device__ inline const SamplePart& part_at(const SamplePlan& plan, int x, int y
   return plan.part[k];
 }
 
+__device__ inline void turned_pixel(const SamplePart& part, View<const uint8_t> image, int x, int y,
+                                    float* values) {
+  const Around at = around(part, x, y);
+  for (int c = 0; c < image.shape.c; ++c)
+    values[c] =
+        at.mean(unit_value(image(0, at.upper, at.left, c)), unit_value(image(0, at.upper, at.right, c)),
+                unit_value(image(0, at.lower, at.left, c)), unit_value(image(0, at.lower, at.right, c)));
+}
+
 // A pixel of the canvas before its colours change.
 __device__ inline void canvas_pixel(const SamplePart& part, const uint8_t* pixels, int channels, int x, int y,
                                     float* values) {
@@ -25,12 +34,13 @@ __device__ inline void canvas_pixel(const SamplePart& part, const uint8_t* pixel
     for (int c = 0; c < channels; ++c) values[c] = 0.5f;
     return;
   }
+  const View<const uint8_t> image(pixels + part.offset, {1, part.image_height, part.image_width, channels});
+  if (part.turned) return turned_pixel(part, image, x, y, values);
   const ImageWindow &place = part.place, &window = part.window;
   const int column = part.mirror ? place.left + place.width - 1 - x : x - place.left;
   const Tap across = column_tap(column, place.width, window.width, tap_scale(place.width, window.width));
   const Tap down =
       row_tap(y - place.top, place.height, window.height, tap_scale(place.height, window.height));
-  const View<const uint8_t> image(pixels + part.offset, {1, part.image_height, part.image_width, channels});
   const int left = clamped(window.left + across.first, part.image_width),
             right = clamped(window.left + across.second, part.image_width);
   const int upper = clamped(window.top + down.first, part.image_height),
@@ -57,17 +67,32 @@ __device__ inline void recolour(const Recolour& colour, int channels, float* val
   }
 }
 
+// What a part makes of a pixel of the input; `pixel` counts them over an image.
+__device__ inline void part_pixel(const SamplePart& part, const uint8_t* pixels, int channels, int x, int y,
+                                  int pixel, float* values) {
+  canvas_pixel(part, pixels, channels, x - part.shown.left + part.from_x, y - part.shown.top + part.from_y,
+               values);
+  recolour(part.colour, channels, values);
+  if (part.noise == 0) return;
+  for (int c = 0; c < channels; ++c)
+    values[c] = Recolour::clamped(values[c] + part.noise * noise_at(part.noise_key, pixel * channels + c));
+}
+
 // One thread per pixel of the input, since hues need all channels of one.
 template <class T>
 __global__ void preprocess_kernel(const uint8_t* pixels, const SamplePlan* plans, View<T> y) {
   const int i = global_thread();
   if (i >= y.shape.rows()) return;
   const int n = i / (y.shape.h * y.shape.w), row = i / y.shape.w % y.shape.h, column = i % y.shape.w;
-  const SamplePart& part = part_at(plans[n], column, row);
+  const SamplePlan& plan = plans[n];
+  const int pixel = row * y.shape.w + column;
   float values[kMaxChannels];
-  canvas_pixel(part, pixels, y.shape.c, column - part.shown.left + part.from_x,
-               row - part.shown.top + part.from_y, values);
-  recolour(part.colour, y.shape.c, values);
+  part_pixel(part_at(plan, column, row), pixels, y.shape.c, column, row, pixel, values);
+  if (plan.mixed) {
+    float others[kMaxChannels];
+    part_pixel(plan.part[1], pixels, y.shape.c, column, row, pixel, others);
+    for (int c = 0; c < y.shape.c; ++c) values[c] = 0.5f * values[c] + 0.5f * others[c];
+  }
   for (int c = 0; c < y.shape.c; ++c) y[i * y.shape.c + c] = T(values[c]);
 }
 

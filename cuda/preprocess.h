@@ -1,6 +1,6 @@
 // The contract of preprocessing: images of bytes become the input of a network, for detection (stretched or
 // letterboxed) and for training (augmented). The kernel is in cuda/preprocess.cu. The CPU's form, with the
-// same results to the last bit, is in data/augment.cpp; it has images of floats.
+// same results to the last bit, is in data/render.cpp; it has images of floats.
 #pragma once
 
 #include <cstdint>

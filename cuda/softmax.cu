@@ -88,7 +88,7 @@ __global__ void softmax_cross_entropy_kernel(View<const float> y, View<const flo
                                              LossReport* report) {
   double loss = 0;
   for (int i = threadIdx.x; i < y.size(); i += blockDim.x)
-    if (targets[i] != 0 && targets[i] != kMaskedTarget) loss -= logf(max(y[i], FLT_MIN));
+    if (targets[i] != 0 && targets[i] != kMaskedTarget) loss -= targets[i] * logf(max(y[i], FLT_MIN));
   loss = block_sum(loss);
   if (threadIdx.x != 0) return;
   report->loss += loss;

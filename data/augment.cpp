@@ -20,7 +20,8 @@ ImageWindow window_of(const Labelled& image, const Crop& crop) {
 }
 
 // The whole input filled by one image.
-SamplePart part_of(const Labelled& image, const Crop& crop, const AugmentOptions& options) {
+SamplePart part_of(const Labelled& image, const Crop& crop, const AugmentOptions& options,
+                   const Effects& effects) {
   const Letterbox place = placement(image, options);
   // Mirroring the canvas moves a margin of odd width by one pixel.
   const int left = crop.flip ? options.width - place.left() - place.new_width : place.left();
@@ -32,6 +33,9 @@ SamplePart part_of(const Labelled& image, const Crop& crop, const AugmentOptions
   part.colour = crop.colour;
   part.image_width = image.width;
   part.image_height = image.height;
+  part.noise = effects.noise;
+  part.noise_key = effects.noise_key;
+  if (crop.turn != 0) turn(part, crop.turn);
   return part;
 }
 
@@ -43,6 +47,11 @@ CentreBox in_network(CentreBox of_image, const Labelled& image, const Crop& crop
   const float sx = float(window.width) / w, sy = float(window.height) / h;
   const float dx = float(window.left) / w / sx, dy = float(window.top) / h / sy;
   Box box = corners(of_image);
+  if (crop.turn != 0) {
+    const float middle_x = float(window.left) + float(window.width) / 2;
+    const float middle_y = float(window.top) + float(window.height) / 2;
+    box = scaled(turned_box(scaled(box, w, h), middle_x, middle_y, crop.turn), 1 / w, 1 / h);
+  }
   box = {box.x1 / sx - dx, box.y1 / sy - dy, box.x2 / sx - dx, box.y2 / sy - dy};
   if (crop.flip) box = {1 - box.x2, box.y1, 1 - box.x1, box.y2};
   box = {std::clamp(box.x1, 0.f, 1.f), std::clamp(box.y1, 0.f, 1.f), std::clamp(box.x2, 0.f, 1.f),
@@ -64,6 +73,14 @@ std::vector<Truth> truths_of(const Labelled& image, const Crop& crop, const Augm
   for (size_t i = truths.size(); i > 1; --i) std::swap(truths[i - 1], truths[size_t(random.below(int(i)))]);
   if (truths.size() > size_t(options.max_boxes)) truths.resize(size_t(options.max_boxes));
   return truths;
+}
+
+// In pixels of the canvas.
+std::vector<Box> boxes_of(const std::vector<Truth>& truths, const AugmentOptions& o) {
+  std::vector<Box> boxes;
+  for (const Truth& truth : truths)
+    boxes.push_back(scaled(corners(truth.box), float(o.width), float(o.height)));
+  return boxes;
 }
 
 std::vector<ProposedBox> proposals_of(const Labelled& image, const Crop& crop,
@@ -148,7 +165,7 @@ CentreBox within_quarter(CentreBox b, const Quarter& q, const AugmentOptions& o)
 }
 
 // The first of each, then the second of each, ...
-std::vector<ProposedBox> in_turn(const std::array<std::vector<ProposedBox>, 4>& of_images) {
+std::vector<ProposedBox> in_turn(std::span<const std::vector<ProposedBox>> of_images) {
   std::vector<ProposedBox> all;
   size_t most = 0;
   for (const auto& of_image : of_images) most = std::max(most, of_image.size());
@@ -189,6 +206,15 @@ void check(const AugmentOptions& o) {
   if (!(o.hue >= 0 && o.hue <= 1)) fail("hue must be between 0 and 1, not {}", o.hue);
   if (!(o.saturation > 0)) fail("saturation must be above 0, not {}", o.saturation);
   if (!(o.exposure > 0)) fail("exposure must be above 0, not {}", o.exposure);
+  if (!(o.angle >= 0 && o.angle <= 180)) fail("angle must be between 0 and 180 degrees, not {}", o.angle);
+  if (o.blur < 0) fail("blur must not be negative, but is {}", o.blur);
+  if (!(o.gaussian_noise >= 0 && o.gaussian_noise <= 127))
+    fail("gaussian_noise must be between 0 and 127, not {}", o.gaussian_noise);
+  if (!(o.aspect > 0)) fail("aspect must be above 0, not {}", o.aspect);
+  if (o.min_crop < 0 || o.max_crop < 0)
+    fail("min_crop and max_crop must not be negative, but are {} and {}", o.min_crop, o.max_crop);
+  if (!(o.label_smoothing >= 0 && o.label_smoothing < 1))
+    fail("label_smooth_eps must be at least 0 and below 1, not {}", o.label_smoothing);
   if (o.mosaic && o.letter_box) fail("mosaic=1 and letter_box=1 do not go together: turn one of them off");
 }
 
@@ -220,18 +246,33 @@ Crop draw_crop(const AugmentOptions& options, int image_width, int image_height,
   return crop;
 }
 
-Described describe(const Labelled& image, const AugmentOptions& options, Random& random) {
-  const Crop crop = draw_crop(options, image.width, image.height, random);
+Described describe(const Labelled& image, const AugmentOptions& options, Random& random,
+                   const Effects& effects) {
+  Crop crop = draw_crop(options, image.width, image.height, random);
+  crop.turn = effects.turn;
   Described sample;
   sample.plan.parts = 1;
-  sample.plan.part[0] = part_of(image, crop, options);
+  sample.plan.part[0] = part_of(image, crop, options, effects);
   sample.truths = truths_of(image, crop, options, random);
   sample.proposals = proposals_of(image, crop, options);
+  sample.blur[0] = blur_of(effects.blur, options.blur, boxes_of(sample.truths, options));
   return sample;
 }
 
+Described mean_of(Described first, Described second, const AugmentOptions& options) {
+  first.plan.parts = 2;
+  first.plan.mixed = true;
+  first.plan.part[1] = second.plan.part[0];
+  first.blur[1] = std::move(second.blur[0]);
+  const size_t room = size_t(options.max_boxes) - first.truths.size();
+  second.truths.resize(std::min(second.truths.size(), room));
+  first.truths.insert(first.truths.end(), second.truths.begin(), second.truths.end());
+  first.proposals = in_turn(std::array{std::move(first.proposals), std::move(second.proposals)});
+  return first;
+}
+
 Described describe_mosaic(const std::array<Labelled, 4>& images, const AugmentOptions& options,
-                          Random& random) {
+                          Random& random, const std::array<Effects, 4>& effects) {
   const int least_x = int(float(options.width) * .2f), least_y = int(float(options.height) * .2f);
   const int cut_x = least_x + random.below(options.width - 2 * least_x + 1);
   const int cut_y = least_y + random.below(options.height - 2 * least_y + 1);
@@ -241,14 +282,17 @@ Described describe_mosaic(const std::array<Labelled, 4>& images, const AugmentOp
   for (int i = 0; i < 4; ++i) {
     const Labelled& image = images[size_t(i)];
     Crop crop = draw_crop(options, image.width, image.height, random);
+    crop.turn = effects[size_t(i)].turn;
     if (random.chance(.5f)) move_to_corner(crop, i);
     const Quarter q = quarter_of(i, cut_x, cut_y, crop, image, options);
     SamplePart& part = sample.plan.part[i];
-    part = part_of(image, crop, options);
+    part = part_of(image, crop, options, effects[size_t(i)]);
     part.shown = {q.x0, q.y0, q.x1 - q.x0, q.y1 - q.y0};
     part.from_x = q.from_x;
     part.from_y = q.from_y;
-    for (Truth truth : truths_of(image, crop, options, random)) {
+    const std::vector<Truth> truths = truths_of(image, crop, options, random);
+    sample.blur[size_t(i)] = blur_of(effects[size_t(i)].blur, options.blur, boxes_of(truths, options));
+    for (Truth truth : truths) {
       truth.box.x += float(q.x0 - q.from_x) / float(options.width);
       truth.box.y += float(q.y0 - q.from_y) / float(options.height);
       truth.box =
@@ -263,73 +307,6 @@ Described describe_mosaic(const std::array<Labelled, 4>& images, const AugmentOp
   }
   sample.proposals = in_turn(proposals);
   return sample;
-}
-
-void render(const SamplePlan& plan, std::span<const Image> images, int width, int height, float* pixels) {
-  const size_t channels = size_t(images[0].channels), stride = size_t(width) * channels;
-  std::vector<float> piece;
-  for (int k = 0; k < plan.parts; ++k) {
-    const SamplePart& part = plan.part[k];
-    const ImageWindow &shown = part.shown, &place = part.place;
-    const bool whole = shown.width == width && shown.height == height;
-    if (!whole) piece.resize(stride * size_t(height));
-    float* canvas = whole ? pixels : piece.data();
-    if (place.width < width || place.height < height) std::fill_n(canvas, stride * size_t(height), .5f);
-    resize_window(images[size_t(k)], part.window, part.mirror,
-                  canvas + size_t(place.top) * stride + size_t(place.left) * channels, place.width,
-                  place.height, stride);
-    const size_t count = size_t(shown.width) * channels;
-    for (int y = 0; y < shown.height; ++y) {
-      float* to = pixels + size_t(shown.top + y) * stride + size_t(shown.left) * channels;
-      if (!whole)
-        std::copy_n(canvas + size_t(part.from_y + y) * stride + size_t(part.from_x) * channels, count, to);
-      recolour(to, count, int(channels), part.colour);
-    }
-  }
-}
-
-namespace {
-
-struct Range {
-  int first, last;  // both included
-};
-
-// What an axis of an image is read at for the canvas' pixels from `from` on, `count` of them: the canvas
-// shows `inputs` pixels from `start` on, on `outputs` from `place` on. Pixels beyond the image's edge are the
-// edge.
-template <class TapAt>
-Range read_range(int from, int count, int place, int outputs, bool mirror, int start, int inputs, int size,
-                 TapAt tap_at) {
-  int first = std::clamp(from - place, 0, outputs - 1);
-  int last = std::clamp(from + count - 1 - place, 0, outputs - 1);
-  if (mirror) std::tie(first, last) = std::pair(outputs - 1 - last, outputs - 1 - first);
-  last = std::max(first, last);
-  const float scale = tap_scale(outputs, inputs);
-  const auto second = [&](int i) { return tap_at(std::max(i, first), outputs, inputs, scale).second; };
-  // The last row alone may reach less far than the one above it.
-  return {clamped(start + tap_at(first, outputs, inputs, scale).first, size),
-          clamped(start + std::max(second(last), second(last - 1)), size)};
-}
-
-}  // namespace
-
-void pack(SamplePart& part, const ByteImage& image, std::vector<uint8_t>& bytes) {
-  const ImageWindow &shown = part.shown, &place = part.place;
-  const Range x = read_range(part.from_x, shown.width, place.left, place.width, part.mirror, part.window.left,
-                             part.window.width, image.width, column_tap);
-  const Range y = read_range(part.from_y, shown.height, place.top, place.height, false, part.window.top,
-                             part.window.height, image.height, row_tap);
-  const size_t channels = size_t(image.channels);
-  part.offset = int64_t(bytes.size());
-  part.image_width = x.last - x.first + 1;
-  part.image_height = y.last - y.first + 1;
-  part.window.left -= x.first;
-  part.window.top -= y.first;
-  for (int row = y.first; row <= y.last; ++row) {
-    const auto begin =
-        image.pixels.begin() + ptrdiff_t((size_t(row) * size_t(image.width) + size_t(x.first)) * channels);
-    bytes.insert(bytes.end(), begin, begin + ptrdiff_t(size_t(part.image_width) * channels));
-  }
 }
 
 }  // namespace osprey

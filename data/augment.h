@@ -12,6 +12,7 @@
 
 #include "core/random.h"
 #include "core/step.h"
+#include "data/effects.h"
 #include "data/image.h"
 #include "data/labels.h"
 #include "data/proposals.h"
@@ -31,6 +32,16 @@ struct AugmentOptions {
   bool letter_box = false;    // keeps the aspect ratio, grey around, as in detection
   bool mosaic = false;        // half of the samples are made of four images
   bool mosaic_bound = false;  // boxes of a mosaic end at their image's quarter
+  bool mixup = false;         // half of the other samples are the mean of two
+  float angle = 0;            // turns by up to this, in degrees, either way
+  int blur = 0;               // a third of the images is blurred by this side, a third but for its objects
+  float gaussian_noise = 0;   // half of the images get noise of this deviation, in levels of 0..255
+  // Of classifiers alone (data/class_sample.h). The shorter side of an image comes to min_crop .. max_crop
+  // pixels; 0: the larger side of the input, and twice that.
+  int min_crop = 0, max_crop = 0;
+  float aspect = 1;           // multiplies or divides the aspect ratio by up to this
+  bool cutmix = false;        // a rectangle of the sample is another's
+  float label_smoothing = 0;  // this share of the target is the other classes', in equal parts
 };
 
 // Error: a value that no sample can be made with, mosaic with letter_box (as Darknet).
@@ -41,6 +52,7 @@ struct Crop {
   int left = 0, right = 0, top = 0, bottom = 0;
   bool flip = false;
   Recolour colour;
+  float turn = 0;  // radians, about the crop's middle; not drawn with the rest
 };
 Crop draw_crop(const AugmentOptions& options, int image_width, int image_height, Random& random);
 
@@ -51,26 +63,27 @@ struct Described {
   SamplePlan plan;  // each image begins its own buffer
   std::vector<Truth> truths;
   std::vector<ProposedBox> proposals;
+  std::vector<float> classes;        // of a classifier's sample instead: the target of each class
+  std::array<Blur, kMaxParts> blur;  // of the canvas of each part
 };
 struct Labelled {  // an image, of which only the size matters here
   int width = 0, height = 0;
-  std::span<const Label> labels;
+  std::span<const Label> labels = {};
   std::span<const ProposedBox> proposals = {};
+  std::span<const int> classes = {};
 };
 
-// Boxes are cut at the crop's edge and dropped when a side is below one pixel of the network input.
-Described describe(const Labelled& image, const AugmentOptions& options, Random& random);
+// Boxes are cut at the crop's edge and dropped when a side is below one pixel of the network input. Of an
+// image that is turned they become the boxes around the turned ones.
+Described describe(const Labelled& image, const AugmentOptions& options, Random& random,
+                   const Effects& effects = {});
 
 // Four samples around a random point: top left, top right, bottom left, bottom right. As in Darknet, a box is
 // kept where it stays inside the picture; with mosaic_bound it is first cut to its quarter in whole pixels.
 Described describe_mosaic(const std::array<Labelled, 4>& images, const AugmentOptions& options,
-                          Random& random);
+                          Random& random, const std::array<Effects, 4>& effects = {});
 
-// The pixels on the CPU: writes [height,width,channels] to `pixels`, from one image for each part.
-void render(const SamplePlan& plan, std::span<const Image> images, int width, int height, float* pixels);
-
-// The bytes that a part of a plan reads of its image are appended to `bytes`, and the part says that they are
-// its image, wherever it read pixels of the whole.
-void pack(SamplePart& part, const ByteImage& image, std::vector<uint8_t>& bytes);
+// Mixup: the mean of two samples of one image each, with the truths of the first, then those of the second.
+Described mean_of(Described first, Described second, const AugmentOptions& options);
 
 }  // namespace osprey

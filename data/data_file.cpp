@@ -138,6 +138,11 @@ DataFile read_data_file(const std::string& path) {
   return data;
 }
 
+bool DataFile::has(Split split) const {
+  return split == Split::train ? !train.empty() || !train_annotations.empty()
+                               : !valid.empty() || !valid_annotations.empty();
+}
+
 std::string DataFile::resolve(const std::string& wanted, const std::string& key) const {
   const fs::path here = fs::path(path).parent_path(), p = wanted;
   std::vector<fs::path> tried;

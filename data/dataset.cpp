@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "data/image.h"
+#include "data/image_list.h"
 #include "data/text_file.h"
 
 namespace osprey {
@@ -18,7 +19,8 @@ namespace fs = std::filesystem;
 // Collects samples and what is wrong with them. The first of each kind of fault is told; all are counted.
 class Collector {
  public:
-  Collector(const DataFile& data, Split split, bool strict) : data_(data), split_(split), strict_(strict) {}
+  Collector(const DataFile& data, Split split, bool strict)
+      : data_(data), split_(split), strict_(strict), list_(data, split) {}
 
   Dataset load() {
     result_.names = read_names(data_);
@@ -35,48 +37,17 @@ class Collector {
         break;
     }
     if (result_.samples.empty())
-      fail("{}: no image of the {} set was found; the first one missing: {}", data_.path, split_name(),
+      fail("{}: no image of the {} set was found; the first one missing: {}", data_.path, name_of(split_),
            first_missing_);
     tell();
     return std::move(result_);
   }
 
  private:
-  const char* split_name() const { return split_ == Split::train ? "train" : "valid"; }
-  const std::string& list() const { return split_ == Split::train ? data_.train : data_.valid; }
-
-  // The entries of the split's list file, blank lines left out.
-  std::vector<std::string> read_list() {
-    if (list().empty()) fail("{}: `{} = LIST` is missing", data_.path, split_name());
-    list_path_ = data_.resolve(list(), split_name());
-    std::vector<std::string> entries;
-    for (const std::string& line : read_lines(list_path_, "the list of images"))
-      if (!trimmed(line).empty()) entries.emplace_back(trimmed(line));
-    if (entries.empty()) fail("{}: the list of images is empty", list_path_);
-    return entries;
-  }
-
-  // A listed path as it is, under `root`, beside the .data file, beside the list; "" if it is nowhere. Lists
-  // are long and of one kind, so the place that served the last entry is tried first.
-  std::string find(const std::string& entry) {
-    const fs::path here = fs::path(data_.path).parent_path(), beside = fs::path(list_path_).parent_path();
-    std::vector<fs::path> places;
-    if (!data_.root.empty()) places = {here / data_.root, data_.root};
-    places.insert(places.end(), {fs::path(), here, beside});
-    if (last_place_ < places.size() && fs::exists(places[last_place_] / entry))
-      return (places[last_place_] / entry).string();
-    for (size_t i = 0; i < places.size(); ++i)
-      if (fs::exists(places[i] / entry)) {
-        last_place_ = i;
-        return (places[i] / entry).string();
-      }
-    return {};
-  }
-
   void load_darknet() {
-    for (const std::string& entry : read_list()) {
+    for (const std::string& entry : list_.read()) {
       Sample sample;
-      sample.image = find(entry);
+      sample.image = list_.find(entry);
       if (sample.image.empty()) {
         missing_image(entry);
         continue;
@@ -94,7 +65,7 @@ class Collector {
   }
 
   void load_voc() {
-    for (const std::string& line : read_list()) {
+    for (const std::string& line : list_.read()) {
       std::string entry = line;
       // Lists of one class say "name 1", "name 0" or "name -1".
       if (const auto parts = words(entry);
@@ -118,9 +89,9 @@ class Collector {
 
   // An entry of a VOC list is the path of an image, or (ImageSets) a name without folder and ending.
   std::string voc_image(const std::string& entry) {
-    if (is_image_name(entry)) return find(entry);
+    if (is_image_name(entry)) return list_.find(entry);
     if (data_.images.empty())
-      fail("{}: `{}` is no image file; give the folder of the images as `images = FOLDER`", list_path_,
+      fail("{}: `{}` is no image file; give the folder of the images as `images = FOLDER`", list_.path(),
            entry);
     if (images_folder_.empty()) images_folder_ = data_.resolve(data_.images, "images");
     for (const char* end : {".jpg", ".png", ".jpeg", ".JPG", ".JPEG", ".PNG", ".bmp"})
@@ -142,12 +113,12 @@ class Collector {
 
   void load_coco() {
     const std::string& json = split_ == Split::train ? data_.train_annotations : data_.valid_annotations;
-    if (json.empty()) fail("{}: `{}_annotations = JSON` is missing", data_.path, split_name());
-    const std::string path = data_.resolve(json, fmt::format("{}_annotations", split_name()));
+    if (json.empty()) fail("{}: `{}_annotations = JSON` is missing", data_.path, name_of(split_));
+    const std::string path = data_.resolve(json, fmt::format("{}_annotations", name_of(split_)));
     CocoSet set = read_coco(path, result_.names);
     result_.coco_categories = set.category_ids;
     if (set.images.empty()) fail("{}: `images` is empty", path);
-    if (list().empty())
+    if (list_of(data_, split_).empty())
       coco_by_folder(set, path);
     else
       coco_by_list(set);
@@ -174,8 +145,8 @@ class Collector {
     std::unordered_map<std::string, std::vector<CocoImage*>> by_name;
     for (CocoImage& image : set.images)
       by_name[fs::path(image.file_name).filename().string()].push_back(&image);
-    for (const std::string& entry : read_list()) {
-      const std::string path = find(entry);
+    for (const std::string& entry : list_.read()) {
+      const std::string path = list_.find(entry);
       if (path.empty()) {
         missing_image(entry);
         continue;
@@ -232,7 +203,7 @@ class Collector {
   }
 
   void missing_image(const std::string& entry) {
-    if (strict_) fail("{}: there is no image {}", list_path_.empty() ? data_.path : list_path_, entry);
+    if (strict_) fail("{}: there is no image {}", list_.path().empty() ? data_.path : list_.path(), entry);
     if (result_.report.missing_images++ == 0) first_missing_ = entry;
   }
 
@@ -278,9 +249,9 @@ class Collector {
   const DataFile& data_;
   Split split_;
   bool strict_;
+  ImageList list_;
   Dataset result_;
-  std::string list_path_, images_folder_, annotations_folder_, first_missing_, first_unlabelled_;
-  size_t last_place_ = 0;
+  std::string images_folder_, annotations_folder_, first_missing_, first_unlabelled_;
 };
 
 }  // namespace
@@ -290,9 +261,13 @@ Dataset load_dataset(const DataFile& data, Split split, bool strict) {
 }
 
 std::string Report::text(const std::vector<std::string>& names) const {
-  std::string out = fmt::format("{} images, {} boxes, {} images without objects\n", images, boxes, negatives);
-  for (size_t i = 0; i < boxes_per_class.size(); ++i)
-    out += fmt::format("  {:>8} {}\n", boxes_per_class[i], i < names.size() ? names[i] : std::to_string(i));
+  const bool classifies = !images_per_class.empty();
+  std::string out =
+      classifies ? fmt::format("{} images\n", images)
+                 : fmt::format("{} images, {} boxes, {} images without objects\n", images, boxes, negatives);
+  const std::vector<int64_t>& per_class = classifies ? images_per_class : boxes_per_class;
+  for (size_t i = 0; i < per_class.size(); ++i)
+    out += fmt::format("  {:>8} {}\n", per_class[i], i < names.size() ? names[i] : std::to_string(i));
   const char* const sizes[] = {"under 8 px", "8 to 16 px", "16 to 32 px", "32 to 96 px", "over 96 px"};
   int64_t sized = 0;
   for (const int64_t count : boxes_by_size) sized += count;
@@ -301,7 +276,8 @@ std::string Report::text(const std::vector<std::string>& names) const {
   if (difficult || crowds) out += fmt::format("{} boxes are difficult, {} are crowds\n", difficult, crowds);
   if (missing_images) out += fmt::format("{} listed images are missing\n", missing_images);
   if (missing_labels) out += fmt::format("{} images have no label file\n", missing_labels);
-  if (!problems.empty()) out += fmt::format("{} bad labels were left out\n", problems.size());
+  if (!problems.empty())
+    out += fmt::format("{} {} were left out\n", problems.size(), classifies ? "images" : "bad labels");
   return out;
 }
 

@@ -33,6 +33,8 @@ struct DataFile {
   // below 0: as many as Darknet has without the key.
   int saveweights = -1, savelast = -1;
 
+  bool has(Split split) const;  // a list of images, or (COCO) annotations
+
   // The first that exists of: the path under `root` (which is relative to this file's folder or else the
   // current one), relative to the current folder (as Darknet), relative to this file's folder. Error: none
   // does; says what was tried.
@@ -50,6 +52,7 @@ std::vector<std::string> read_names(const DataFile& data);
 struct Sample {
   std::string image;  // a path that exists
   std::vector<Label> labels;
+  std::vector<int> classes;   // of the whole image, for classifiers (data/classes.h)
   int width = 0, height = 0;  // of the image; 0 = not known yet
   int64_t coco_id = 0;
   bool labelled = true;   // false: there is no label file, so the image counts as background
@@ -62,6 +65,7 @@ struct Report {
   int64_t missing_labels = 0;  // images without a label file
   int64_t missing_images = 0;  // listed, but not there
   std::vector<int64_t> boxes_per_class;
+  std::vector<int64_t> images_per_class;   // of a classifier's set, which has no boxes
   std::array<int64_t, 5> boxes_by_size{};  // sqrt(area) in pixels of the image: <8, <16, <32, <96, more
   std::vector<Problem> problems;           // all of them
 

@@ -101,12 +101,14 @@ Letterbox fitted(Fit fit, int image_width, int image_height, int width, int heig
   if (image_width < 1 || image_height < 1 || width < 1 || height < 1)
     fail("an image of {}x{} cannot be fitted into {}x{}", image_width, image_height, width, height);
   if (fit == Fit::stretch) return {width, height, width, height};
-  int new_width = width, new_height = height;
-  if (float(width) / float(image_width) < float(height) / float(image_height))
-    new_height = std::max(1, int(int64_t(image_height) * width / image_width));
-  else
-    new_width = std::max(1, int(int64_t(image_width) * height / image_height));
-  return {width, height, new_width, new_height};
+  const bool letterboxed = fit == Fit::letterbox;
+  const bool width_is_scarce = float(width) / float(image_width) < float(height) / float(image_height);
+  if (width_is_scarce == letterboxed) {
+    const int scaled = int(int64_t(image_height) * width / image_width);
+    return {width, height, width, std::max(scaled, letterboxed ? 1 : height)};
+  }
+  const int scaled = int(int64_t(image_width) * height / image_height);
+  return {width, height, std::max(scaled, letterboxed ? 1 : width), height};
 }
 
 CentreBox Letterbox::to_image(CentreBox b) const {
@@ -130,8 +132,27 @@ Image letterbox(const Image& image, int width, int height) {
   return canvas;
 }
 
+Image centre_crop(const Image& image, int width, int height) {
+  const Letterbox place = fitted(Fit::crop, image.width, image.height, width, height);
+  const Image resized = resize(image, place.new_width, place.new_height);
+  Image middle(width, height, image.channels);
+  for (int y = 0; y < height; ++y)
+    std::copy_n(resized.pixels.begin() + ptrdiff_t(resized.index(y - place.top(), -place.left(), 0)),
+                size_t(width) * size_t(image.channels),
+                middle.pixels.begin() + ptrdiff_t(middle.index(y, 0, 0)));
+  return middle;
+}
+
 Image fit(const Image& image, int width, int height, Fit fit) {
-  return fit == Fit::letterbox ? letterbox(image, width, height) : resize(image, width, height);
+  switch (fit) {
+    case Fit::letterbox:
+      return letterbox(image, width, height);
+    case Fit::crop:
+      return centre_crop(image, width, height);
+    case Fit::stretch:
+      break;
+  }
+  return resize(image, width, height);
 }
 
 SamplePlan fit_plan(Fit fit, int image_width, int image_height, int width, int height) {

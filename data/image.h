@@ -62,9 +62,11 @@ Image resize(const Image& image, int width, int height);
 void resize_window(const Image& image, ImageWindow window, bool mirror, float* out, int width, int height,
                    size_t stride);
 
-enum class Fit { stretch, letterbox };
+// crop: as classifiers see images, the middle of what is as small as covers the network input.
+enum class Fit { stretch, letterbox, crop };
 
-// Where an image lies in a network input: new_width x new_height pixels at (left, top).
+// Where an image lies in a network input: new_width x new_height pixels at (left, top). Cropped, it reaches
+// beyond the input.
 struct Letterbox {
   int width = 0, height = 0;          // of the network input
   int new_width = 0, new_height = 0;  // of the image within
@@ -81,6 +83,7 @@ Letterbox fitted(Fit fit, int image_width, int image_height, int width, int heig
 
 // The image, its aspect ratio kept, in the middle of a grey (0.5) canvas.
 Image letterbox(const Image& image, int width, int height);
+Image centre_crop(const Image& image, int width, int height);
 
 Image fit(const Image& image, int width, int height, Fit fit);
 

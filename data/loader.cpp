@@ -6,9 +6,14 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "data/class_sample.h"
+#include "data/render.h"
+#include "data/repeats.h"
 
 namespace osprey {
 namespace {
+
+constexpr uint64_t kEffects = uint64_t(1) << 32;  // their numbers are no sample's
 
 LoaderOptions checked(LoaderOptions options, size_t samples) {
   if (samples == 0) fail("there are no images to load");
@@ -28,6 +33,8 @@ LoaderOptions checked(LoaderOptions options, size_t samples) {
 Loader::Loader(const Dataset& dataset, LoaderOptions options)
     : dataset_(dataset),
       options_(checked(std::move(options), dataset.samples.size())),
+      repeats_(repeat_factors(dataset, options_.repeat_threshold, options_.repeat_power)),
+      epoch_(int64_t(repeats_.empty() ? dataset.samples.size() : repeated(repeats_, 0).size())),
       slots_(size_t(options_.prefetch) + 1),
       current_(options_.first_step - 1) {
   for (int i = 0; i < options_.threads; ++i)
@@ -103,6 +110,7 @@ void Loader::open(Slot& slot, int64_t step) {
     batch.counts.resize(count);
     batch.proposals.resize(count * size_t(options_.max_proposals) * 5);
     batch.proposal_counts.resize(count);
+    batch.targets.resize(count * size_t(options_.classes));
     batch.paths.resize(count);
   } catch (...) {
     slot.error = std::current_exception();
@@ -119,7 +127,14 @@ void Loader::make(Slot& slot, int i) {
   AugmentOptions augmentation = options_.augment;
   augmentation.width = batch.width;
   augmentation.height = batch.height;
-  const Described sample = make_pixels(slot, i, augmentation);
+  std::array<ByteImage, 4> images;
+  Described sample = describe_sample(slot, i, augmentation, images);
+  make_pixels(slot, i, sample, images);
+  if (options_.classes > 0) {
+    std::copy(sample.classes.begin(), sample.classes.end(),
+              batch.targets.begin() + int64_t(i) * options_.classes);
+    return;
+  }
   float* rows = batch.truths.data() + size_t(i) * size_t(options_.max_boxes) * 5;
   std::fill_n(rows, options_.max_boxes * 5, 0.f);
   for (const auto& [box, class_id] : sample.truths) {
@@ -133,36 +148,56 @@ void Loader::make(Slot& slot, int i) {
   batch.proposal_counts[size_t(i)] = write_proposal_rows(sample.proposals, options_.max_proposals, proposals);
 }
 
-Described Loader::make_pixels(Slot& slot, int i, const AugmentOptions& augmentation) {
+// Reads the images of a sample as well.
+Described Loader::describe_sample(Slot& slot, int i, const AugmentOptions& augmentation,
+                                  std::array<ByteImage, 4>& images) {
   Batch& batch = slot.batch;
   Random random(options_.seed, Purpose::augment, uint64_t(batch.step), uint64_t(i));
-  const bool of_four = random.chance(.5f) && augmentation.mosaic;
-  std::array<ByteImage, 4> images;
+  Random more(options_.seed, Purpose::augment, uint64_t(batch.step), uint64_t(i) + kEffects);
+  const bool classifies = options_.classes > 0;
+  const ClassMix mix = classifies ? draw_class_mix(augmentation, random) : ClassMix::none;
+  size_t parts = size_t(images_of(mix));
+  if (!classifies) {
+    const bool mosaic = random.chance(.5f) && augmentation.mosaic;
+    const bool two = more.chance(.5f) && augmentation.mixup;
+    parts = mosaic ? 4 : two ? 2 : 1;
+  }
   std::array<std::vector<Label>, 4> labels;
   std::array<std::vector<ProposedBox>, 4> proposals;
   std::array<Labelled, 4> labelled;
-  const int first = sample_at(batch.step * options_.batch + i);
-  for (size_t k = 0; k < (of_four ? 4 : 1); ++k) {
-    const Sample& sample = read(k == 0 ? first : random.below(int(dataset_.samples.size())), images[k]);
+  std::array<Effects, 4> effects;
+  const int64_t position = batch.step * options_.batch + i;
+  for (size_t k = 0; k < parts; ++k) {
+    const Sample& sample = read(k == 0 ? sample_at(position) : partner_of(position, random), images[k]);
     labels[k] = usable_labels(sample);
     if (options_.max_proposals > 0) proposals[k] = read_proposals(sample.proposals);
-    labelled[k] = {images[k].width, images[k].height, labels[k], proposals[k]};
+    labelled[k] = {images[k].width, images[k].height, labels[k], proposals[k], sample.classes};
+    effects[k] = draw_effects(augmentation, more);
     if (k == 0) batch.paths[size_t(i)] = sample.image;
   }
-  Described sample =
-      of_four ? describe_mosaic(labelled, augmentation, random) : describe(labelled[0], augmentation, random);
+  if (classifies) return describe_class(labelled, mix, augmentation, options_.classes, random, effects);
+  if (parts == 4) return describe_mosaic(labelled, augmentation, random, effects);
+  Described sample = describe(labelled[0], augmentation, random, effects[0]);
+  if (parts == 1) return sample;
+  return mean_of(std::move(sample), describe(labelled[1], augmentation, random, effects[1]), augmentation);
+}
+
+void Loader::make_pixels(Slot& slot, int i, Described& sample, std::array<ByteImage, 4>& images) {
+  Batch& batch = slot.batch;
+  for (size_t k = 0; k < size_t(sample.plan.parts); ++k)
+    if (const Blur& blur = sample.blur[k]; blur.side > 0)
+      images[k] = blurred_canvas(sample.plan.part[k], images[k], batch.width, batch.height, blur);
   if (options_.described) {
     std::vector<uint8_t>& bytes = slot.bytes[size_t(i)];
     bytes.clear();
     for (int k = 0; k < sample.plan.parts; ++k) pack(sample.plan.part[k], images[size_t(k)], bytes);
     batch.plans[size_t(i)] = sample.plan;
-  } else {
-    std::array<Image, 4> units;
-    for (int k = 0; k < sample.plan.parts; ++k) units[size_t(k)] = unit_image(images[size_t(k)]);
-    render(sample.plan, units, batch.width, batch.height,
-           batch.images.data() + batch.images.size() / size_t(options_.batch) * size_t(i));
+    return;
   }
-  return sample;
+  std::array<Image, 4> units;
+  for (int k = 0; k < sample.plan.parts; ++k) units[size_t(k)] = unit_image(images[size_t(k)]);
+  render(sample.plan, units, batch.width, batch.height,
+         batch.images.data() + batch.images.size() / size_t(options_.batch) * size_t(i));
 }
 
 // The bytes of all samples in their order, whatever order the threads made them in.
@@ -177,17 +212,23 @@ void Loader::gather(Slot& slot) {
 }
 
 int Loader::sample_at(int64_t position) {
-  const int64_t count = int64_t(dataset_.samples.size());
-  return options_.shuffle ? (*order_of(position / count))[size_t(position % count)] : int(position % count);
+  const size_t at = size_t(position % epoch_);
+  return options_.shuffle ? (*order_of(position / epoch_))[at] : int(at % dataset_.samples.size());
+}
+
+int Loader::partner_of(int64_t position, Random& random) {
+  if (repeats_.empty()) return random.below(int(dataset_.samples.size()));
+  return (*order_of(position / epoch_))[size_t(random.below(int(epoch_)))];
 }
 
 std::shared_ptr<const Loader::Order> Loader::order_of(int64_t epoch) {
   std::lock_guard lock(order_mutex_);
   std::shared_ptr<const Order>& order = orders_[epoch];
   if (!order) {
+    Random random(options_.seed, Purpose::sample, uint64_t(epoch));
     Order fresh(dataset_.samples.size());
     std::iota(fresh.begin(), fresh.end(), 0);
-    Random random(options_.seed, Purpose::sample, uint64_t(epoch));
+    if (!repeats_.empty()) fresh = repeated(repeats_, random.uniform());
     for (size_t i = fresh.size(); i > 1; --i) std::swap(fresh[i - 1], fresh[size_t(random.below(int(i)))]);
     order = std::make_shared<const Order>(std::move(fresh));
   }

@@ -5,6 +5,7 @@
 // samples (Darknet draws with replacement, so that by chance it leaves out a third of them per epoch).
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -28,6 +29,7 @@ struct LoaderOptions {
   int width = 0, height = 0;  // of the network input
   int channels = 3;
   int max_boxes = 200;
+  int classes = 0;         // of a classifier, whose samples have classes instead of boxes; 0: of a detector
   int max_proposals = 0;   // of an image, from the files that the samples name; 0: none are wanted
   AugmentOptions augment;  // its width, height and max_boxes are set from the above
   // The size of each step, where it changes (multi-scale); called from any thread, must depend on the step
@@ -37,10 +39,11 @@ struct LoaderOptions {
   int threads = 2;
   int prefetch = 3;  // batches made ahead
   int64_t first_step = 0;
-  bool shuffle = true;     // false: the samples in their order, over and over
-  bool difficult = false;  // train on boxes marked difficult, too
-  bool described = false;  // the batch describes its images instead of holding them
-  bool strict = false;     // an image that cannot be read is an error, instead of being replaced by the next
+  float repeat_threshold = 0, repeat_power = .5f;  // of rare classes (data/repeats.h); 0: every image once
+  bool shuffle = true;                             // false: the samples in their order, over and over
+  bool difficult = false;                          // train on boxes marked difficult, too
+  bool described = false;                          // the batch describes its images instead of holding them
+  bool strict = false;  // an image that cannot be read is an error, instead of being replaced by the next
 };
 
 // The pixels are made, or described for a device that makes them: then it holds the bytes that are read of
@@ -55,6 +58,7 @@ struct Batch {
   std::vector<int> counts;       // [batch]: truths of each image
   std::vector<float> proposals;  // [batch,max_proposals,5]: x, y, w, h in units of the input, score; rest 0
   std::vector<int> proposal_counts;  // [batch]
+  std::vector<float> targets;        // [batch,classes]: of a classifier
   std::vector<std::string> paths;    // [batch]: of each image (of a mosaic's first)
 };
 
@@ -83,15 +87,20 @@ class Loader {
   void work(std::stop_token stop);
   void open(Slot& slot, int64_t step);
   void make(Slot& slot, int i);
-  Described make_pixels(Slot& slot, int i, const AugmentOptions& augmentation);
+  Described describe_sample(Slot& slot, int i, const AugmentOptions& augmentation,
+                            std::array<ByteImage, 4>& images);
+  void make_pixels(Slot& slot, int i, Described& sample, std::array<ByteImage, 4>& images);
   void gather(Slot& slot);
   int sample_at(int64_t position);
   std::shared_ptr<const Order> order_of(int64_t epoch);
+  int partner_of(int64_t position, Random& random);  // another sample for a mosaic or a mixture
   const Sample& read(int index, ByteImage& image);
   std::vector<Label> usable_labels(const Sample& sample) const;
 
   const Dataset& dataset_;
   const LoaderOptions options_;
+  const std::vector<float> repeats_;  // of each sample; empty: all are seen once an epoch
+  const int64_t epoch_;               // samples in one
   std::atomic<int64_t> broken_{0};
   std::mutex order_mutex_;
   std::map<int64_t, std::shared_ptr<const Order>> orders_;

@@ -1,6 +1,5 @@
 #include "data/text_file.h"
 
-
 #include <charconv>
 #include <cmath>
 #include <cstring>

@@ -31,20 +31,18 @@ struct Tile {
   int64_t objects = 0;
 };
 
-Image unit_piece(const ByteImage& image, const ImageWindow& window) {
-  return unit_image(piece_of(image, window));
-}
-
 std::vector<Tile> write_tiles_of(const Sample& sample, const TileGrid& grid, bool background,
                                  const fs::path& folder) {
   const ByteImage image = load_bytes(sample.image);
   std::vector<Tile> tiles;
   for (const ImageWindow& window : tiles_of(image.width, image.height, grid)) {
-    const std::vector<Label> labels = labels_in(sample.labels, image.width, image.height, window);
+    std::vector<Label> labels = labels_in(sample.labels, image.width, image.height, window);
+    // Darknet labels cannot say either of them: left out, as training leaves them out.
+    std::erase_if(labels, [](const Label& label) { return label.crowd || label.difficult; });
     if (labels.empty() && !background) continue;
     const fs::path path =
         folder / fmt::format("{}_{}_{}.png", fs::path(sample.image).stem().string(), window.left, window.top);
-    save_image(path.string(), unit_piece(image, window));
+    save_image(path.string(), unit_image(piece_of(image, window)));
     write_darknet_labels(fs::path(path).replace_extension(".txt").string(), labels);
     tiles.push_back({path.string(), int64_t(labels.size())});
   }

@@ -29,7 +29,8 @@ std::vector<Label> labels_in(const std::vector<Label>& labels, int width, int he
 
 // Writes the tiles of all images as PNG with Darknet labels, as OUT/NAME/IMAGE_LEFT_TOP.png, and the list
 // OUT/NAME.txt of them. `background`: also tiles without an object. Returns how many tiles and objects there
-// are. Images that cannot be read are told, and left out. Error: two images of one name.
+// are. Crowds and difficult objects are left out. Images
+// that cannot be read are told, and left out. Error: two images of one name.
 struct WrittenTiles {
   int64_t tiles = 0, objects = 0;
 };

@@ -169,12 +169,13 @@ void batchnorm_backward(Stream&, View<const float> x, View<float> dy, View<float
 
 class BatchNormLayer final : public Layer {
  public:
-  void keys(Keys& k) override { frozen_key(k, norm_); }
+  void keys(Keys& k) override { frozen_key(k, frozen_); }
 
   // The order of AlexeyAB's file; pjreddie's has no biases and another order.
   void plan(Plan& p) override {
     const Shape in = p.input(), channels{1, 1, 1, in.c};
     p.output(in);
+    norm_.frozen = frozen_ || p.options().frozen;
     declare_bias(p, norm_, channels);
     declare_batchnorm(p, norm_, channels);
     training_ = p.training();
@@ -200,7 +201,7 @@ class BatchNormLayer final : public Layer {
 
  private:
   BatchNorm norm_;
-  bool training_ = false;
+  bool frozen_ = false, training_ = false;
 };
 
 extern const LayerType batchnorm = {"batchnorm", nullptr, "each channel normalised over the mini-batch",

@@ -7,16 +7,18 @@
 
 namespace osprey {
 
-inline void frozen_key(Keys& k, BatchNorm& norm) {
-  k.flag("frozen", norm.frozen, false)
+inline void frozen_key(Keys& k, bool& frozen) {
+  k.flag("frozen", frozen, false)
       .help(
           "1: batch norm uses the rolling mean and variance in training, too, and none of its values is "
           "trained");
 }
 
-// Without batch norm the bias alone. A frozen one is a constant, and so is no trained parameter.
+// Without batch norm the bias alone. A frozen one is a constant, and so is no trained parameter; for a layer
+// that is frozen only now that is true of this plan.
 inline void declare_bias(Plan& p, BatchNorm& norm, Shape channels, float fill = 0) {
   const ParameterInfo info{"biases", Role::offset, FileOrder::plain, fill};
+  norm.bias_gradient = {};
   if (norm.frozen)
     p.statistic(norm.bias, channels, info);
   else
@@ -27,6 +29,7 @@ inline void declare_bias(Plan& p, BatchNorm& norm, Shape channels, float fill = 
 inline void declare_batchnorm(Plan& p, BatchNorm& norm, Shape channels) {
   ParameterInfo info{"scales", Role::offset, FileOrder::plain, 1};
   info.batch_scale = true;
+  norm.scale_gradient = {};
   if (norm.frozen)
     p.statistic(norm.scale, channels, info);
   else

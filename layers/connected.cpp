@@ -55,17 +55,18 @@ class Connected final : public Layer {
     activation_.keys(k, Activation::logistic);
     k.flag("batch_normalize", batch_normalize_, false)
         .help("normalise over the mini-batch, instead of a bias only");
-    frozen_key(k, norm_);
+    frozen_key(k, frozen_);
     initial_.keys(k);
   }
 
   void plan(Plan& p) override {
     const Shape in = p.input(), out{in.n, 1, 1, outputs_}, channels{1, 1, 1, outputs_};
     p.output(out, p.wanted_type());
-    p.require(batch_normalize_ || !norm_.frozen, "frozen",
+    p.require(batch_normalize_ || !frozen_, "frozen",
               "frozen=1 is about batch norm: it needs batch_normalize=1");
     p.require(!batch_normalize_ || !across_channels(activation_.kind), "activation",
               "this activation does not go with batch_normalize=1 here: put it into an [activation] behind");
+    norm_.frozen = batch_normalize_ && (frozen_ || p.options().frozen);
     const double ins = double(in.h) * in.w * in.c;
     flops_ = 2 * ins * outputs_ * p.items_per_image();
     declare_bias(p, norm_, channels, initial_.bias());
@@ -158,6 +159,7 @@ class Connected final : public Layer {
   OutputActivation activation_;
   InitialWeights initial_;
   double flops_ = 0;
+  bool frozen_ = false;                     // by its key
   BatchNorm norm_;                          // without batch norm only its bias and bias_gradient are used
   View<float> weights_, weight_gradients_;  // {outputs, h, w, c}
   Tensor weights_copy_;                     // in the network's precision

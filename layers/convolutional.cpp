@@ -66,7 +66,7 @@ class Convolutional final : public Layer {
         .at_least(1)
         .help("channels are cut into so many parts that do not see each other; = channels: depthwise");
     k.flag("batch_normalize", batch_normalize_, false).help("1: normalise each channel over the mini-batch");
-    frozen_key(k, norm_);
+    frozen_key(k, frozen_);
     initial_.keys(k);
     channels_.keys(k, Activation::logistic);
     activation_ = channels_.kind;
@@ -97,8 +97,9 @@ class Convolutional final : public Layer {
               fmt::format("groups={} must divide the {} input channels", groups, in.c));
     p.require(filters_ % groups == 0, "groups",
               fmt::format("groups={} must divide filters={}", groups, filters_));
-    p.require(batch_normalize_ || !norm_.frozen, "frozen",
+    p.require(batch_normalize_ || !frozen_, "frozen",
               "frozen=1 is about batch norm: it needs batch_normalize=1");
+    norm_.frozen = batch_normalize_ && (frozen_ || p.options().frozen);
     const bool dense = antialiasing_.on();
     convolution_.window = {convolution_window(size_, dense ? 1 : stride_y_, padding_, dilation_),
                            convolution_window(size_, dense ? 1 : stride_x_, padding_, dilation_)};
@@ -326,7 +327,7 @@ class Convolutional final : public Layer {
   }
 
   int filters_ = 1, size_ = 1, stride_ = 1, stride_x_ = 1, stride_y_ = 1, padding_ = 0, dilation_ = 1;
-  bool batch_normalize_ = false, flipped_ = false, centred_ = false;
+  bool batch_normalize_ = false, frozen_ = false, flipped_ = false, centred_ = false;
   InitialWeights initial_;
   Activation activation_ = Activation::logistic;
   OutputActivation channels_;  // one that looks at all channels, or linear: done after all else

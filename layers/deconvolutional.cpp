@@ -50,7 +50,7 @@ class Deconvolutional final : public Layer {
         .at_least(1)
         .help("channels are cut into so many parts that do not see each other");
     k.flag("batch_normalize", batch_normalize_, false).help("1: normalise each channel over the mini-batch");
-    frozen_key(k, norm_);
+    frozen_key(k, frozen_);
     initial_.keys(k);
     k.choice("activation", norm_.activation, Activation::logistic, kActivationNames)
         .help("applied to every value");
@@ -58,6 +58,7 @@ class Deconvolutional final : public Layer {
 
   void plan(Plan& p) override {
     const Shape in = p.input(), out = output_of(p);
+    norm_.frozen = batch_normalize_ && (frozen_ || p.options().frozen);
     const Window window{size_, stride_, padding_, 2 * padding_, 1};
     convolution_.window = {window, window};
     p.output(out);
@@ -128,7 +129,7 @@ class Deconvolutional final : public Layer {
               fmt::format("groups={} must divide filters={}", groups, filters_));
     p.require(output_pad_ < stride_, "output_pad",
               fmt::format("output_pad={} must be less than stride={}", output_pad_, stride_));
-    p.require(batch_normalize_ || !norm_.frozen, "frozen",
+    p.require(batch_normalize_ || !frozen_, "frozen",
               "frozen=1 is about batch norm: it needs batch_normalize=1");
     const auto length = [&](int pixels) {
       return int64_t(pixels - 1) * stride_ - 2 * int64_t(padding_) + size_ + output_pad_;
@@ -223,6 +224,7 @@ class Deconvolutional final : public Layer {
 
   View<float> weights_, weight_gradients_;  // {channels, size, size, filters / groups}
   Tensor weights_copy_;                     // in the network's precision
+  bool frozen_ = false;                     // by its key
   BatchNorm norm_;                          // without batch norm only its bias, gradient and activation
   Tensor z_;                                // the output before batch norm and activation
   View<float> packed_, scratch_, sum_, partial_sums_;

@@ -60,7 +60,7 @@ class DropoutLayer final : public Layer {
               "dropblock_size_rel belongs to dropblock, not supported yet");
     p.require(size_ == 0, "dropblock_size_abs", "dropblock_size_abs belongs to dropblock, not supported yet");
     p.output(p.input());
-    training_ = p.training();
+    training_ = p.training() && !p.options().losses_only;
     dropout_.layer = uint64_t(p.line());
     if (training_) {
       p.step(step_);

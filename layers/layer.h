@@ -49,7 +49,9 @@ struct BuildOptions {
   bool allow_tf32 = false;             // fp32 convolutions on a GPU may round their factors to 10 bits
   bool reference_convolution = false;  // the readable form instead of oneDNN, cuDNN and cuBLASLt
   float batchnorm_epsilon = 1e-5f;     // AlexeyAB's; OpenCV's is 1e-6
-  Shape network_input;                 // of the whole network: [yolo] has its anchors in pixels of that
+  bool losses_only = false;  // built as for training, but only to measure losses: nothing is trained
+  bool frozen = false;       // this layer does not change in training: batch norm uses its rolling statistics
+  Shape network_input;       // of the whole network: [yolo] has its anchors in pixels of that
 };
 
 // Collects what a layer needs. Nothing is allocated here: addresses arrive after all layers have asked, so

@@ -2,9 +2,10 @@
 // against the network's targets, unless noloss=1.
 //
 // A group is one of `groups` equal parts of the channels over the whole image, or with spatial=1 all channels
-// of one pixel, at T = 1; with a tree of classes, the children of one class. Where the target is not 0 the
-// loss counts -ln y, and the gradient of x is y - target (Darknet); a gradient from layers above is passed on
-// as it is. Without the loss, backward is softmax's own:
+// of one pixel, at T = 1; with a tree of classes, the children of one class. The loss is -target ln y, and
+// the gradient of x is y - target (Darknet; it tells a loss of -ln y wherever the target is not 0, which is
+// the same for targets of 0 and 1); a gradient from layers above is passed on as it is. Without the loss,
+// backward is softmax's own:
 //   dx_i = y_i / T (dy_i - sum y dy)
 
 #include "cuda/softmax.h"
@@ -85,7 +86,7 @@ void softmax_cross_entropy(Stream&, View<const float> y, View<const float> targe
   double loss = 0;
   for (int i = 0; i < y.size(); ++i)
     if (targets[i] != 0 && targets[i] != kMaskedTarget)
-      loss -= std::log(std::max(y[i], std::numeric_limits<float>::min()));
+      loss -= targets[i] * std::log(std::max(y[i], std::numeric_limits<float>::min()));
   report->loss += loss;
   report->class_loss += loss;
 }

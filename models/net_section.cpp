@@ -105,9 +105,48 @@ void augmentation_keys(Keys& k, NetSection& net) {
       .help("1: images keep their aspect ratio, in training and detection");
   k.flag("mosaic", net.mosaic, false).help("1: every second sample is made of four images");
   k.flag("mosaic_bound", net.mosaic_bound, false).help("1: boxes of a mosaic are clipped to their quarter");
+  k.flag("mixup", net.mixup, false).help("1: half of the samples, mosaics apart, are the mean of two");
+  k.real("angle", net.angle, 0).between(0, 180).help("images are turned by -angle .. angle degrees");
+  k.integer("blur", net.blur, 0)
+      .at_least(0)
+      .help(
+          "not 0: a third of the images is blurred but for its objects, a third by a Gaussian of this side");
+  k.real("gaussian_noise", net.gaussian_noise, 0)
+      .between(0, 127)
+      .help("half of the images get noise of this deviation, in levels of 0..255");
+  k.real("repeat_threshold", net.repeat_threshold, 0)
+      .between(0, 1)
+      .help(
+          "images with a class that less than this share of the images show are seen more often in an epoch: "
+          "(threshold / share)^repeat_power times");
+  k.real("repeat_power", net.repeat_power, 0.5f)
+      .between(0, 1)
+      .help("1 with repeat_threshold=1: every class of a classifier's set is seen equally often");
   k.integer("resize_step", net.resize_step, 32)
       .at_least(1)
       .help("sizes of multi-scale training are multiples of this");
+}
+
+void classifier_keys(Keys& k, NetSection& net) {
+  k.integer("min_crop", net.min_crop, std::max(net.width, net.height))
+      .at_least(1)
+      .shown_as("the input's larger side")
+      .help(
+          "classifiers: pixels of an image's shorter side, of which a window of the input's size is taken,");
+  k.integer("max_crop", net.max_crop, std::max(2 * std::max(net.width, net.height), net.min_crop))
+      .at_least(1)
+      .shown_as("twice that side")
+      .help("... at least and at most");
+  k.real("aspect", net.aspect, 1)
+      .more_than(0)
+      .help("classifiers: the aspect ratio is multiplied by 1/a .. a");
+  k.flag("cutmix", net.cutmix, false)
+      .help(
+          "classifiers: 1: in half of the samples a rectangle is another image's, and so is its share of "
+          "the target");
+  k.real("label_smooth_eps", net.label_smooth_eps, 0)
+      .between(0, 0.999)
+      .help("classifiers: this part of the target goes to the other classes");
 }
 
 }  // namespace
@@ -132,9 +171,9 @@ void net_keys(Keys& k, NetSection& net) {
   training_keys(k, net);
   optimizer_keys(k, net);
   augmentation_keys(k, net);
+  classifier_keys(k, net);
 
-  for (const char* key : {"mixup", "cutmix", "blur", "gaussian_noise", "label_smooth_eps",
-                          "dynamic_minibatch", "contrastive", "unsupervised", "track", "time_steps"}) {
+  for (const char* key : {"dynamic_minibatch", "contrastive", "unsupervised", "track", "time_steps"}) {
     float value = 0;
     const float neutral = std::string(key) == "time_steps" ? 1.0f : 0.0f;
     k.real(key, value, neutral).help("not supported in training yet; no effect on detection");
@@ -142,11 +181,7 @@ void net_keys(Keys& k, NetSection& net) {
   }
   using Ignored = std::pair<const char*, const char*>;
   for (const auto& [key, why] :
-       {Ignored{"angle", "Darknet rotates images in classifier training only"},
-        Ignored{"aspect", "Darknet uses it in classifier training only"},
-        Ignored{"min_crop", "Darknet uses it in classifier training only"},
-        Ignored{"max_crop", "Darknet uses it in classifier training only"},
-        Ignored{"center", "Darknet uses it in classifier training only"},
+       {Ignored{"center", "Darknet uses it in classifier training only"},
         Ignored{"min_ratio", "Darknet uses it in classifier training only"},
         Ignored{"max_ratio", "Darknet uses it in classifier training only"},
         Ignored{"inputs", "the input is width x height x channels"},
@@ -207,6 +242,9 @@ NetSection read_net_section(Section& section, bool lenient) {
     section.fail(section.line_of("subdivisions"),
                  fmt::format("subdivisions={} must divide batch={}", net.subdivisions, net.batch));
   check_optimizer(section, net);
+  if (net.max_crop < net.min_crop)
+    section.fail(section.line_of("max_crop"),
+                 fmt::format("max_crop={} is below min_crop={}", net.max_crop, net.min_crop));
   if (net.policy == Policy::steps && net.steps.empty())
     section.fail(section.line_of("policy"), "policy=steps needs the keys `steps` and `scales`");
   if (net.scales.size() < net.steps.size())

@@ -53,6 +53,10 @@ struct NetSection {
 
   float saturation = 1, exposure = 1, hue = 0;
   bool flip = true, letter_box = false, mosaic = false, mosaic_bound = false;
+  bool mixup = false, cutmix = false;
+  float angle = 0, aspect = 1, label_smooth_eps = 0;
+  int min_crop = 0, max_crop = 0, blur = 0;
+  float gaussian_noise = 0, repeat_threshold = 0, repeat_power = 0.5f;
   int resize_step = 32;
   std::vector<std::string> training_unsupported;  // keys that training cannot honour yet
 

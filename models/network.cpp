@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 #include "core/log.h"
 #include "cuda/runtime.h"
@@ -36,6 +37,7 @@ Network::Network(std::vector<Section> sections, NetworkOptions options) : option
       node.inputs.push_back(resolve(layer, reference, node.section.find("layers") ? "layers" : "from"));
     node.owner = owner_of_parameters(layer);
   }
+  freezing_ = freezing_at(std::numeric_limits<int64_t>::max());
 }
 
 Network::~Network() {
@@ -63,8 +65,19 @@ void common_keys(Keys& keys, Node& node) {
   std::string share_index;
   keys.text("share_index", share_index, "").help("Darknet's word for share");
   if (node.share.empty()) node.share = share_index;
-  keys.flag("stopbackward", node.stop_backward, false)
-      .help("1: this layer and all before it are not trained");
+  keys.integer("stopbackward", node.stop_backward, 0)
+      .at_least(0)
+      .help("1: this layer and all before it are not trained; more: not before this iteration");
+  keys.integer("dont_update", node.dont_update, 0)
+      .at_least(0)
+      .help("this layer alone is not trained up to this iteration");
+  keys.integer("burnin_update", node.burnin_update, 0)
+      .at_least(0)
+      .help("this layer alone is not trained before this many times burn_in iterations");
+  keys.flag("freeze", node.freeze, false)
+      .help("1: nothing of this layer changes in training, the statistics of its batch norm included");
+  keys.flag("train_only_bn", node.train_only_bn, false)
+      .help("1: of this layer and all before it only batch norm is trained");
   keys.flag("onlyforward", node.only_forward, false).help("1: no gradient passes this layer");
   keys.flag("dontload", node.dont_load, false).help("1: the .weights file has nothing for this layer");
   keys.flag("dontloadscales", node.dont_load_scales, false)
@@ -105,7 +118,8 @@ int Network::owner_of_parameters(int layer) const {
   if (nodes_[named].type != node.type)
     node.section.fail(line, fmt::format("`{}` is a [{}]: only layers of one type share parameters",
                                         node.share, nodes_[named].type->name));
-  for (const char* key : {"learning_rate", "dontload", "dontloadscales"})
+  for (const char* key :
+       {"learning_rate", "dontload", "dontloadscales", "dont_update", "burnin_update", "freeze"})
     if (node.section.find(key))
       node.section.fail(
           node.section.line_of(key),

@@ -30,6 +30,15 @@ struct NetworkOptions {
   bool keep_all = false;  // every layer's output stays readable after forward (for dumps)
 };
 
+// What stays as it is in an iteration: nothing of a layer, all but its batch norm, or all, statistics
+// included.
+enum class Frozen { nothing, weights, all };
+struct Freezing {
+  int last_stop = -1;          // no gradient reaches this layer or those before it
+  std::vector<Frozen> layers;  // of each layer's parameters
+  bool operator==(const Freezing&) const = default;
+};
+
 constexpr int kInput = -1;  // the input of the network, where the index of a layer is expected
 
 struct Node {
@@ -45,7 +54,10 @@ struct Node {
   std::string name;
   float rate = 1;     // factor of the learning rate
   std::string share;  // the layer whose parameters it uses, in the words of the cfg
-  bool stop_backward = false, only_forward = false, dont_load = false, dont_load_scales = false;
+  bool only_forward = false, dont_load = false, dont_load_scales = false;
+  int64_t stop_backward = 0, dont_update = 0,
+          burnin_update = 0;  // iterations, but 1 for stop_backward: always
+  bool freeze = false, train_only_bn = false;
 
   int owner = -1;       // of its parameters: this layer, or the one that `share` names
   int first_span = -1;  // where its parameters start in the table
@@ -72,6 +84,13 @@ class Network {
   void plan(int batch, int width, int height);
   // In a network that never trains: fold and pack the parameters. To be called after they have changed.
   void prepare();
+
+  // Freezes the layers that their keys (stopbackward, dont_update, ...) say for this iteration of training,
+  // the first of which is 1; true if they are others than before: plan() must follow. Until it is called,
+  // what is frozen for a time is not, and the first plan() must be such a one.
+  bool freeze_for(int64_t iteration);
+  bool freezes_others(int64_t iteration) const { return freezing_at(iteration) != freezing_; }
+  int trained_layers() const;  // with parameters that change in training, as planned
 
   void forward();
   void backward();  // adds to the gradients of the parameters
@@ -132,6 +151,7 @@ class Network {
   const Parameters& parameters() const { return parameters_; }
   const MemoryPlan& memory() const { return memory_; }
   bool training() const { return options_.build.training; }
+  bool learns() const { return training() && !options_.build.losses_only; }
   Device device() const { return stream_.device; }
 
   // "12 [convolutional], yolo.cfg:96" for messages.
@@ -140,6 +160,8 @@ class Network {
  private:
   int resolve(int layer, const std::string& reference, const char* key) const;
   int owner_of_parameters(int layer) const;
+  Freezing freezing_at(int64_t iteration) const;
+  float rate_of(const Plan& plan, int layer, const ParameterInfo& info) const;
   bool absorb_sums();
   void open_device(const Section& net);
   void mark_trained();
@@ -163,6 +185,7 @@ class Network {
   cuda::Graph forward_graph_;   // of a network that never trains, on a GPU,
   int64_t captured_plan_ = -1;  // with the addresses of this plan
   std::vector<Node> nodes_;
+  Freezing freezing_;
   Parameters parameters_;
   MemoryPlan memory_;
   std::unique_ptr<Arena> arena_;

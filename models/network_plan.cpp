@@ -34,17 +34,15 @@ bool Network::absorb_sums() {
 // trains: a loss can be reached from it; whether something learns there is found while planning.
 void Network::mark_trained() {
   std::vector<bool> reaches_loss(nodes_.size(), false);
-  int last_stop = -1;
   for (int i = int(nodes_.size()) - 1; i >= 0; --i) {
     Node& node = nodes_[i];
     if (node.layer->has_loss()) reaches_loss[i] = true;
-    if (node.stop_backward) last_stop = std::max(last_stop, i);
     node.trains = reaches_loss[i] && !node.only_forward;
     if (!node.trains) continue;
     for (int from : node.inputs)
       if (from >= 0) reaches_loss[from] = true;
   }
-  for (int i = 0; i <= last_stop; ++i) nodes_[i].trains = false;
+  for (int i = 0; i <= freezing_.last_stop; ++i) nodes_[i].trains = false;
 }
 
 namespace {
@@ -81,6 +79,7 @@ std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
         inputs.push_back({nodes_[from].output, nodes_[from].output_type});
       needs_dx |= from >= 0 && nodes_[from].trains;
     }
+    build.frozen = training() && (!learns() || freezing_.layers[plans.size()] == Frozen::all);
     plans.emplace_back(node.section, inputs, build, needs_dx,
                        node.read_by_losses ? Type::f32 : build.precision);
     Plan& plan = plans.back();
@@ -96,8 +95,8 @@ std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
                           "precision=bf16 needs a [convolutional], [connected] or [avgpool] right before it");
     bool learns = false;
     for (const Plan::ParameterWant& want : plan.parameters_)
-      learns |= want.gradient && nodes_[node.owner].rate > 0;
-    node.trains = training() && node.trains && (needs_dx || learns);
+      learns |= want.gradient && rate_of(plan, node.owner, want.info) > 0;
+    node.trains = this->learns() && node.trains && (needs_dx || learns);
   }
   return plans;
 }
@@ -139,15 +138,16 @@ void Network::add_parameters(const std::vector<Plan>& plans) {
     const Shape input = plans[i].inputs() > 0 ? plans[i].input() : Shape();
     for (const Plan::ParameterWant& want : plans[i].parameters_) {
       if (first_time)
-        parameters_.add({fmt::format("{}.{}", i, want.info.name), int(i), want.shape, input, want.info, 0,
-                         trains[i] ? node.rate : 0.0f});
-      else if (parameters_.spans()[span++].shape != want.shape)
+        parameters_.add({fmt::format("{}.{}", i, want.info.name), int(i), want.shape, input, want.info, 0});
+      ParameterSpan& own = parameters_.spans()[span++];
+      if (own.shape != want.shape)
         node.section.fail(node.section.line,
                           "its weights depend on the size of the input, which therefore cannot change "
                           "(random=1, or another --size)");
+      own.rate = trains[i] ? rate_of(plans[i], int(i), want.info) : 0.0f;
     }
   }
-  if (first_time) parameters_.allocate(training(), stream_, options_.build.precision);
+  if (first_time) parameters_.allocate(learns(), stream_, options_.build.precision);
 }
 
 void Network::plan(int batch, int width, int height) {
@@ -181,7 +181,7 @@ void Network::plan(int batch, int width, int height) {
   }
   const Tensor input(nullptr, {batch, height, width, net_.channels}, options_.build.precision);
   memory_ = plan_memory(memory, input, training(), options_.keep_all);
-  memory_.parameters = parameters_.size() * sizeof(float) * (training() ? 3 : 1);
+  memory_.parameters = parameters_.size() * sizeof(float) * (learns() ? 3 : 1);
   if (!arena_)
     arena_ = std::make_unique<Arena>("the plan of the network's memory", memory_of(stream_.device));
   arena_->reserve(memory_.bytes);
@@ -317,7 +317,7 @@ void Network::bind(std::vector<Plan>& plans) {
     for (const Plan::ParameterWant& want : plan.parameters_) {
       const ParameterSpan& s = parameters_.spans()[span++];
       *want.value = parameters_.device_value(s);
-      if (want.gradient && training()) *want.gradient = parameters_.device_gradient(s);
+      if (want.gradient && learns()) *want.gradient = parameters_.device_gradient(s);
       if (want.copy) *want.copy = parameters_.device_copy(s);
     }
 

@@ -13,7 +13,8 @@ namespace {
 constexpr double kWidth = 900, kHeight = 480, kLeft = 70, kRight = 60, kTop = 50, kBottom = 45;
 constexpr double kPlotWidth = kWidth - kLeft - kRight, kPlotHeight = kHeight - kTop - kBottom;
 constexpr const char* kLossColour = "#1f6fb4";
-constexpr const char* kMapColour = "#d1495b";
+constexpr const char* kValidationColour = "#6aa84f";
+constexpr const char* kScoreColour = "#d1495b";
 
 // A round number of iterations for about eight marks.
 int64_t mark_distance(int64_t total) {
@@ -27,13 +28,18 @@ int64_t mark_distance(int64_t total) {
 
 class Chart {
  public:
-  Chart(const std::vector<HistoryPoint>& history, int64_t max_batches) : history_(history) {
+  Chart(const std::vector<HistoryPoint>& history, int64_t max_batches, const std::string& score_name)
+      : history_(history), score_name_(score_name) {
     last_ = std::max<int64_t>({max_batches, history.empty() ? 1 : history.back().iteration, 1});
     double low = 1e30, high = 1e-30;
     for (const HistoryPoint& h : history) {
       if (!(h.average_loss > 0)) continue;
       low = std::min<double>(low, h.average_loss);
       high = std::max<double>(high, h.average_loss);
+      if (!(h.validation_loss > 0 && std::isfinite(h.validation_loss))) continue;
+      low = std::min<double>(low, h.validation_loss);
+      high = std::max<double>(high, h.validation_loss);
+      has_validation_loss_ = true;
     }
     if (low > high) low = 0.1, high = 10;
     low_ = std::floor(std::log10(low) * 2) / 2;
@@ -44,7 +50,8 @@ class Chart {
     svg_.text(kLeft, 24, "start", "#222", title, 16);
     axes();
     loss_curve();
-    map_curve();
+    validation_loss_curve();
+    score_curve();
     return svg_.finish();
   }
 
@@ -54,7 +61,7 @@ class Chart {
     const double t = (std::log10(std::max(loss, 1e-30)) - low_) / (high_ - low_);
     return kTop + kPlotHeight * (1 - std::clamp(t, 0.0, 1.0));
   }
-  double y_map(double map) const { return kTop + kPlotHeight * (1 - map); }
+  double y_score(double score) const { return kTop + kPlotHeight * (1 - score); }
 
   using Points = std::vector<std::pair<double, double>>;
 
@@ -70,11 +77,13 @@ class Chart {
       svg_.text(kLeft - 6, y_loss(loss) + 4, "end", kLossColour, fmt::format("{:.3g}", loss));
     }
     for (int percent = 0; percent <= 100; percent += 20)
-      svg_.text(kLeft + kPlotWidth + 6, y_map(percent / 100.0) + 4, "start", kMapColour,
+      svg_.text(kLeft + kPlotWidth + 6, y_score(percent / 100.0) + 4, "start", kScoreColour,
                 fmt::format("{}%", percent));
     svg_.text(kLeft + kPlotWidth / 2, kHeight - 8, "middle", "#444", "iteration");
     svg_.text(kLeft, 42, "start", kLossColour, "average loss");
-    svg_.text(kLeft + kPlotWidth, 42, "end", kMapColour, "mAP@0.5 on the validation list");
+    if (has_validation_loss_)
+      svg_.text(kLeft + 90, 42, "start", kValidationColour, "loss on the validation list");
+    svg_.text(kLeft + kPlotWidth, 42, "end", kScoreColour, score_name_ + " on the validation list");
   }
 
   void loss_curve() {
@@ -89,34 +98,44 @@ class Chart {
                 kLossColour, fmt::format("{:.3f}", history_.back().average_loss));
   }
 
-  void map_curve() {
+  void validation_loss_curve() {
     Points points;
     for (const HistoryPoint& h : history_)
-      if (h.map >= 0) points.emplace_back(x(h.iteration), y_map(h.map));
-    if (points.empty()) return;
-    svg_.polyline(points, kMapColour);
+      if (h.validation_loss > 0 && std::isfinite(h.validation_loss))
+        points.emplace_back(x(h.iteration), y_loss(h.validation_loss));
+    if (!points.empty()) svg_.polyline(points, kValidationColour);
+  }
+
+  void score_curve() {
+    Points points;
     for (const HistoryPoint& h : history_)
-      if (h.map >= 0)
-        svg_.circle(x(h.iteration), y_map(h.map), 3, kMapColour, fmt::format("{:.2f}%", 100 * h.map));
+      if (h.score >= 0) points.emplace_back(x(h.iteration), y_score(h.score));
+    if (points.empty()) return;
+    svg_.polyline(points, kScoreColour);
+    for (const HistoryPoint& h : history_)
+      if (h.score >= 0)
+        svg_.circle(x(h.iteration), y_score(h.score), 3, kScoreColour, fmt::format("{:.2f}%", 100 * h.score));
     for (size_t i = history_.size(); i-- > 0;)
-      if (history_[i].map >= 0) {
-        svg_.text(x(history_[i].iteration) - 4, y_map(history_[i].map) - 8, "end", kMapColour,
-                  fmt::format("{:.1f}%", 100 * history_[i].map));
+      if (history_[i].score >= 0) {
+        svg_.text(x(history_[i].iteration) - 4, y_score(history_[i].score) - 8, "end", kScoreColour,
+                  fmt::format("{:.1f}%", 100 * history_[i].score));
         break;
       }
   }
 
   const std::vector<HistoryPoint>& history_;
+  const std::string& score_name_;
   int64_t last_;
+  bool has_validation_loss_ = false;
   double low_, high_;  // of the loss axis, as powers of ten
   Svg svg_{kWidth, kHeight};
 };
 
 }  // namespace
 
-std::string chart_svg(const std::string& title, const std::vector<HistoryPoint>& history,
-                      int64_t max_batches) {
-  return Chart(history, max_batches).svg(title);
+std::string chart_svg(const std::string& title, const std::vector<HistoryPoint>& history, int64_t max_batches,
+                      const std::string& score_name) {
+  return Chart(history, max_batches, score_name).svg(title);
 }
 
 }  // namespace osprey

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "train/training_sets.h"
 
 namespace osprey {
 namespace {
@@ -66,26 +67,19 @@ std::vector<Finding> check_training(const CheckOptions& options) {
   train.name = "train";
   valid.name = "valid";
   const bool trains = attempt("data", [&] { train = check_set(data, Split::train, options, findings); });
-  if (data.valid.empty() && data.valid_annotations.empty())
+  if (!data.has(Split::valid))
     findings.push_back(
         {Severity::warning, "valid", 0, "there is no validation list: no mAP is measured", {}});
   else
     attempt("data", [&] { valid = check_set(data, Split::valid, options, findings); });
   if (!trains) return findings;
-  check_sets(train, valid, findings);
+  check_class_counts(train.dataset, findings);
+  check_overlap(train, valid, findings);
   if (!network || network->heads().empty()) return findings;
-  for (const Head* head : network->heads())
-    if (head->label_classes() != int(train.dataset.names.size())) {
-      findings.push_back({Severity::error,
-                          "classes",
-                          0,
-                          fmt::format("{}: its heads have classes={}, but {} names {} classes", options.cfg,
-                                      head->label_classes(), options.data, train.dataset.names.size()),
-                          {}});
-      break;
-    }
+  attempt("classes", [&] { check_classes(*network, train.dataset, options.data, ClassesOf::labels); });
   check_schedule(*network, train.dataset, findings);
-  check_fit(*network, train.dataset, findings);
+  check_objects(*network, train.dataset, findings);
+  check_anchors(*network, train.dataset, findings);
   attempt("memory", [&] { check_memory(options, findings); });
   return findings;
 }

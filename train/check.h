@@ -40,16 +40,20 @@ std::vector<Finding> check_training(const CheckOptions& options);
 struct CheckedSet {
   const char* name = "";               // train or valid
   Dataset dataset;                     // with the sizes of all images that can be read
-  std::vector<uint64_t> fingerprints;  // of each image's file; 0 where it cannot be read
+  std::vector<uint64_t> fingerprints;  // of each image's pixels; 0 where it cannot be read
 };
 
 // Reads a split and decodes its images. Finds what is missing, broken, empty, twice there or over the edge.
 CheckedSet check_set(const DataFile& data, Split split, const CheckOptions& options,
                      std::vector<Finding>& findings);
-// Classes that no training image shows, images that are in both lists.
-void check_sets(const CheckedSet& train, const CheckedSet& valid, std::vector<Finding>& findings);
-// Anchors that do not fit the boxes, objects that are too small, images with more objects than are learnt.
-void check_fit(const Network& network, const Dataset& train, std::vector<Finding>& findings);
+// Images that are in both lists.
+void check_overlap(const CheckedSet& train, const CheckedSet& valid, std::vector<Finding>& findings);
+// Classes that no training image shows, or few.
+void check_class_counts(const Dataset& train, std::vector<Finding>& findings);
+// Objects that are too small, images with more objects than are learnt.
+void check_objects(const Network& network, const Dataset& train, std::vector<Finding>& findings);
+// Anchors that do not fit the boxes. Looks for better ones, which takes seconds.
+void check_anchors(const Network& network, const Dataset& train, std::vector<Finding>& findings);
 // Whether the device has the memory, and else with which subdivisions it has.
 void check_memory(const CheckOptions& options, std::vector<Finding>& findings);
 

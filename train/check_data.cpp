@@ -3,7 +3,6 @@
 #include <map>
 #include <set>
 
-#include "core/file.h"
 #include "core/parallel.h"
 #include "data/image.h"
 #include "train/check.h"
@@ -12,6 +11,7 @@ namespace osprey {
 namespace {
 
 constexpr size_t kExamples = 3;
+constexpr int64_t kRare = 20;  // a class so many times rarer than another is worth a word
 
 // Counts what is found of one kind, and keeps the first of it.
 struct Tally {
@@ -29,10 +29,10 @@ struct Tally {
   }
 };
 
-uint64_t fingerprint(const std::string& bytes) {  // FNV-1a, 64 bits
+uint64_t fingerprint(const ByteImage& image) {  // FNV-1a, 64 bits
   uint64_t hash = 0xCBF29CE484222325ull;
-  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ull;
-  return hash;
+  for (const auto byte : image.pixels) hash = (hash ^ byte) * 0x100000001B3ull;
+  return hash ^ uint64_t(image.width);
 }
 
 struct Decoded {
@@ -47,7 +47,7 @@ Decoded decode(const std::string& path) {
     const ByteImage bytes = load_bytes(path);
     image.width = bytes.width;
     image.height = bytes.height;
-    image.fingerprint = fingerprint(read_file(path, "an image"));
+    image.fingerprint = fingerprint(bytes);
   } catch (const Error& e) {
     image.problem = e.what();
   }
@@ -178,22 +178,25 @@ CheckedSet check_set(const DataFile& data, Split split, const CheckOptions& opti
   return set;
 }
 
-void check_sets(const CheckedSet& train, const CheckedSet& valid, std::vector<Finding>& findings) {
-  const auto& names = train.dataset.names;
+void check_class_counts(const Dataset& train, std::vector<Finding>& findings) {
+  const std::vector<int64_t>& counts = train.report.boxes_per_class;
+  if (counts.empty()) return;
+  const int64_t most = *std::max_element(counts.begin(), counts.end());
   Tally unseen, rare;
-  const int64_t most = *std::max_element(train.dataset.report.boxes_per_class.begin(),
-                                         train.dataset.report.boxes_per_class.end());
-  for (size_t c = 0; c < names.size(); ++c) {
-    const int64_t count = train.dataset.report.boxes_per_class[c];
-    if (count == 0)
-      unseen.add(names[c]);
-    else if (count * 100 < most)
-      rare.add(fmt::format("{}: {} boxes", names[c], count));
-  }
-  unseen.tell(findings, Severity::warning, "class never seen", train.name,
+  for (size_t c = 0; c < counts.size(); ++c)
+    if (counts[c] == 0)
+      unseen.add(train.names[c]);
+    else if (counts[c] * kRare < most)
+      rare.add(fmt::format("{}: {} boxes", train.names[c], counts[c]));
+  unseen.tell(findings, Severity::warning, "class never seen", "train",
               "classes have no box: they cannot be learnt");
-  rare.tell(findings, Severity::note, "rare class", train.name,
-            fmt::format("classes have less than a hundredth of the {} boxes of the most frequent one", most));
+  rare.tell(findings, Severity::note, "rare class", "train",
+            fmt::format("classes have less than a twentieth of the {} boxes of the most frequent one: show "
+                        "their images more often (repeat_threshold), or expect them to be missed",
+                        most));
+}
+
+void check_overlap(const CheckedSet& train, const CheckedSet& valid, std::vector<Finding>& findings) {
   std::set<std::string> paths;
   std::map<uint64_t, std::string> contents;
   for (size_t i = 0; i < train.fingerprints.size(); ++i) {

@@ -29,6 +29,10 @@ int finest_stride(const Network& network) {
   return finest;
 }
 
+std::vector<BoxShape> shapes_in_input(const Network& network, const Dataset& train) {
+  return box_shapes(train, float(network.net().width), float(network.net().height));
+}
+
 void check_small_objects(const Network& network, const std::vector<BoxShape>& boxes,
                          std::vector<Finding>& findings) {
   const int stride = finest_stride(network);
@@ -50,9 +54,37 @@ void check_small_objects(const Network& network, const std::vector<BoxShape>& bo
        {}});
 }
 
+// Of a training in bytes: the plan, the parameters with all that belongs to them, the batches that are made
+// ahead, and the network that measures mAP. Nothing if not even the plan can be allocated.
+std::optional<size_t> training_bytes(Network& network, Network& evaluation, int mini_batch) {
+  const NetSection& net = network.net();
+  const MultiScale scale(net, network.heads().back()->augmentation().random, 0);
+  const auto [width, height] = scale.largest();
+  try {
+    network.plan(mini_batch, width, height);
+    evaluation.plan(std::clamp(mini_batch, 1, 8), net.width, net.height);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+  const MemoryPlan &training = network.memory(), &measuring = evaluation.memory();
+  const size_t image = size_t(width) * size_t(height) * size_t(net.channels) * sizeof(float);
+  const size_t ahead = network.device() == Device::cpu ? 4 * size_t(mini_batch) * image : 0;
+  return training.bytes + training.lasting + training.parameters +
+         optimizer_bytes(net, network.parameters()) + measuring.bytes + measuring.lasting +
+         measuring.parameters + ahead;
+}
+
+}  // namespace
+
+void check_objects(const Network& network, const Dataset& train, std::vector<Finding>& findings) {
+  if (const std::string crowded = tell_crowded(train, network.truth_capacity()); !crowded.empty())
+    findings.push_back({Severity::warning, "crowded", 0, crowded, {}});
+  check_small_objects(network, shapes_in_input(network, train), findings);
+}
+
 // Heads with anchors of their own, which share the boxes by shape.
-void check_anchors(const Network& network, const std::vector<BoxShape>& boxes,
-                   std::vector<Finding>& findings) {
+void check_anchors(const Network& network, const Dataset& train, std::vector<Finding>& findings) {
+  const std::vector<BoxShape> boxes = shapes_in_input(network, train);
   std::vector<BoxShape> all;
   std::vector<int> owner;  // the layer of each
   for (size_t i = 0; i < network.nodes().size(); ++i)
@@ -89,42 +121,6 @@ void check_anchors(const Network& network, const std::vector<BoxShape>& boxes,
                           fmt::format("{} has {} of {} boxes to learn: its anchors fit hardly any",
                                       network.where(layer), count, boxes.size()),
                           {}});
-}
-
-// Of a training in bytes: the plan, the parameters with all that belongs to them, the batches that are made
-// ahead, and the network that measures mAP. Nothing if not even the plan can be allocated.
-std::optional<size_t> training_bytes(Network& network, Network& evaluation, int mini_batch) {
-  const NetSection& net = network.net();
-  const MultiScale scale(net, network.heads().back()->augmentation().random, 0);
-  const auto [width, height] = scale.largest();
-  try {
-    network.plan(mini_batch, width, height);
-    evaluation.plan(std::clamp(mini_batch, 1, 8), net.width, net.height);
-  } catch (const Error&) {
-    return std::nullopt;
-  }
-  const MemoryPlan &training = network.memory(), &measuring = evaluation.memory();
-  const size_t image = size_t(width) * size_t(height) * size_t(net.channels) * sizeof(float);
-  const size_t ahead = network.device() == Device::cpu ? 4 * size_t(mini_batch) * image : 0;
-  return training.bytes + training.lasting + training.parameters +
-         optimizer_bytes(net, network.parameters()) + measuring.bytes + measuring.lasting +
-         measuring.parameters + ahead;
-}
-
-}  // namespace
-
-void check_fit(const Network& network, const Dataset& train, std::vector<Finding>& findings) {
-  const NetSection& net = network.net();
-  const std::vector<BoxShape> boxes = box_shapes(train, float(net.width), float(net.height));
-  int most = 0;
-  for (const Head* head : network.heads()) {
-    const int max = head->augmentation().max_boxes;
-    most = most ? std::min(most, max) : max;
-  }
-  if (const std::string crowded = tell_crowded(train, most); !crowded.empty())
-    findings.push_back({Severity::warning, "crowded", 0, crowded, {}});
-  check_small_objects(network, boxes, findings);
-  check_anchors(network, boxes, findings);
 }
 
 void check_memory(const CheckOptions& options, std::vector<Finding>& findings) {

@@ -10,7 +10,7 @@ namespace osprey {
 namespace {
 
 constexpr const char* kFormat = "osprey-checkpoint-1";
-constexpr int kColumns = 5;
+constexpr size_t kColumns = 6;
 
 std::vector<int64_t> dims(Shape s) { return {s.n, s.h, s.w, s.c}; }
 
@@ -78,13 +78,14 @@ void save_checkpoint(const std::string& path, const Network& network, const Trai
   }
   std::vector<float> history;
   for (const HistoryPoint& h : state.history)
-    history.insert(history.end(), {float(h.iteration), h.loss, h.average_loss, h.rate, h.map});
-  file.tensors["history"] = {{int64_t(state.history.size()), kColumns}, history.data(), {}};
+    history.insert(history.end(),
+                   {float(h.iteration), h.loss, h.average_loss, h.rate, h.score, h.validation_loss});
+  file.tensors["history"] = {{int64_t(state.history.size()), int64_t(kColumns)}, history.data(), {}};
   file.metadata = {{"format", kFormat},
                    {"iteration", exact(state.iteration)},
                    {"seed", exact(state.seed)},
                    {"average_loss", exact(state.average_loss)},
-                   {"best_map", exact(state.best_map)}};
+                   {"best_map", exact(state.best_score)}};
   if (optimizer) file.metadata["optimizer"] = kRuleNames[int(optimizer->rule())];
   write_safetensors(path, file);
 }
@@ -99,11 +100,14 @@ TrainingState state_of(const SafeTensors& file, const std::string& path) {
   state.iteration = number<int64_t>(file, path, "iteration");
   state.seed = number<uint64_t>(file, path, "seed");
   state.average_loss = number<double>(file, path, "average_loss");
-  state.best_map = number<float>(file, path, "best_map");
+  state.best_score = number<float>(file, path, "best_map");
   if (const auto it = file.tensors.find("history"); it != file.tensors.end())
-    for (size_t i = 0; i + kColumns <= it->second.values.size(); i += kColumns) {
+    for (size_t i = 0, columns = size_t(it->second.shape.back()); i + columns <= it->second.values.size();
+         i += columns) {
       const float* v = it->second.values.data() + i;
-      state.history.push_back({int64_t(v[0]), v[1], v[2], v[3], v[4]});
+      if (columns < 5) fail("{}: `history` has {} columns, expected {}", path, columns, kColumns);
+      // The last column came later.
+      state.history.push_back({int64_t(v[0]), v[1], v[2], v[3], v[4], columns > 5 ? v[5] : -1});
     }
   return state;
 }

@@ -14,7 +14,8 @@ namespace osprey {
 struct HistoryPoint {
   int64_t iteration = 0;
   float loss = 0, average_loss = 0, rate = 0;
-  float map = -1;  // mAP@0.5 where it was measured, else -1
+  float score = -1;            // mAP@0.5 or top-1 where it was measured, else -1
+  float validation_loss = -1;  // likewise, of an image
 };
 
 struct TrainingState {
@@ -22,7 +23,7 @@ struct TrainingState {
   uint64_t seed = 0;
   double average_loss =
       -1;  // of all iterations: 0.9 old + 0.1 new, as Darknet prints it; -1 before the first
-  float best_map = -1;
+  float best_score = -1;
   std::vector<HistoryPoint> history;
 };
 

@@ -1,9 +1,6 @@
 #include "train/detector.h"
 
-#include <algorithm>
-
-#include "core/log.h"
-#include "core/parallel.h"
+#include "train/image_batches.h"
 
 namespace osprey {
 
@@ -34,46 +31,27 @@ void add_truths(Evaluated& result, const Sample& sample, int index, int width, i
 Evaluated evaluate_images(const Network& network, const Dataset& dataset, const FindBoxes& find,
                           const std::function<void(int)>& progress) {
   Evaluated result;
-  const int batch = network.input().shape.n, channels = network.input().shape.c;
-  const int count = int(dataset.samples.size());
-  for (int start = 0; start < count; start += batch) {
-    const int n = std::min(batch, count - start);
-    std::vector<ByteImage> images;
-    std::vector<std::string> problems;
-    images.resize(size_t(n));
-    problems.resize(size_t(n));
-    parallel_for(n, 1, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) try {
-          images[size_t(i)] = load_bytes(dataset.samples[size_t(start + i)].image, channels);
-        } catch (const Error& e) {
-          problems[size_t(i)] = e.what();
-          images[size_t(i)] = {1, 1, channels, std::vector<uint8_t>(size_t(channels))};
-        }
-    });
-    std::vector<const ByteImage*> pointers;
+  const Shape input = network.input().shape;
+  for_each_batch(dataset, input.n, input.c, [&](const ImageBatch& batch) {
     std::vector<const Sample*> samples;
-    for (int i = 0; i < n; ++i) {
-      pointers.push_back(&images[size_t(i)]);
-      samples.push_back(problems[size_t(i)].empty() ? &dataset.samples[size_t(start + i)] : nullptr);
-    }
-    const std::vector<std::vector<DetectedBox>> found = find(pointers, samples);
-    for (int i = 0; i < n; ++i) {
-      const Sample& sample = dataset.samples[size_t(start + i)];
-      const bool broken = !problems[size_t(i)].empty();
-      if (broken) {
-        warn("{}", problems[size_t(i)]);
-        ++result.broken_images;
-      }
-      add_truths(result, sample, start + i, broken && sample.width ? sample.width : images[size_t(i)].width,
-                 broken && sample.height ? sample.height : images[size_t(i)].height);
+    for (int i = 0; i < batch.count(); ++i)
+      samples.push_back(batch.broken[size_t(i)] ? nullptr : &dataset.samples[size_t(batch.first + i)]);
+    const std::vector<std::vector<DetectedBox>> found = find(batch.pointers(), samples);
+    for (int i = 0; i < batch.count(); ++i) {
+      const Sample& sample = dataset.samples[size_t(batch.first + i)];
+      const ByteImage& image = batch.images[size_t(i)];
+      const bool broken = batch.broken[size_t(i)];
+      result.broken_images += broken;
+      add_truths(result, sample, batch.first + i, broken && sample.width ? sample.width : image.width,
+                 broken && sample.height ? sample.height : image.height);
       if (broken) continue;
       for (DetectedBox box : found[size_t(i)]) {
-        box.image = start + i;
+        box.image = batch.first + i;
         result.detections.push_back(box);
       }
     }
-    if (progress) progress(start + n);
-  }
+    if (progress) progress(batch.first + batch.count());
+  });
   return result;
 }
 

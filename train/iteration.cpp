@@ -89,18 +89,23 @@ IterationResult TrainingStep::run(int64_t iteration, uint64_t seed, const FillMi
   return result(step.learning_rate);
 }
 
+double mean_loss(const Network& network, int64_t images, LossReport& parts) {
+  const std::vector<LossReport> reports = network.losses();
+  double sum = 0;
+  int losses = 0;
+  for (size_t i = 0; i < reports.size(); ++i) {
+    if (!network.nodes()[i].layer->has_loss()) continue;
+    ++losses;
+    sum += reports[i].loss;
+    add(parts, reports[i]);
+  }
+  return sum / (double(losses) * double(images));
+}
+
 IterationResult TrainingStep::result(float rate) const {
   IterationResult result;
   result.rate = rate;
-  const std::vector<LossReport> reports = network_.losses();
-  int losses = 0;
-  for (size_t i = 0; i < reports.size(); ++i) {
-    if (!network_.nodes()[i].layer->has_loss()) continue;
-    ++losses;
-    result.loss += reports[i].loss;
-    add(result.parts, reports[i]);
-  }
-  result.loss /= double(losses) * network_.net().batch;
+  result.loss = mean_loss(network_, network_.net().batch, result.parts);
   return result;
 }
 

@@ -21,6 +21,10 @@ struct IterationResult {
   LossReport parts;  // summed over layers and mini-batches
 };
 
+// The losses since the network's clear_losses() per image, the mean over the layers that have one; adds what
+// else they tell to `parts`.
+double mean_loss(const Network& network, int64_t images, LossReport& parts);
+
 // Puts the next mini-batch into the network's input and truths, and names its images for messages.
 using FillMiniBatch = std::function<const std::vector<std::string>&(Network&)>;
 

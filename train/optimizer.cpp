@@ -39,7 +39,7 @@ void step_lines(const ParameterLines& p, const Averaging& averaging, const Step*
       const size_t at = size_t(line) * kLineFloats;
       Line g;
       for (int i = 0; i < kLineFloats; ++i) g[size_t(i)] = clip * p.gradients[at + size_t(i)];
-      change(at, step->learning_rate * span.rate, span.decay, g, p.values + at);
+      if (span.rate != 0) change(at, step->learning_rate * span.rate, span.decay, g, p.values + at);
       finish(p, averaging, step->iteration, at);
     }
   });
@@ -217,11 +217,15 @@ Optimizer::Optimizer(const NetSection& net, Parameters& parameters, const Stream
   lines_.average = floats(average_);
   lines_.copy = static_cast<bf16*>(parameters.device_copy().data);
   lines_.span_of_line = put(span_of_line_, stream, spans_of_lines(parameters.spans(), parameters.size()));
-  lines_.spans = put(spans_, stream, span_rules(parameters.spans(), net));
+  take_rates(net);
   if (clip_rule_.most > 0) {
     clip_.allocate(stream, sizeof(double) * size_t(1 + clip_parts(lines_.lines)));
     lines_.clip = floats(clip_);
   }
+}
+
+void Optimizer::take_rates(const NetSection& net) {
+  lines_.spans = put(spans_, stream_, span_rules(parameters_.spans(), net));
 }
 
 void Optimizer::clear_faults() {

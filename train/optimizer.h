@@ -34,6 +34,9 @@ class Optimizer {
   // `parameters` must have been allocated for training on the stream's device, and outlive the optimizer.
   Optimizer(const NetSection& net, Parameters& parameters, const Stream& stream);
 
+  // To be called when the rates of the parameters' spans have changed, between two iterations.
+  void take_rates(const NetSection& net);
+
   // The parts of an iteration (cuda/optimizer.h has their order and meaning). They are work of the device,
   // to which the pointers belong, and may be captured.
   void clear_faults();

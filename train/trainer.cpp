@@ -3,17 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <set>
 
 #include "core/file.h"
 #include "core/log.h"
-#include "data/draw.h"
-#include "models/weights.h"
 #include "train/chart.h"
 #include "train/crowded.h"
 #include "train/interrupt.h"
-#include "train/metrics/darknet_map.h"
 #include "train/progress.h"
+#include "train/sample_sheet.h"
 
 namespace osprey {
 namespace {
@@ -28,31 +25,6 @@ std::string training_name(const std::string& cfg) {
   return file.substr(0, file.find('.'));
 }
 
-void warn_of_overlap(const Dataset& train, const Dataset& valid) {
-  std::set<std::string> images;
-  for (const Sample& s : train.samples) images.insert(s.image);
-  int64_t shared = 0;
-  for (const Sample& s : valid.samples) shared += images.count(s.image);
-  if (shared == int64_t(valid.samples.size()))
-    warn("the validation list has only images that are trained on: its mAP says nothing about new images");
-  else if (shared)
-    warn("{} of {} validation images are also trained on", shared, valid.samples.size());
-}
-
-AugmentOptions augmentation(const NetSection& net, const Head::Augmentation& head) {
-  AugmentOptions a;
-  a.jitter = head.jitter;
-  a.resize = head.resize;
-  a.hue = net.hue;
-  a.saturation = net.saturation;
-  a.exposure = net.exposure;
-  a.flip = net.flip;
-  a.letter_box = net.letter_box;
-  a.mosaic = net.mosaic;
-  a.mosaic_bound = net.mosaic_bound;
-  return a;
-}
-
 void override_max_batches(Section& net, int64_t iterations) {
   std::erase_if(net.entries, [](const Entry& e) { return e.key == "max_batches"; });
   net.entries.push_back({"max_batches", std::to_string(iterations), net.line});
@@ -60,74 +32,39 @@ void override_max_batches(Section& net, int64_t iterations) {
 
 }  // namespace
 
-Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
-  sections_ = read_cfg(options_.cfg);
-  if (options_.max_batches) override_max_batches(sections_[0], options_.max_batches);
+NetworkOptions Trainer::network_options() const {
   NetworkOptions build;
   build.lenient = options_.lenient;
   build.build.device = options_.device;
   build.precision = options_.precision;
   build.build.reference_convolution = options_.reference_convolution;
   build.uncleared_gradients = options_.uncleared_gradients;
-  network_ = std::make_unique<Network>(sections_, build);
-  build.build.training = false;
-  evaluation_ = std::make_unique<Network>(sections_, build);
+  return build;
+}
+
+Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
+  sections_ = read_cfg(options_.cfg);
+  if (options_.max_batches) override_max_batches(sections_[0], options_.max_batches);
+  network_ = std::make_unique<Network>(sections_, network_options());
   const NetSection& net = network_->net();
   for (const std::string& key : net.training_unsupported)
     sections_[0].fail(sections_[0].line_of(key),
                       fmt::format("{} is not supported in training yet: remove it", key));
   for (const Node& node : network_->nodes())
     if (const char* why = node.layer->why_not_trained()) node.section.fail(node.section.line, why);
-  const std::vector<Head*> heads = network_->heads();
-  if (heads.empty())
-    fail("{}: no layer that detects ([yolo], [retina], [rcnn], ...): nothing to train for", options_.cfg);
-
-  data_ = read_data_file(options_.data);
-  train_set_ = load_dataset(data_, Split::train, options_.strict);
-  for (Head* head : heads)
-    if (head->label_classes() != int(train_set_.names.size()))
-      fail("{}: its heads have classes={}, but {} names {} classes", options_.cfg, head->label_classes(),
-           options_.data, train_set_.names.size());
-  info("{}", train_set_.report.text(train_set_.names));
-  if (options_.map && !data_.valid.empty()) {
-    valid_set_ = load_dataset(data_, Split::valid, options_.strict);
-    warn_of_overlap(train_set_, valid_set_);
-  }
-  if (network_->takes_proposals()) {
-    find_proposals(train_set_, data_);
-    find_proposals(valid_set_, data_);
-  }
-
   max_batches_ = net.max_batches;
   if (max_batches_ < 1)
     fail("{}: [net] max_batches says how long to train, and must be at least 1", options_.cfg);
-  const int64_t epoch = (int64_t(train_set_.samples.size()) + net.batch - 1) / net.batch;
-  map_every_ = options_.map_every    ? options_.map_every
-               : options_.map_epochs ? options_.map_epochs * epoch
-                                     : std::max({int64_t(100), 4 * epoch, max_batches_ / 20});
+  data_ = read_data_file(options_.data);
   if (!options_.save_every) options_.save_every = data_.savelast > 0 ? data_.savelast : 100;
-
   name_ = training_name(options_.cfg);
   if (options_.out.empty()) options_.out = data_.backup;
+  state_.seed = options_.seed;
+  plan();
+  read_data();
   std::error_code error;
   fs::create_directories(options_.out, error);
   if (error) fail("{}: the folder for weights cannot be made: {}", options_.out, error.message());
-
-  state_.seed = options_.seed;
-  scale_ = std::make_unique<MultiScale>(net, heads.back()->augmentation().random, options_.seed);
-  const auto [width, height] = scale_->largest();
-  network_->plan(net.mini_batch(), width, height);
-  report_ = describe_run(options_.cfg, options_.data, *network_);
-  if (const std::string crowded = tell_crowded(train_set_, network_->truth_capacity()); !crowded.empty()) {
-    warn("{}", crowded);
-    report_.warnings.push_back(crowded);
-  }
-  if (!valid_set_.samples.empty())
-    evaluation_->plan(std::clamp(net.mini_batch(), 1, 8), net.width, net.height);
-  const MemoryPlan& memory = network_->memory();
-  info("memory: {:.0f} MiB for mini-batches of {} images of up to {}x{}, {:.0f} MiB for parameters",
-       double(memory.bytes + memory.lasting) / (1 << 20), net.mini_batch(), width, height,
-       double(memory.parameters + optimizer_bytes(net, network_->parameters())) / (1 << 20));
 
   network_->parameters().initialise(options_.seed);
   optimizer_ = std::make_unique<Optimizer>(net, network_->parameters(), network_->stream());
@@ -138,14 +75,49 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
     start_from_weights();
   }
   report_.max_batches = max_batches_;
-  report_.train = &train_set_;
-  if (!valid_set_.samples.empty()) report_.valid = &valid_set_;
+  describe_data(report_, *network_, train_set_, validation_ ? &validation_->set() : nullptr);
   if (options_.port >= 0) {
     page_ = std::make_unique<LivePage>(options_.host, options_.port);
     info("the report of this training, as it grows: http://{}:{}/", options_.host, page_->port());
   }
   if (state_.iteration >= max_batches_)
     warn("nothing to do: iteration {} of max_batches={} is reached already", state_.iteration, max_batches_);
+}
+
+void Trainer::plan() {
+  const NetSection& net = network_->net();
+  const std::vector<Head*> heads = network_->heads();
+  scale_ =
+      std::make_unique<MultiScale>(net, heads.empty() ? 0 : heads.back()->augmentation().random, state_.seed);
+  const auto [width, height] = scale_->largest();
+  network_->plan(net.mini_batch(), width, height);
+  if (heads.empty() && !network_->targets())
+    fail(
+        "{}: no layer that detects ([yolo], [retina], [rcnn], ...) or classifies ([softmax], [cost]): "
+        "nothing to train for",
+        options_.cfg);
+}
+
+void Trainer::read_data() {
+  const NetSection& net = network_->net();
+  augment_ = augmentation(*network_, sections_[0]);
+  TrainingSets sets = read_training_sets(*network_, data_, options_.map, options_.strict);
+  train_set_ = std::move(sets.train);
+  const int64_t epoch = (int64_t(train_set_.samples.size()) + net.batch - 1) / net.batch;
+  map_every_ = options_.map_every    ? options_.map_every
+               : options_.map_epochs ? options_.map_epochs * epoch
+                                     : std::max({int64_t(100), 4 * epoch, max_batches_ / 20});
+  report_ = describe_run(options_.cfg, options_.data, *network_);
+  if (const std::string crowded = tell_crowded(train_set_, network_->truth_capacity()); !crowded.empty())
+    warn("{}", crowded);
+  if (!sets.valid.samples.empty())
+    validation_ = std::make_unique<Validation>(sections_, network_options(), std::move(sets.valid), data_.top,
+                                               options_.validation_loss);
+  const MemoryPlan& memory = network_->memory();
+  const auto [width, height] = scale_->largest();
+  info("memory: {:.0f} MiB for mini-batches of {} images of up to {}x{}, {:.0f} MiB for parameters",
+       double(memory.bytes + memory.lasting) / (1 << 20), net.mini_batch(), width, height,
+       double(memory.parameters + optimizer_bytes(net, network_->parameters())) / (1 << 20));
 }
 
 std::string Trainer::file(const std::string& suffix) const {
@@ -177,9 +149,14 @@ void Trainer::make_loader() {
   o.width = net.width;
   o.height = net.height;
   o.channels = net.channels;
-  o.max_boxes = network_->truth_capacity();
+  if (network_->heads().empty())
+    o.classes = int(train_set_.names.size());
+  else
+    o.max_boxes = network_->truth_capacity();
   o.max_proposals = network_->proposal_capacity();
-  o.augment = augmentation(net, network_->heads().back()->augmentation());
+  o.augment = augment_;
+  o.repeat_threshold = net.repeat_threshold;
+  o.repeat_power = net.repeat_power;
   if (scale_->on())
     o.size_of_step = [this, mini_batches](int64_t step) { return scale_->size(step / mini_batches); };
   o.seed = state_.seed;
@@ -190,74 +167,65 @@ void Trainer::make_loader() {
   loader_ = std::make_unique<Loader>(train_set_, o);
 }
 
-// The first images as the network sees them, with their boxes: most mistakes in labels show here.
-void Trainer::write_sample_sheet(const Batch& batch, const std::vector<float>& images) {
-  const int shown = std::min<int>(int(batch.counts.size()), 16);
-  const int columns = std::min(shown, 4), rows = (shown + columns - 1) / columns;
-  const int channels = network_->net().channels, capacity = network_->truth_capacity();
-  if (channels != 1 && channels != 3) return;
-  Image sheet(columns * batch.width, rows * batch.height, channels);
-  for (int n = 0; n < shown; ++n) {
-    Image image(batch.width, batch.height, channels);
-    std::copy_n(images.begin() + int64_t(n) * int64_t(image.pixels.size()), image.pixels.size(),
-                image.pixels.begin());
-    for (int t = 0; t < batch.counts[size_t(n)]; ++t) {
-      const float* v = batch.truths.data() + (size_t(n) * capacity + t) * 5;
-      const Box box =
-          scaled(corners(CentreBox{v[0], v[1], v[2], v[3]}), float(batch.width), float(batch.height));
-      draw_box(image, box, class_colour(int(v[4])), train_set_.names[size_t(v[4])]);
-    }
-    const int left = n % columns * batch.width, top = n / columns * batch.height;
-    for (int y = 0; y < batch.height; ++y)
-      std::copy_n(image.pixels.begin() + int64_t(image.index(y, 0, 0)), size_t(batch.width) * channels,
-                  sheet.pixels.begin() + int64_t(sheet.index(top + y, left, 0)));
+const std::vector<std::string>& Trainer::fill(Network& network) {
+  const Batch& batch = loader_->next();
+  const auto give_images = [&] {
+    if (network.device() == Device::cpu)
+      std::copy(batch.images.begin(), batch.images.end(), network.input().view<float>().begin());
+    else
+      network.set_samples(batch.bytes, batch.plans);
+  };
+  give_images();
+  const int channels = network.net().channels;
+  if (batch.step == 0 && (channels == 1 || channels == 3)) {
+    network.upload();
+    save_image(file("_samples.jpg"), sample_sheet(batch, network.read_input(), channels, train_set_.names));
+    give_images();
   }
-  save_image(file("_samples.jpg"), sheet);
+  if (const View<float> targets = network.targets())
+    std::copy(batch.targets.begin(), batch.targets.end(), targets.begin());
+  if (network.truth_capacity() > 0) {
+    const Truths& truths = network.truths();
+    std::copy(batch.truths.begin(), batch.truths.end(), truths.boxes.begin());
+    std::copy(batch.counts.begin(), batch.counts.end(), truths.counts.begin());
+  }
+  if (const Proposals& proposals = network.proposals(); proposals.boxes) {
+    std::copy(batch.proposals.begin(), batch.proposals.end(), proposals.boxes.begin());
+    std::copy(batch.proposal_counts.begin(), batch.proposal_counts.end(), proposals.counts.begin());
+  }
+  return batch.paths;
 }
 
 void Trainer::iterate(int64_t iteration) {
+  const NetSection& net = network_->net();
   const auto [width, height] = scale_->size(iteration - 1);
-  if (network_->input().shape.w != width || network_->input().shape.h != height)
-    network_->plan(network_->net().mini_batch(), width, height);
+  const bool freezes_others = network_->freeze_for(iteration);
+  if (freezes_others || network_->input().shape.w != width || network_->input().shape.h != height)
+    network_->plan(net.mini_batch(), width, height);
+  if (freezes_others) {
+    optimizer_->take_rates(net);
+    info("from iteration {} on {} layers are trained", iteration, network_->trained_layers());
+  }
   if (!training_step_) training_step_ = std::make_unique<TrainingStep>(*network_, *optimizer_);
+  const bool another_of_this_plan = iteration < max_batches_ &&
+                                    scale_->size(iteration) == scale_->size(iteration - 1) &&
+                                    !network_->freezes_others(iteration + 1);
   const IterationResult result = training_step_->run(
       iteration, state_.seed,
-      [&](Network& network) -> const std::vector<std::string>& {
-        const Batch& batch = loader_->next();
-        const Truths& truths = network.truths();
-        const auto give_images = [&] {
-          if (network.device() == Device::cpu)
-            std::copy(batch.images.begin(), batch.images.end(), network.input().view<float>().begin());
-          else
-            network.set_samples(batch.bytes, batch.plans);
-        };
-        give_images();
-        if (batch.step == 0) {
-          network.upload();
-          write_sample_sheet(batch, network.read_input());
-          give_images();
-        }
-        std::copy(batch.truths.begin(), batch.truths.end(), truths.boxes.begin());
-        std::copy(batch.counts.begin(), batch.counts.end(), truths.counts.begin());
-        if (const Proposals& proposals = network.proposals(); proposals.boxes) {
-          std::copy(batch.proposals.begin(), batch.proposals.end(), proposals.boxes.begin());
-          std::copy(batch.proposal_counts.begin(), batch.proposal_counts.end(), proposals.counts.begin());
-        }
-        return batch.paths;
-      },
-      iteration < max_batches_ && scale_->size(iteration) == scale_->size(iteration - 1));
+      [this](Network& network) -> const std::vector<std::string>& { return fill(network); },
+      another_of_this_plan);
   state_.iteration = iteration;
   state_.average_loss = state_.average_loss < 0 ? result.loss : 0.9 * state_.average_loss + 0.1 * result.loss;
   state_.history.push_back({iteration, float(result.loss), float(state_.average_loss), result.rate, -1});
   last_parts_ = result.parts;
 }
 
-bool Trainer::map_is_due(int64_t iteration) const {
-  if (valid_set_.samples.empty()) return false;
+bool Trainer::measurement_is_due(int64_t iteration) const {
+  if (!validation_) return false;
   return iteration == max_batches_ || (iteration >= network_->net().burn_in && iteration % map_every_ == 0);
 }
 
-int64_t Trainer::next_map(int64_t iteration) const {
+int64_t Trainer::next_measurement(int64_t iteration) const {
   const int64_t from = std::max(iteration + 1, network_->net().burn_in);
   return std::min((from + map_every_ - 1) / map_every_ * map_every_, max_batches_);
 }
@@ -268,12 +236,28 @@ bool Trainer::is_kept(int64_t iteration) const {
   return every > 0 && iteration % every == 0;
 }
 
-float Trainer::measure_map() {
-  evaluation_->parameters().take_values(network_->parameters());
-  evaluation_->prepare();
-  const Evaluated found = detect_all(*evaluation_, valid_set_, map_options(fit_of(network_->net())));
-  report_.findings = findings_of(valid_set_, found);
-  return float(darknet_map(found.truths, found.detections, int(valid_set_.names.size())).map);
+void Trainer::measure(const WeightsHeader& header) {
+  measured_ = validation_->measure(network_->parameters(), network_->step());
+  state_.history.back().score = measured_.score;
+  state_.history.back().validation_loss = measured_.loss;
+  if (measured_.found) report_.findings = findings_of(validation_->set(), *measured_.found);
+  if (measured_.score > state_.best_score) {
+    state_.best_score = measured_.score;
+    save_weights(file("_best.weights"), *network_, header);
+  }
+  write_report();
+}
+
+bool Trainer::patience_is_over() const {
+  if (options_.patience == 0) return false;
+  int since_best = 0;
+  float best = -1;
+  for (const HistoryPoint& h : state_.history) {
+    if (h.score < 0) continue;
+    since_best = h.score > best ? 0 : since_best + 1;
+    best = std::max(best, h.score);
+  }
+  return since_best >= options_.patience;
 }
 
 void Trainer::save(int64_t iteration) {
@@ -291,13 +275,25 @@ void Trainer::save(int64_t iteration) {
 
 void Trainer::write_report() {
   const fs::path folder = options_.out;
-  write_file((folder / "chart.svg").string(), chart_svg(name_, state_.history, max_batches_));
+  write_file((folder / "chart.svg").string(),
+             chart_svg(name_, state_.history, max_batches_, report_.score_name));
   report_.history = state_.history;
   write_file((folder / "report.html").string(), report_html(report_));
-  if (!page_) return;
-  report_.refresh_seconds = kRefreshSeconds;
-  page_->show(report_html(report_));
-  report_.refresh_seconds = 0;
+  if (page_) page_->show(report_html(report_, kRefreshSeconds));
+}
+
+std::string Trainer::progress_text(double images_per_second) const {
+  const HistoryPoint& now = state_.history.back();
+  const bool detects = !network_->heads().empty();
+  std::string text = fmt::format("loss {:.4g} avg {:.4g}  ", now.loss, state_.average_loss);
+  if (detects)
+    text += fmt::format("IoU {:.3f}  ", last_parts_.matched ? last_parts_.iou / last_parts_.matched : 0.0);
+  text += fmt::format("rate {:.3g}  {:.1f} images/s", now.rate, images_per_second);
+  if (measured_.score >= 0)
+    text += fmt::format("  {} {:.1f}% best {:.1f}%", detects ? "mAP" : "top-1", 100 * measured_.score,
+                        100 * state_.best_score);
+  if (measured_.loss >= 0) text += fmt::format("  valid loss {:.4g}", measured_.loss);
+  return text;
 }
 
 TrainResult Trainer::run() {
@@ -310,44 +306,36 @@ TrainResult Trainer::run() {
   double measuring = 0;  // seconds in evaluation, which are not training speed
   WeightsHeader header;
   header.seen = uint64_t(state_.iteration) * uint64_t(batch);
-  while (state_.iteration < max_batches_ && !interrupt.requested()) {
+  while (state_.iteration < max_batches_ && !interrupt.requested() && !result.stopped_early) {
     const int64_t iteration = state_.iteration + 1;
     const double began = progress.seconds();
     iterate(iteration);
     const double seconds = progress.seconds() - began;
     header.seen = uint64_t(iteration) * uint64_t(batch);
-    if (map_is_due(iteration)) {
+    if (measurement_is_due(iteration)) {
       const double before = progress.seconds();
-      last_map_ = measure_map();
+      measure(header);
       measuring += progress.seconds() - before;
-      state_.history.back().map = last_map_;
-      if (last_map_ > state_.best_map) {
-        state_.best_map = last_map_;
-        save_weights(file("_best.weights"), *network_, header);
-      }
-      write_report();
+      result.stopped_early = iteration < max_batches_ && patience_is_over();
     }
-    if (iteration % options_.save_every == 0 || iteration == max_batches_) save(iteration);
+    if (iteration % options_.save_every == 0 || iteration == max_batches_ || result.stopped_early)
+      save(iteration);
     if (is_kept(iteration)) save_weights(file(fmt::format("_{}.weights", iteration)), *network_, header);
     const double rate = double(iteration - first) * batch / std::max(progress.seconds() - measuring, 1e-9);
-    const LossReport& parts = last_parts_;
-    std::string text =
-        fmt::format("loss {:.4g} avg {:.4g}  IoU {:.3f}  rate {:.3g}  {:.1f} images/s",
-                    state_.history.back().loss, state_.average_loss,
-                    parts.matched ? parts.iou / parts.matched : 0.0, state_.history.back().rate, rate);
-    if (last_map_ >= 0)
-      text += fmt::format("  mAP {:.1f}% best {:.1f}%", 100 * last_map_, 100 * state_.best_map);
     const double left = progress.seconds() / double(iteration - first) * double(max_batches_ - iteration);
     if (options_.tell)
       options_.tell({iteration, iteration * batch, state_.history.back().loss, state_.average_loss,
-                     state_.history.back().rate, seconds, left, last_map_, state_.best_map,
-                     next_map(iteration)});
+                     state_.history.back().rate, seconds, left, measured_.score, state_.best_score,
+                     next_measurement(iteration)});
     else
-      progress.update(iteration, text);
+      progress.update(iteration, progress_text(rate));
     result.images_per_second = rate;
   }
   progress.finish();
-  result.interrupted = state_.iteration < max_batches_;
+  result.interrupted = state_.iteration < max_batches_ && !result.stopped_early;
+  if (result.stopped_early)
+    info("stopped after iteration {}: the last {} measurements brought no better {} than {:.2f}%",
+         state_.iteration, options_.patience, Validation::score_name(*network_), 100 * state_.best_score);
   if (result.interrupted) {
     save(state_.iteration);
     info("stopped after iteration {}: saved; --resume goes on from here", state_.iteration);
@@ -359,8 +347,9 @@ TrainResult Trainer::run() {
   result.iterations = state_.iteration;
   result.seconds = progress.seconds();
   result.average_loss = state_.average_loss;
-  result.map = last_map_;
-  result.best_map = state_.best_map;
+  result.measured = measured_;
+  result.best_score = state_.best_score;
+  result.score_name = Validation::score_name(*network_);
   return result;
 }
 

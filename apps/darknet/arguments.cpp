@@ -200,6 +200,10 @@ DeviceOptions device_options(Arguments& a) {
   return options;
 }
 
+Split split_to_measure(const std::string& data) {
+  return read_data_file(data).has(Split::valid) ? Split::valid : Split::train;
+}
+
 LoadOptions load_options(Arguments& a, const std::string& cfg, const std::string& weights) {
   LoadOptions options;
   options.cfg = cfg;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "apps/load.h"
+#include "data/dataset.h"
 
 namespace osprey::darknet {
 
@@ -51,5 +52,8 @@ bool is_option(const std::string& word);
 // as by a Darknet that was built for one.
 LoadOptions load_options(Arguments& arguments, const std::string& cfg, const std::string& weights);
 DeviceOptions device_options(Arguments& arguments);
+
+// The validation images or, as in Darknet, those of training where there are no others.
+Split split_to_measure(const std::string& data);
 
 }  // namespace osprey::darknet

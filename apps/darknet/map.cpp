@@ -2,11 +2,9 @@
 #include <fmt/core.h>
 
 #include "apps/darknet/commands.h"
-#include "core/log.h"
-#include "train/detector.h"
+#include "apps/evaluation.h"
 #include "train/metrics/darknet_map.h"
 #include "train/metrics/recorded.h"
-#include "train/progress.h"
 
 namespace osprey::darknet {
 namespace {
@@ -51,25 +49,14 @@ void map_of_network(Arguments& a, const DarknetMapOptions& options) {
   const LoadOptions load = load_options(a, at[1], at[2]);
   const bool letterbox = a.flag("letter_box"), strict = a.flag("strict");
   a.finish();
-  const DataFile data = read_data_file(at[0]);
-  // As Darknet, which takes the training images where there are no others.
-  Dataset dataset = load_dataset(data, data.valid.empty() ? Split::train : Split::valid, strict);
-  add_difficult(dataset, data);
-  const auto network = load_network(load);
-  const std::vector<Head*> heads = network->heads();
-  const int classes = heads.empty() ? 0 : heads.back()->classes();
-  if (classes != int(dataset.names.size()))
-    fail("{} detects {} classes, but {} names {}", load.cfg, classes, data.path, dataset.names.size());
-  if (network->takes_proposals()) find_proposals(dataset, data);
+  Subject subject = load_subject(load, at[0], split_to_measure(at[0]), strict);
+  check_classes(*subject.network, subject.dataset, at[0], ClassesOf::detections);
+  add_difficult(subject.dataset, subject.data);
   fmt::print("\n calculation mAP (mean average precision)...\n");
-  Progress progress("map", int64_t(dataset.samples.size()));
-  const Evaluated found =
-      detect_all(*network, dataset, map_options(letterbox ? Fit::letterbox : fit_of(network->net())),
-                 [&](int done) { progress.update(done, "images"); });
-  progress.finish();
-  if (found.broken_images)
-    warn("{} images could not be read; their objects count as missed", found.broken_images);
-  print_table(darknet_map(found.truths, found.detections, classes, options), dataset.names, options);
+  const Fit fit = letterbox ? Fit::letterbox : fit_of(subject.network->net());
+  const Evaluated found = detect_with_progress("map", subject, map_options(fit));
+  const std::vector<std::string>& names = subject.dataset.names;
+  print_table(darknet_map(found.truths, found.detections, int(names.size()), options), names, options);
 }
 
 }  // namespace

@@ -2,9 +2,9 @@
 #include <fmt/core.h>
 
 #include "apps/darknet/commands.h"
-#include "core/log.h"
+#include "apps/evaluation.h"
+#include "core/error.h"
 #include "layers/nms/nms.h"
-#include "train/detector.h"
 
 namespace osprey::darknet {
 namespace {
@@ -56,11 +56,9 @@ void recall(Arguments& a) {
   const float threshold = a.real("thresh", 0.001f);
   const bool letterbox = a.flag("letter_box");
   a.finish();
-  const DataFile data = read_data_file(at[0]);
-  Dataset dataset = load_dataset(data, data.valid.empty() ? Split::train : Split::valid);
-  const auto network = load_network(load);
+  const auto subject = load_subject(load, at[0], split_to_measure(at[0]), false);
+  const auto& network = subject.network;
   if (network->heads().empty()) fail("{}: no layer that detects ([yolo], [region], ...)", load.cfg);
-  if (network->takes_proposals()) find_proposals(dataset, data);
   ImageFeed feed(*network, letterbox ? Fit::letterbox : Fit::stretch);
   Counts counts;
   const auto find = [&](const std::vector<const ByteImage*>& images,
@@ -81,7 +79,7 @@ void recall(Arguments& a) {
     }
     return std::vector<std::vector<DetectedBox>>(images.size());
   };
-  const Evaluated done = evaluate_images(*network, dataset, find);
+  const Evaluated done = evaluate_images(*network, subject.dataset, find);
   if (done.broken_images) fail("{} images could not be read: nothing was found in them", done.broken_images);
 }
 

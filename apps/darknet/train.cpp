@@ -31,6 +31,7 @@ void train(Arguments& a) {
   o.map = a.flag("map");
   o.map_epochs = a.integer("mAP_epochs", 0, 1);
   o.strict = a.flag("strict");
+  o.port = a.integer("mjpeg_port", o.port, 0);  // our page shows more than Darknet's chart
   o.seed = uint64_t(a.integer("seed", 0, 0));
   o.lenient = true;
   const DeviceOptions device = device_options(a);
@@ -38,13 +39,14 @@ void train(Arguments& a) {
   o.precision = device.precision();
   o.tell = print_iteration;
   a.finish();
-  if (o.map && read_data_file(o.data).valid.empty())
+  if (o.map && !read_data_file(o.data).has(Split::valid))
     warn("-map: {} names no `valid` images, so that no mAP is measured", o.data);
   Trainer trainer(o);
   const TrainResult result = trainer.run();
   if (result.interrupted) return;  // which the trainer has told
-  if (result.map >= 0)
-    fmt::print("\n mean average precision (mAP@0.50) = {:f}, or {:2.2f} % \n", result.map, 100 * result.map);
+  if (result.measured.score >= 0)
+    fmt::print("\n mean average precision (mAP@0.50) = {:f}, or {:2.2f} % \n", result.measured.score,
+               100 * result.measured.score);
   fmt::print("Saving weights to {}\n", trainer.final_weights());
 }
 

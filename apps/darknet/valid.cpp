@@ -6,9 +6,8 @@
 
 #include "apps/darknet/commands.h"
 #include "apps/darknet/results.h"
+#include "apps/evaluation.h"
 #include "core/file.h"
-#include "core/log.h"
-#include "train/detector.h"
 #include "train/progress.h"
 
 namespace osprey::darknet {
@@ -22,17 +21,11 @@ void valid(Arguments& a) {
   const std::string prefix = a.text("out");
   a.finish();
 
-  const DataFile data = read_data_file(at[0]);
-  Dataset dataset = load_dataset(data, data.valid.empty() ? Split::train : Split::valid);
-  const auto network = load_network(load);
-  const std::vector<Head*> heads = network->heads();
-  const int classes = heads.empty() ? 0 : heads.back()->classes();
-  if (classes != int(dataset.names.size()))
-    fail("{} detects {} classes, but {} names {}", load.cfg, classes, data.path, dataset.names.size());
-  if (network->takes_proposals()) find_proposals(dataset, data);
+  const auto [data, network, dataset] = load_subject(load, at[0], split_to_measure(at[0]), false);
+  check_classes(*network, dataset, at[0], ClassesOf::detections);
   options.fit = letterbox ? Fit::letterbox : fit_of(network->net());
   // Darknet's, for this command only; a section's own nms_threshold wins.
-  if (heads.back()->nms().threshold < 0) options.settings.nms_threshold = 0.6f;
+  if (network->heads().back()->nms().threshold < 0) options.settings.nms_threshold = 0.6f;
 
   make_folder(data.results);
   const auto results = make_results(data, dataset, prefix);

@@ -91,25 +91,27 @@ def yolov3(cfg, classes, anchors=YOLOV3_ANCHORS, spp=False, head="yolo", channel
                 **dict(dict(ignore_thresh=0.7, truth_thresh=1), **keys))
 
 
+def tiny_heads(parts, c3, c4, filters, classes, anchors, **keys):
+    """Three heads, coarse to fine, each behind one convolution; `filters`: of the 1x1 convolutions before them."""
+    for k, (count, mask, finer) in enumerate(zip(filters, ("6,7,8", "3,4,5", "0,1,2"), (None, c4, c3))):
+        parts.cfg.comment("Head at stride %d" % (32 >> k))
+        if finer:
+            parts.route(-4 if k == 1 else -3)
+        parts.conv(count, 1)
+        if finer:
+            parts.upsample()
+            parts.route(-1, finer)
+        parts.conv(512 >> k)
+        parts.predict(3 * (5 + classes))
+        parts.cfg.add("yolo", mask=mask, anchors=anchors, classes=classes, num=9, jitter=0.3, **keys)
+
+
 def yolov3_tiny_3l(cfg, classes=80, anchors=YOLOV3_ANCHORS):
     parts = Darknet(cfg)
     cfg.comment("Backbone")
     c3, c4 = tiny_backbone(parts)
     parts.conv(1024)
-    for k, (filters, mask, finer) in enumerate(((256, "6,7,8", None), (128, "3,4,5", c4), (128, "0,1,2", c3))):
-        cfg.comment("Head at stride %d" % (32 >> k))
-        if finer:
-            parts.route(-4 if k == 1 else -3)
-            parts.conv(filters, 1)
-            parts.upsample()
-            parts.route(-1, finer)
-            parts.conv(256 >> (k - 1))
-        else:
-            parts.conv(256, 1)
-            parts.conv(512)
-        parts.predict(3 * (5 + classes))
-        cfg.add("yolo", mask=mask, anchors=anchors, classes=classes, num=9, jitter=0.3, ignore_thresh=0.7,
-                truth_thresh=1, random=1)
+    tiny_heads(parts, c3, c4, (256, 128, 128), classes, anchors, ignore_thresh=0.7, truth_thresh=1, random=1)
 
 
 def prn_heads(parts, fine):

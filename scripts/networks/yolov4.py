@@ -1,7 +1,7 @@
 """YOLOv4 and its relatives."""
 
 from .darknet import Darknet, csresnext50
-from .yolo import YOLOV3_ANCHORS
+from .yolo import YOLOV3_ANCHORS, tiny_heads
 
 
 class Csp(Darknet):
@@ -119,20 +119,9 @@ def yolov4_tiny_3l(cfg):
         parts.route(before, -1)
         parts.maxpool()
     parts.conv(512)
-    for k, (filters, mask, finer) in enumerate(((256, "6,7,8", None), (128, "3,4,5", ends[2]), (64, "0,1,2", ends[1]))):
-        cfg.comment("Head at stride %d" % (32 >> k))
-        if finer:
-            parts.route(-4 if k == 1 else -3)
-            parts.conv(filters, 1)
-            parts.upsample()
-            parts.route(-1, finer)
-        else:
-            parts.conv(256, 1)
-        parts.conv(512 >> k)
-        parts.predict(255)
-        cfg.add("yolo", mask=mask, anchors=YOLOV4_ANCHORS, classes=80, num=9, jitter=0.3, scale_x_y=1.05, cls_normalizer=1,
-                iou_normalizer=0.07, iou_loss="ciou", ignore_thresh=0.7, truth_thresh=1, nms_kind="greedynms",
-                beta_nms=0.6, random=0)
+    tiny_heads(parts, ends[1], ends[2], (256, 128, 64), 80, YOLOV4_ANCHORS, scale_x_y=1.05, cls_normalizer=1,
+               iou_normalizer=0.07, iou_loss="ciou", ignore_thresh=0.7, truth_thresh=1, nms_kind="greedynms", beta_nms=0.6,
+               random=0)
 
 
 def scaled_head(parts, level, anchors):

@@ -70,6 +70,42 @@ TEST_F(Commands, DetectWritesJsonTextAndPictures) {
   EXPECT_EQ(nlohmann::json::parse(read_file(again, "JSON")).size(), 6u);
 }
 
+TEST_F(Commands, ClassifyAndEvalTellClasses) {
+  const std::string net =
+      "[net]\nwidth=16\nheight=16\n[convolutional]\nfilters=3\nsize=1\nactivation=linear\n[avgpool]\n["
+      "softmax]\n";
+  const std::string cfg = folder_.write("c.cfg", net), weights = folder_ / "c.weights",
+                    json = folder_ / "classes.json";
+  PlannedNetwork network(net);
+  save_weights(weights, network, {});
+  folder_.write("labels", "0\n1\n2\n");
+  const std::string data = folder_.write("c.data", "root=.\nlabels=labels\nvalid=images\ntop=2\n");
+  const Said said = osprey_command(
+      {"classify", cfg, weights, image_, folder_ / "images", "--data", data, "--top", "2", "--json", json});
+  ASSERT_EQ(said.status, 0) << said.err;
+  expect_in(image_ + ":\n", said.out);
+  const nlohmann::json all = nlohmann::json::parse(read_file(json, "JSON"));
+  ASSERT_EQ(all.size(), 7u);
+  for (const nlohmann::json& image : all) {
+    const nlohmann::json& classes = image["classes"];
+    ASSERT_EQ(classes.size(), 2u);
+    EXPECT_GE(classes[0]["score"], classes[1]["score"]);
+    EXPECT_EQ(classes[0]["name"], std::to_string(classes[0]["class_id"].get<int>()));
+  }
+  EXPECT_EQ(all[0]["classes"], all[1]["classes"]);  // the first of the folder is that image
+  // Three of the six images are called 0, 1 and 2; the others have no class.
+  const Said measured = osprey_command({"eval", cfg, data, weights, "--json"});
+  ASSERT_EQ(measured.status, 0) << measured.err;
+  const nlohmann::json accuracy = nlohmann::json::parse(measured.out);
+  EXPECT_EQ(accuracy["images"], 3);
+  EXPECT_EQ(accuracy["k"], 2);
+  EXPECT_GE(accuracy["top_k"], accuracy["top1"]);
+  expect_in("3 images were left out", measured.err);
+  expect_in("top-1 ", osprey_command({"eval", cfg, data, weights}).out);
+  expect_refused({"eval", cfg, data, weights, "--metric", "coco"}, "a classifier has one, top-1");
+  expect_refused({"classify", cfg_, weights_, image_}, "the network detects");
+}
+
 TEST_F(Commands, ForwardDumpsEveryLayer) {
   const std::string dump = folder_ / "dump";
   ASSERT_EQ(osprey_command({"forward", cfg_, weights_, "--input", image_, "--dump", dump}).status, 0);

@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "cuda/preprocess.h"
+#include "data/class_sample.h"
+#include "data/render.h"
 #include "tests/cuda/kernel_test.h"
 
 namespace osprey::test {
@@ -32,7 +34,7 @@ void expect_batch(const std::vector<SamplePlan>& plans, const std::vector<uint8_
 }
 
 TEST(PreprocessParity, ForDetectionIsFit) {
-  for (const Fit fit_kind : {Fit::stretch, Fit::letterbox})
+  for (const Fit fit_kind : {Fit::stretch, Fit::letterbox, Fit::crop})
     for (const auto& [width, height] : {std::pair{1, 1}, {16, 16}, {13, 22}, {17, 9}})
       for (const int channels : {1, 3}) {
         std::vector<SamplePlan> plans;
@@ -85,6 +87,43 @@ TEST(PreprocessParity, ForTrainingIsRender) {
       in_all_orders([&] { expect_batch(plans, bytes, want, {12, height, width, 3}); });
     }
   }
+}
+
+// Turned, scaled and moved; a rectangle of one on another, four together, the mean of two.
+TEST(PreprocessParity, ForClassifiersIsRender) {
+  AugmentOptions o;
+  o.hue = .1f;
+  o.saturation = o.exposure = 1.5f;
+  o.flip = true;
+  o.angle = 30;
+  o.aspect = 1.3f;
+  for (const ClassMix mix : {ClassMix::none, ClassMix::mean, ClassMix::paste, ClassMix::mosaic})
+    for (const auto& [width, height] : {std::pair{1, 1}, {12, 10}, {7, 16}}) {
+      o.width = width;
+      o.height = height;
+      std::vector<SamplePlan> plans;
+      std::vector<uint8_t> bytes;
+      Values want;
+      for (uint64_t n = 0; n < 12; ++n) {
+        Random random(5, Purpose::augment, uint64_t(mix), n);
+        std::array<ByteImage, 4> images;
+        std::array<Image, 4> units;
+        std::array<Labelled, 4> labelled;
+        for (size_t i = 0; i < 4; ++i) {
+          images[i] = random_image(kSizes[(n + i) % 5], 3, 4 * n + i);
+          units[i] = unit_image(images[i]);
+          labelled[i] = {images[i].width, images[i].height};
+        }
+        SamplePlan plan = describe_class(labelled, mix, o, 1, random).plan;
+        if (n % 2) plan.part[0].noise = .1f, plan.part[0].noise_key = n;
+        Image made(width, height, 3, NAN);
+        render(plan, units, width, height, made.pixels.data());
+        want.insert(want.end(), made.pixels.begin(), made.pixels.end());
+        for (int k = 0; k < plan.parts; ++k) pack(plan.part[k], images[size_t(k)], bytes);
+        plans.push_back(plan);
+      }
+      in_all_orders([&] { expect_batch(plans, bytes, want, {12, height, width, 3}); });
+    }
 }
 
 }  // namespace

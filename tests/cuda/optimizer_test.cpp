@@ -75,7 +75,7 @@ TEST(OptimizerKernel, SgdIsItsFormula) {
       state.next(t);
       for (int i = 0; i < kCount; ++i) {
         const SpanRule& span = kSpans[kSpanOfLine[i / kLineFloats]];
-        if (!span.trained) continue;
+        if (!span.trained || span.rate == 0) continue;
         want.momentum[i] = 0.5 * want.momentum[i] + state.gradients[i] + span.decay * want.values[i];
         want.values[i] -= state.step.learning_rate * span.rate * want.momentum[i];
       }
@@ -100,6 +100,10 @@ TEST(OptimizerKernel, AdamAndTheAverageAreTheirFormulas) {
       for (int i = 0; i < kCount; ++i) {
         const SpanRule& span = kSpans[kSpanOfLine[i / kLineFloats]];
         if (!span.trained) continue;
+        if (span.rate == 0) {
+          want.follow(i, t);
+          continue;
+        }
         const double g = state.gradients[i] + span.decay * want.values[i];
         double &m = want.momentum[i], &v = want.squares[i];
         m = kBeta1 * m + (1 - kBeta1) * g;
@@ -133,6 +137,10 @@ TEST(OptimizerKernel, RmsPropIsItsFormula) {
       for (int i = 0; i < kCount; ++i) {
         const SpanRule& span = kSpans[kSpanOfLine[i / kLineFloats]];
         if (!span.trained) continue;
+        if (span.rate == 0) {
+          want.follow(i, t);
+          continue;
+        }
         const double g = state.gradients[i] + span.decay * want.values[i];
         want.squares[i] = kAlpha * want.squares[i] + (1 - kAlpha) * g * g;
         want.momentum[i] = kMomentum * want.momentum[i] + g / (std::sqrt(want.squares[i]) + kEpsilon);

@@ -59,7 +59,7 @@ TEST(SoftmaxKernel, AddsTheCrossEntropyToTheReport) {
   for (int i = 0; i < 21; ++i) {
     y[i] = std::fabs(y[i]);
     targets[i] = float(i % 3);
-    if (i % 3) want -= std::log(std::max(y[i], 1.17549435e-38f));
+    if (i % 3) want -= targets[i] * std::log(std::max(y[i], 1.17549435e-38f));
   }
   const Values before = coarse_values(21, 3), above = coarse_values(21, 4);
   in_all_orders([&] {

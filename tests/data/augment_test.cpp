@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "data/render.h"
 #include "tests/data/temporary.h"
 
 namespace osprey {

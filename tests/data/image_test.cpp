@@ -272,5 +272,24 @@ TEST(ImageFile, Messages) {
   expect_in("cannot be written", error_of([&] { save_image(folder / "no/such/a.png", Image(1, 1, 3)); }));
 }
 
+// The shorter side comes to the input's by whole-number arithmetic, and the middle is taken: Darknet's
+// resize_min and crop.
+TEST(Fit, CropShowsTheMiddle) {
+  Image image(9, 4, 1);
+  for (int y = 0; y < 4; ++y)
+    for (int x = 0; x < 9; ++x) image.at(y, x, 0) = float(10 * y + x) / 100;
+  const Image same = fit(image, 4, 4, Fit::crop);  // columns 2 to 5 of 9
+  for (int y = 0; y < 4; ++y)
+    for (int x = 0; x < 4; ++x) EXPECT_EQ(same.at(y, x, 0), image.at(y, x + 2, 0));
+  const Letterbox half = fitted(Fit::crop, 9, 4, 2, 2);
+  EXPECT_EQ(half.new_width, 4);
+  EXPECT_EQ(half.new_height, 2);
+  EXPECT_EQ(half.left(), -1);
+  const Letterbox tall = fitted(Fit::crop, 30, 70, 10, 10);
+  EXPECT_EQ(std::pair(tall.new_width, tall.new_height), std::pair(10, 23));
+  const Letterbox wide_input = fitted(Fit::crop, 30, 30, 20, 10);
+  EXPECT_EQ(std::pair(wide_input.new_width, wide_input.new_height), std::pair(20, 20));
+}
+
 }  // namespace
 }  // namespace osprey

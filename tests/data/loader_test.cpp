@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "data/render.h"
 #include "tests/data/temporary.h"
 
 namespace osprey {

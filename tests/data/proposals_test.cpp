@@ -4,6 +4,7 @@
 #include <array>
 
 #include "data/loader.h"
+#include "data/render.h"
 #include "tests/data/temporary.h"
 
 namespace osprey {

@@ -98,6 +98,16 @@ TEST_F(WrittenSet, LeavesOutBackgroundUnlessAskedFor) {
   EXPECT_EQ(read_file(folder_ / "out/train.txt", "a list"), "train/a_30_0.png\n");
 }
 
+TEST_F(WrittenSet, LeavesOutWhatDarknetLabelsCannotSay) {
+  Label crowd = set_.samples[0].labels[0], difficult = crowd;
+  crowd.crowd = true;
+  difficult.difficult = true;
+  set_.samples[0].labels.insert(set_.samples[0].labels.end(), {crowd, difficult});
+  EXPECT_EQ(write_tiles(set_, {30, 0}, true, folder_ / "out", "train").objects, 1);
+  set_.samples[0].labels = {crowd, difficult};
+  EXPECT_EQ(write_tiles(set_, {30, 0}, false, folder_ / "out2", "train").tiles, 0);
+}
+
 TEST_F(WrittenSet, RefusesTwoImagesOfOneName) {
   set_.samples.push_back(set_.samples[0]);
   expect_in("another image has that name", error_of([&] {

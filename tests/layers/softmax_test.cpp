@@ -29,13 +29,13 @@ TEST(softmax, has_groups) {
   expect_equal(pixel.forward({1, 1, 1, 1, 5, 5, 5, 5}), Values(8, 0.25f));
 }
 
-// Darknet: -ln p where the target is not 0, and the gradient p - target, to which dy is added as it is.
+// -target ln p, and the gradient p - target, to which dy is added as it is.
 TEST(softmax, is_a_loss) {
   SingleLayer layer("[softmax]", {{2, 1, 1, 2}});
   layer.targets = {0, 1, 0.5f, 0};
   layer.forward({0, std::log(2.0f), 0, 0});
   EXPECT_TRUE(layer.layer().has_loss());
-  EXPECT_NEAR(layer.report.loss, std::log(1.5) + std::log(2.0), 1e-6);
+  EXPECT_NEAR(layer.report.loss, std::log(1.5) + 0.5 * std::log(2.0), 1e-6);
   expect_equal(layer.backward({0, 0, 0, 4}, {{0, 0, 10, 0}})[0], {kThird, -kThird, 10, 4.5f}, {1e-6f, 1e-7f});
 }
 

@@ -66,8 +66,8 @@ TEST(NetSection, StepsMayLieBeforeTheStart) {
 }
 
 TEST(NetSection, WhatTrainingCannotHonourIsCollectedForIt) {
-  EXPECT_EQ(read("mixup=1\ncutmix=0\ntime_steps=1\ndynamic_minibatch=1\n").training_unsupported,
-            (std::vector<std::string>{"mixup", "dynamic_minibatch"}));
+  EXPECT_EQ(read("track=1\nunsupervised=0\ntime_steps=1\ndynamic_minibatch=1\n").training_unsupported,
+            (std::vector<std::string>{"dynamic_minibatch", "track"}));
 }
 
 TEST(NetSection, DarknetsExperimentalKeysAreAcceptedWithoutEffect) {

@@ -31,13 +31,13 @@ std::vector<HistoryPoint> falling(int iterations) {
 TEST(Chart, IsWellFormed) {
   for (const int iterations : {0, 1, 2, 100, 5000}) {
     SCOPED_TRACE(iterations);
-    parsed(chart_svg("net", falling(iterations), iterations));
-    parsed(chart_svg("net", falling(iterations), 1000000));
+    parsed(chart_svg("net", falling(iterations), iterations, "mAP@0.5"));
+    parsed(chart_svg("net", falling(iterations), 1000000, "mAP@0.5"));
   }
 }
 
 TEST(Chart, EscapesItsTitle) {
-  const pugi::xml_document document = parsed(chart_svg("a<b>&\"c\"", falling(20), 20));
+  const pugi::xml_document document = parsed(chart_svg("a<b>&\"c\"", falling(20), 20, "mAP@0.5"));
   bool found = false;
   for (const pugi::xpath_node& node : document.select_nodes("//text"))
     found |= std::string(node.node().text().get()).find("a<b>&\"c\"") != std::string::npos;
@@ -48,9 +48,9 @@ TEST(Chart, LeavesOutLossesThatHaveNoLogarithm) {
   std::vector<HistoryPoint> history = falling(20);
   history[3].loss = history[3].average_loss = 0;
   history[5].loss = history[5].average_loss = NAN;
-  parsed(chart_svg("net", history, 20));
+  parsed(chart_svg("net", history, 20, "mAP@0.5"));
   for (HistoryPoint& h : history) h.loss = h.average_loss = 0;
-  parsed(chart_svg("net", history, 20));
+  parsed(chart_svg("net", history, 20, "mAP@0.5"));
 }
 
 }  // namespace

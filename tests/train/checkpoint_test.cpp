@@ -32,17 +32,17 @@ TEST(Checkpoint, ComesBackBitForBit) {
   state.iteration = 1234567890123;
   state.seed = 0xFFFFFFFFFFFFFFFF;
   state.average_loss = 0.1 + 0.2;
-  state.best_map = 0.7f;
+  state.best_score = 0.7f;
   state.history = {{1, 2.5f, 2.4f, 1e-7f, -1}, {2, 2.25f, 2.1f, 1e-3f, 0.5f}};
   save_checkpoint(folder / "c", network, state);
   const TrainingState back = load_checkpoint(folder / "c", other);
   EXPECT_EQ(back.iteration, state.iteration);
   EXPECT_EQ(back.seed, state.seed);
   EXPECT_EQ(back.average_loss, state.average_loss);
-  EXPECT_EQ(back.best_map, state.best_map);
+  EXPECT_EQ(back.best_score, state.best_score);
   ASSERT_EQ(back.history.size(), 2u);
   EXPECT_EQ(back.history[1].iteration, 2);
-  EXPECT_EQ(back.history[1].map, 0.5f);
+  EXPECT_EQ(back.history[1].score, 0.5f);
   EXPECT_EQ(back.history[0].rate, 1e-7f);
   EXPECT_EQ(all(network.parameters().values(), network.parameters()),
             all(other.parameters().values(), other.parameters()));

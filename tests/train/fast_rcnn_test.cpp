@@ -88,7 +88,7 @@ TEST_F(FastRcnn, LearnsFromProposalsInFiles) {
   o.map_every = 400;
   const TrainResult result = Trainer(o).run();
   EXPECT_EQ(result.iterations, 400);
-  EXPECT_GE(result.map, .85f);
+  EXPECT_GE(result.measured.score, .85f);
 
   // Elsewhere than about the objects there is nothing to find: without them nothing is found.
   for (int i = 0; i < kImages; ++i)

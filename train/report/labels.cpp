@@ -11,7 +11,6 @@ namespace osprey {
 namespace {
 
 constexpr size_t kMostBoxes = 3000;  // points of a picture
-constexpr int64_t kRare = 20;        // a class so many times rarer than another is worth a word
 
 // Widths and heights on logarithmic axes, 1 pixel to the size of the input.
 class ShapeChart {
@@ -53,47 +52,20 @@ double part_below(const std::vector<BoxShape>& shapes, float side) {
 
 }  // namespace
 
-std::vector<std::string> label_warnings(const RunReport& r) {
-  std::vector<std::string> warnings;
-  if (!r.train) return warnings;
-  const std::vector<int64_t>& counts = r.train->report.boxes_per_class;
-  const int64_t most = counts.empty() ? 0 : *std::max_element(counts.begin(), counts.end());
-  for (size_t c = 0; c < counts.size(); ++c)
-    if (counts[c] == 0)
-      warnings.push_back(fmt::format("No training image shows {}: it cannot be learnt.", r.train->names[c]));
-    else if (counts[c] * kRare < most)
-      warnings.push_back(
-          fmt::format("{} has {} objects to learn, the most frequent class {}: show its images "
-                      "more often, or expect it to be missed.",
-                      r.train->names[c], counts[c], most));
-  if (const int64_t missing = r.train->report.missing_labels)
-    warnings.push_back(
-        fmt::format("{} of {} training images have no label file and are taken for background.", missing,
-                    r.train->report.images));
-  const double tiny = part_below(box_shapes(*r.train, float(r.width), float(r.height)), 8);
-  if (tiny > 0.1)
-    warnings.push_back(
-        fmt::format("{:.0f} % of the boxes are smaller than 8x8 pixels in the network's input: a "
-                    "larger input, or tiles of the images (osprey tile), would show them better.",
-                    100 * tiny));
-  return warnings;
-}
-
-std::string shapes_section(const RunReport& r) {
-  if (!r.train) return "";
-  const std::vector<BoxShape> shapes = box_shapes(*r.train, float(r.width), float(r.height));
+std::string shapes_section(const Dataset& train, const std::vector<BoxShape>& anchors, int width,
+                           int height) {
+  const std::vector<BoxShape> shapes = box_shapes(train, float(width), float(height));
   if (shapes.empty()) return "";
-  ShapeChart chart(std::max({r.width, r.height, 2}));
+  ShapeChart chart(std::max({width, height, 2}));
   const size_t every = shapes.size() / kMostBoxes + 1;
   for (size_t i = 0; i < shapes.size(); i += every) chart.box(shapes[i]);
-  for (const BoxShape& a : r.anchors) chart.anchor(a);
+  for (const BoxShape& a : anchors) chart.anchor(a);
   std::string text = fmt::format(
       "The boxes to learn, in images stretched to {}x{} and before augmentation: {:.1f} % are "
       "smaller than 8x8 pixels, {:.1f} % smaller than 16x16, {:.1f} % smaller than 32x32.",
-      r.width, r.height, 100 * part_below(shapes, 8), 100 * part_below(shapes, 16),
-      100 * part_below(shapes, 32));
-  if (!r.anchors.empty()) {
-    const AnchorFit fit = anchor_fit(shapes, r.anchors);
+      width, height, 100 * part_below(shapes, 8), 100 * part_below(shapes, 16), 100 * part_below(shapes, 32));
+  if (!anchors.empty()) {
+    const AnchorFit fit = anchor_fit(shapes, anchors);
     text += fmt::format(
         " The squares are the anchors: about one centre with a box, the best of them has an IoU "
         "of {:.1f} % on average, and at least 50 % for {:.1f} % of the boxes.",
@@ -102,9 +74,9 @@ std::string shapes_section(const RunReport& r) {
   return section_of("Shapes of the boxes", text, chart.finish());
 }
 
-std::string labels_section(const RunReport& r) {
-  if (!r.train) return "";
-  const std::vector<int64_t>& counts = r.train->report.boxes_per_class;
+std::string labels_section(const Dataset& train, const Dataset* valid) {
+  const std::vector<int64_t>& counts = train.report.boxes_per_class;
+  if (counts.empty()) return "";
   const double most = double(std::max<int64_t>(1, *std::max_element(counts.begin(), counts.end())));
   std::string table =
       "<table>\n<tr><th>class</th><th>objects to learn</th><th></th><th>to validate</th></tr>\n";
@@ -112,9 +84,9 @@ std::string labels_section(const RunReport& r) {
     table += fmt::format(
         "<tr><td>{}</td><td>{}</td><td style=\"text-align: left\"><div style=\"background: {}; height: 12px; "
         "width: {:.0f}px\"></div></td><td>{}</td></tr>\n",
-        escaped(r.train->names[c]), counts[c], series_colour(int(c)), 300 * double(counts[c]) / most,
-        r.valid && !r.valid->samples.empty() ? std::to_string(r.valid->report.boxes_per_class[c]) : "-");
-  const Report& report = r.train->report;
+        escaped(train.names[c]), counts[c], series_colour(int(c)), 300 * double(counts[c]) / most,
+        valid ? std::to_string(valid->report.boxes_per_class[c]) : "-");
+  const Report& report = train.report;
   return section_of(
       "Labels",
       fmt::format("{} images with {} objects; {} images are labelled to show nothing, {} have no "

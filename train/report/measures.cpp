@@ -44,7 +44,7 @@ std::string cell(const std::string& text) { return "<td>" + escaped(text) + "</t
 
 }  // namespace
 
-std::string classes_section(const Measured& m) {
+std::string classes_section(const MeasuredSet& m) {
   const std::vector<std::string>& names = m.valid.names;
   std::string table =
       "<table>\n<tr><th>class</th><th>objects</th><th>AP@0.5</th><th>AP@0.5:0.95</th><th>found</th>"
@@ -66,7 +66,7 @@ std::string classes_section(const Measured& m) {
                     table + "</table>\n" + curves(m.voc, names));
 }
 
-std::string confusion_section(const Measured& m) {
+std::string confusion_section(const MeasuredSet& m) {
   const std::vector<std::string>& names = m.valid.names;
   if (names.size() > kMostConfused) return "";
   const Judgement& judgement = m.judgement;
@@ -99,13 +99,13 @@ Findings findings_of(const Dataset& valid, const Evaluated& found, float confide
   const int classes = int(valid.names.size());
   DarknetMapOptions options;
   options.confidence = confidence;
-  const Measured m{valid,
-                   found,
-                   confidence,
-                   darknet_map(found.truths, found.detections, classes, options),
-                   coco_metrics(found.truths, found.detections, classes),
-                   voc_metrics(found.truths, found.detections, classes, VocPoints::all),
-                   judge(found.truths, found.detections, classes, confidence)};
+  const MeasuredSet m{valid,
+                      found,
+                      confidence,
+                      darknet_map(found.truths, found.detections, classes, options),
+                      coco_metrics(found.truths, found.detections, classes),
+                      voc_metrics(found.truths, found.detections, classes, VocPoints::all),
+                      judge(found.truths, found.detections, classes, confidence)};
   const std::string at = fmt::format(" at {:g}", confidence);
   return {figure(percent_text(m.map.map) + " %", "mAP@0.5, as Darknet's map") +
               figure(percent_text(m.coco.ap), "AP@0.5:0.95, COCO's") +

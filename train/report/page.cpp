@@ -46,20 +46,20 @@ std::string head(const RunReport& r) {
 }
 
 std::string warnings_section(const RunReport& r) {
-  std::vector<std::string> warnings = label_warnings(r);
-  warnings.insert(warnings.begin(), r.warnings.begin(), r.warnings.end());
-  if (warnings.empty()) return "";
+  if (r.warnings.empty()) return "";
   std::string list = "<ul class=\"warnings\">\n";
-  for (const std::string& warning : warnings) list += "<li>" + escaped(warning) + "</li>\n";
+  for (const std::string& warning : r.warnings) list += "<li>" + escaped(warning) + "</li>\n";
   return section_of("What to look at first", "", list + "</ul>\n");
 }
 
 std::string curves_section(const RunReport& r) {
   if (r.history.empty()) return "";
   return section_of("Curves",
-                    "The loss on the training images, averaged over about ten iterations, and mAP on the "
-                    "validation list where it was measured.",
-                    chart_svg(r.title, r.history, r.max_batches));
+                    "The loss on the training images, averaged over about ten iterations, and " +
+                        r.score_name +
+                        " on the "
+                        "validation list where it was measured.",
+                    chart_svg(r.title, r.history, r.max_batches, r.score_name));
 }
 
 }  // namespace
@@ -77,13 +77,11 @@ std::string figure(const std::string& value, const std::string& what) {
   return fmt::format("<div><b>{}</b>{}</div>\n", escaped(value), escaped(what));
 }
 
-std::string report_html(const RunReport& r) {
+std::string report_html(const RunReport& r, int refresh_seconds) {
   std::string out = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n";
-  if (r.refresh_seconds)
-    out += fmt::format("<meta http-equiv=\"refresh\" content=\"{}\"/>\n", r.refresh_seconds);
+  if (refresh_seconds) out += fmt::format("<meta http-equiv=\"refresh\" content=\"{}\"/>\n", refresh_seconds);
   out += "<title>" + escaped(r.title) + "</title>\n<style>" + kStyle + "</style>\n</head>\n<body>\n<main>\n";
-  out += head(r) + warnings_section(r) + curves_section(r) + r.findings.sections + shapes_section(r) +
-         labels_section(r);
+  out += head(r) + warnings_section(r) + curves_section(r) + r.findings.sections + r.data_sections;
   return out + "</main>\n</body>\n</html>\n";
 }
 

@@ -6,8 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "data/image.h"
-#include "data/shapes.h"
 #include "train/checkpoint.h"
 #include "train/detector.h"
 
@@ -24,17 +22,15 @@ struct RunReport {
   std::vector<std::string> warnings;
   std::vector<HistoryPoint> history;  // empty: no curves
   int64_t max_batches = 0;
-  Findings findings;               // of the last measurement; empty before the first
-  const Dataset* train = nullptr;  // null: not known
-  const Dataset* valid = nullptr;  // null: there is none
-  std::vector<BoxShape> anchors;   // in pixels of the network input; empty: the network has none
-  int width = 0, height = 0;       // of the network input
-  int refresh_seconds = 0;         // not 0: the page loads itself anew, for one that is served while training
+  std::string score_name = "mAP@0.5";  // of what was measured on the validation list
+  Findings findings;                   // of the last measurement; empty before the first
+  std::string data_sections;           // of the labels; empty where they are not known
 };
 
 // `confidence`: of the detections that are counted and drawn. Takes seconds on large sets.
 Findings findings_of(const Dataset& valid, const Evaluated& found, float confidence = 0.25f);
 
-std::string report_html(const RunReport& report);
+// `refresh_seconds`: not 0: the page loads itself anew, for one that is served while training.
+std::string report_html(const RunReport& report, int refresh_seconds = 0);
 
 }  // namespace osprey

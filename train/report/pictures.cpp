@@ -43,7 +43,7 @@ const char* colour_of(Verdict verdict) {
 
 class Picture {
  public:
-  Picture(const Measured& measured, const JudgedImage& judged) : measured_(measured), judged_(judged) {}
+  Picture(const MeasuredSet& measured, const JudgedImage& judged) : measured_(measured), judged_(judged) {}
 
   std::string html() const {
     const Sample& sample = measured_.valid.samples[size_t(judged_.image)];
@@ -102,13 +102,13 @@ class Picture {
     return text;
   }
 
-  const Measured& measured_;
+  const MeasuredSet& measured_;
   const JudgedImage& judged_;
 };
 
 }  // namespace
 
-std::string pictures_section(const Measured& m) {
+std::string pictures_section(const MeasuredSet& m) {
   std::string pictures;
   int shown = 0;
   for (const JudgedImage& image : m.judgement.images) {

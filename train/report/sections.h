@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "data/shapes.h"
 #include "train/metrics/coco.h"
 #include "train/metrics/darknet_map.h"
 #include "train/metrics/voc.h"
@@ -12,7 +13,7 @@
 namespace osprey {
 
 // What was measured on the validation list, at the confidence where figures need one.
-struct Measured {
+struct MeasuredSet {
   const Dataset& valid;
   const Evaluated& found;
   float confidence;
@@ -27,11 +28,11 @@ std::string percent_text(double fraction);  // "87.0", or "-" below 0
 
 std::string figure(const std::string& value, const std::string& what);  // large, with what it is
 
-std::string classes_section(const Measured& measured);  // average precisions and their curves
-std::string confusion_section(const Measured& measured);
-std::string pictures_section(const Measured& measured);  // the images with the most mistakes
-std::string shapes_section(const RunReport& report);     // the sizes of boxes, and the anchors among them
-std::vector<std::string> label_warnings(const RunReport& report);
-std::string labels_section(const RunReport& report);  // how often each class is labelled
+std::string classes_section(const MeasuredSet& measured);  // average precisions and their curves
+std::string confusion_section(const MeasuredSet& measured);
+std::string pictures_section(const MeasuredSet& measured);  // the images with the most mistakes
+// The sizes of boxes, and the anchors among them, in pixels of a network input of width x height.
+std::string shapes_section(const Dataset& train, const std::vector<BoxShape>& anchors, int width, int height);
+std::string labels_section(const Dataset& train, const Dataset* valid);  // how often each class is labelled
 
 }  // namespace osprey

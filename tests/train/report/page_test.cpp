@@ -6,6 +6,8 @@
 #include <pugixml.hpp>
 
 #include "tests/train/drawn.h"
+#include "train/report/run_report.h"
+#include "train/report/sections.h"
 
 namespace osprey {
 namespace {
@@ -25,8 +27,7 @@ class Page : public testing::Test {
   RunReport report() const {
     RunReport r;
     r.title = "a run";
-    r.train = r.valid = &set_;
-    r.width = r.height = kDrawnSize;
+    r.data_sections = shapes_section(set_, {{10, 14}}, kDrawnSize, kDrawnSize) + labels_section(set_, &set_);
     return r;
   }
   // One detection for each truth, of the class that `said` makes of the true one.
@@ -98,28 +99,31 @@ TEST_F(Page, ConfusedClassesAreCountedAndShown) {
 }
 
 TEST_F(Page, WarnsOfWhatIsHardToLearn) {
-  RunReport r = report();
-  r.warnings = {"first of all"};
-  const auto warnings = [&] {
+  const auto warnings = [&](const std::string& net) {
+    Network network(parse_cfg(drawn_cfg(10, net), "drawn.cfg"));
+    network.plan(1, network.net().width, network.net().height);
+    RunReport r;
+    r.warnings = {"first of all"};
+    describe_data(r, network, set_, nullptr);
     const pugi::xml_document page = parsed(report_html(r));
     std::vector<std::string> all;
     for (const pugi::xpath_node& node : page.select_nodes("//li")) all.push_back(node.node().text().get());
     return all;
   };
-  EXPECT_EQ(warnings(), std::vector<std::string>{"first of all"});
+  EXPECT_EQ(warnings(""), std::vector<std::string>{"first of all"});
   set_.report.boxes_per_class = {100, 4};
-  EXPECT_EQ(warnings().size(), 2u);
-  expect_in("blue has 4 objects", warnings().back());
+  EXPECT_EQ(warnings("").size(), 2u);
+  expect_in("blue: 4 boxes", warnings("").back());
   set_.report.boxes_per_class = {100, 5};  // a twentieth is enough
-  EXPECT_EQ(warnings().size(), 1u);
+  EXPECT_EQ(warnings("").size(), 1u);
   set_.report.boxes_per_class = {0, 100};
-  expect_in("No training image shows red", warnings().back());
+  expect_in("cannot be learnt: red", warnings("").back());
   set_.report.boxes_per_class = {100, 100};
   set_.report.missing_labels = 3;
-  expect_in("3 of 6 training images have no label file", warnings().back());
+  expect_in("3 of 6 training images have no label file", warnings("").back());
   set_.report.missing_labels = 0;
-  r.width = r.height = 16;  // objects of 10 to 18 of 64 pixels are smaller than 8 now
-  expect_in("smaller than 8x8 pixels", warnings().back());
+  // Of objects of 10 to 18 of 64 pixels the smallest are less than half a cell of 8 pixels then.
+  expect_in("half a cell of the finest map", warnings("width=16\nheight=16\n").back());
 }
 
 TEST_F(Page, NamesCannotBreakIt) {
@@ -131,7 +135,6 @@ TEST_F(Page, NamesCannotBreakIt) {
   r.warnings = {"<ul>"};
   r.history = {{1, 2.5f, 2.5f, 0.001f, 0.5f}};
   r.max_batches = 10;
-  r.anchors = {{10, 14}};
   r.findings = findings_of(set_, found_);
   const pugi::xml_document page = parsed(report_html(r));
   EXPECT_STREQ(page.select_node("//h1").node().text().get(), "</title><script>");
@@ -144,17 +147,16 @@ TEST_F(Page, OfEmptySetsIsWellFormed) {
   empty.names = {"one"};
   empty.report.boxes_per_class = {0};
   RunReport r = report();
-  r.train = r.valid = &empty;
+  r.data_sections = shapes_section(empty, {}, kDrawnSize, kDrawnSize) + labels_section(empty, &empty);
   r.findings = findings_of(empty, {});
   parsed(report_html(r));
 }
 
 TEST_F(Page, RefreshesItselfWhileServed) {
-  RunReport r = report();
+  const RunReport r = report();
   EXPECT_TRUE(parsed(report_html(r)).select_nodes("//meta[@http-equiv]").empty());
-  r.refresh_seconds = 7;
-  EXPECT_STREQ(parsed(report_html(r)).select_node("//meta[@http-equiv]").node().attribute("content").value(),
-               "7");
+  EXPECT_STREQ(
+      parsed(report_html(r, 7)).select_node("//meta[@http-equiv]").node().attribute("content").value(), "7");
 }
 
 }  // namespace

@@ -1,0 +1,101 @@
+// osprey classify: what is in whole images, as text and as JSON.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "apps/commands.h"
+#include "apps/images.h"
+#include "apps/load.h"
+#include "apps/pictures.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "data/classes.h"
+#include "train/classifier.h"
+
+namespace osprey {
+namespace {
+
+struct Arguments {
+  LoadOptions load;
+  std::vector<std::string> images;
+  std::string names, data, json;
+  int top = 5;
+  bool strict = false;
+};
+
+std::vector<std::string> names_of(const Arguments& a, int classes) {
+  if (a.data.empty()) return class_names(a.names, classes);
+  const DataFile data = read_data_file(a.data);
+  const std::vector<std::string> names =
+      data.names.empty() && data.class_names.empty() ? read_class_labels(data) : read_names(data);
+  if (int(names.size()) != classes)
+    fail("{}: names {} classes, but the network has {}", a.data, names.size(), classes);
+  return names;
+}
+
+void run_classify(const Arguments& a) {
+  const std::vector<std::string> paths = all_images(a.images);
+  const auto network = load_network(a.load);
+  ImageClassifier classifier(*network);
+  const std::vector<std::string> names = names_of(a, classifier.classes());
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  int broken = 0;
+  for (size_t start = 0; start < paths.size(); start += size_t(a.load.batch)) {
+    std::vector<ByteImage> images;
+    std::vector<std::string> read;
+    for (size_t i = start; i < std::min(start + size_t(a.load.batch), paths.size()); ++i) try {
+        images.push_back(load_bytes(paths[i], network->net().channels));
+        read.push_back(paths[i]);
+      } catch (const Error& e) {
+        if (paths.size() == 1 || a.strict) throw;
+        log_warning(e.what());
+        ++broken;
+      }
+    if (images.empty()) continue;
+    std::vector<const ByteImage*> pointers;
+    for (const ByteImage& image : images) pointers.push_back(&image);
+    const std::vector<std::vector<float>> values = classifier.classify(pointers);
+    for (size_t i = 0; i < images.size(); ++i) {
+      fmt::print("{}:\n", read[i]);
+      nlohmann::ordered_json list = nlohmann::ordered_json::array();
+      for (const int c : best_classes(values[i], a.top)) {
+        const float value = values[i][size_t(c)];
+        fmt::print("{:6.2f}%: {}\n", 100 * value, names[size_t(c)]);
+        list.push_back({{"class_id", c}, {"name", names[size_t(c)]}, {"score", value}});
+      }
+      all.push_back({{"image", read[i]}, {"classes", list}});
+    }
+  }
+  if (!a.json.empty())
+    write_file(a.json, all.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  if (broken) fail("{} of {} images could not be read; the others are done", broken, paths.size());
+}
+
+}  // namespace
+
+void add_classify(CLI::App& app) {
+  auto a = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("classify", "Tell what is in whole images");
+  command->add_option("cfg", a->load.cfg, "the .cfg file")->required();
+  command->add_option("weights", a->load.weights, "the .weights file")->required();
+  command->add_option("images", a->images, "images, folders of images, .txt lists of images")->required();
+  command->add_option("--top", a->top, "so many classes of each image, the likeliest first")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  CLI::Option* names =
+      command->add_option("--names", a->names, "file with the names of the classes, one a line");
+  command->add_option("--data", a->data, "the .data file, for the names that it says")->excludes(names);
+  command->add_option("--json", a->json, "file for all classes that are printed");
+  command->add_option("--batch", a->load.batch, "images that run together")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add_device_options(*command, a->load.device);
+  command->add_flag("--strict", a->strict, "stop at the first image that cannot be read");
+  command->add_flag("--lenient", a->load.lenient, "unknown keys of the .cfg are warnings, not errors");
+  command->callback([a] { run_classify(*a); });
+}
+
+}  // namespace osprey
