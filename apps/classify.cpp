@@ -28,12 +28,7 @@ struct Arguments {
 
 std::vector<std::string> names_of(const Arguments& a, int classes) {
   if (a.data.empty()) return class_names(a.names, classes);
-  const DataFile data = read_data_file(a.data);
-  const std::vector<std::string> names =
-      data.names.empty() && data.class_names.empty() ? read_class_labels(data) : read_names(data);
-  if (int(names.size()) != classes)
-    fail("{}: names {} classes, but the network has {}", a.data, names.size(), classes);
-  return names;
+  return label_names(read_data_file(a.data), classes);
 }
 
 void run_classify(const Arguments& a) {

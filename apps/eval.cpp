@@ -66,7 +66,7 @@ void evaluate_classifier(const Arguments& a, const Subject& subject) {
   const FitOptions& asked = a.evaluation.fit;
   const Fit fit = asked.given() ? asked.fit(subject.network->net()) : Fit::crop;
   const Accuracy accuracy = measure_accuracy(*subject.network, dataset, subject.data.top, fit,
-                                             [&](int done) { progress.update(done, "images"); });
+                                             [&](const Accuracy& a) { progress.update(a.images, "images"); });
   progress.finish();
   if (accuracy.broken_images)
     warn("{} images could not be read; they count as wrong", accuracy.broken_images);

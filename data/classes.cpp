@@ -65,6 +65,10 @@ std::vector<std::string> read_class_labels(const DataFile& data) {
   return labels;
 }
 
+std::vector<std::string> read_label_names(const DataFile& data) {
+  return data.names.empty() && data.class_names.empty() ? read_class_labels(data) : read_names(data);
+}
+
 std::vector<int> classes_in_path(const std::string& path, const std::vector<std::string>& labels) {
   const std::vector<int> all = labels_in(path, labels);
   if (all.size() < 2) return all;
@@ -83,7 +87,7 @@ Dataset load_classes(const DataFile& data, Split split, bool several, bool stric
     fail("{}: a classifier learns from format=darknet: lists or folders of images", data.path);
   const std::vector<std::string> labels = read_class_labels(data);
   Dataset result;
-  result.names = data.names.empty() && data.class_names.empty() ? labels : read_names(data);
+  result.names = read_label_names(data);
   if (result.names.size() != labels.size())
     fail("{}: {} names, but {} labels", data.path, result.names.size(), labels.size());
   Report& report = result.report;

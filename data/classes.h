@@ -12,6 +12,9 @@ namespace osprey {
 // Error: an empty label, as many labels as names and `classes` are not.
 std::vector<std::string> read_class_labels(const DataFile& data);
 
+// The names of the classes, and where there are none these labels.
+std::vector<std::string> read_label_names(const DataFile& data);
+
 // Darknet's rule: a label that is a part of the path. Where several are, the innermost folder (or file) that
 // is called as a label decides, else the innermost whose name holds one; of labels there that are parts of
 // each other the longest counts. More than one where that does not decide.

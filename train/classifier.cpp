@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/error.h"
+#include "data/classes.h"
 #include "train/image_batches.h"
 
 namespace osprey {
@@ -28,6 +30,13 @@ bool takes_several_classes(const Network& network) {
   const auto& nodes = network.nodes();
   return std::any_of(nodes.begin(), nodes.end(),
                      [](const Node& node) { return std::string(node.type->name) == "logistic"; });
+}
+
+std::vector<std::string> label_names(const DataFile& data, int classes) {
+  std::vector<std::string> names = read_label_names(data);
+  if (int(names.size()) != classes)
+    fail("{}: names {} classes, but the network has {}", data.path, names.size(), classes);
+  return names;
 }
 
 ImageClassifier::ImageClassifier(Network& network, Fit fit)
@@ -57,7 +66,7 @@ std::vector<int> best_classes(const std::vector<float>& values, int count) {
 }
 
 Accuracy measure_accuracy(Network& network, const Dataset& dataset, int k, Fit fit,
-                          const std::function<void(int)>& progress) {
+                          const std::function<void(const Accuracy&)>& progress) {
   ImageClassifier classifier(network, fit);
   Accuracy accuracy;
   accuracy.k = std::clamp(k, 1, classifier.classes());
@@ -82,7 +91,7 @@ Accuracy measure_accuracy(Network& network, const Dataset& dataset, int k, Fit f
         accuracy.hits_per_class[size_t(c)] += readable && best[0] == c;
       }
     }
-    if (progress) progress(batch.first + batch.count());
+    if (progress) progress(accuracy);
   });
   return accuracy;
 }

@@ -17,6 +17,9 @@ bool classifies(const Network& network);  // it is one
 // [logistic]: an image may be of several classes.
 bool takes_several_classes(const Network& network);
 
+// The names of a classifier's classes. Error: there are not as many.
+std::vector<std::string> label_names(const DataFile& data, int classes);
+
 class ImageClassifier {
  public:
   // For the mini-batch that the network is planned for now. Error: as classes_of().
@@ -45,8 +48,8 @@ struct Accuracy {
   double top_k() const { return images ? double(hits_of_k) / double(images) : 0; }
 };
 
-// Images that cannot be read are told, and are no hits.
+// Images that cannot be read are told, and are no hits. `progress` hears of each batch what there is so far.
 Accuracy measure_accuracy(Network& network, const Dataset& dataset, int k, Fit fit = Fit::crop,
-                          const std::function<void(int)>& progress = {});
+                          const std::function<void(const Accuracy&)>& progress = {});
 
 }  // namespace osprey

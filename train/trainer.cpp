@@ -326,7 +326,8 @@ TrainResult Trainer::run() {
     if (options_.tell)
       options_.tell({iteration, iteration * batch, state_.history.back().loss, state_.average_loss,
                      state_.history.back().rate, seconds, left, measured_.score, state_.best_score,
-                     next_measurement(iteration)});
+                     next_measurement(iteration),
+                     double(iteration) * batch / double(train_set_.samples.size())});
     else
       progress.update(iteration, progress_text(rate));
     result.images_per_second = rate;

@@ -26,8 +26,9 @@ struct TrainProgress {
   int64_t iteration = 0, images = 0;  // so far
   double loss = 0, average_loss = 0, rate = 0;
   double seconds = 0, seconds_left = 0;  // that it took; of the training, by the mean so far
-  float map = -1, best_map = -1;         // the last measured; -1 before the first
-  int64_t next_map = 0;                  // the iteration after which it is measured next
+  float score = -1, best_score = -1;     // the last measured; -1 before the first
+  int64_t next_measurement = 0;          // the iteration after which it is measured next
+  double epochs = 0;                     // how often each image has been seen
 };
 
 struct TrainOptions {

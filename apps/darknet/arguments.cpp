@@ -18,7 +18,8 @@ namespace {
 constexpr const char* kFlags[] = {
     "nogpu",      "clear",         "fullscreen",       "dont_show",       "map",
     "letter_box", "ext_output",    "save_labels",      "show_imgs",       "show",
-    "benchmark",  "dontdraw_bbox", "benchmark_layers", "cuda_debug_sync", "strict"};
+    "benchmark",  "dontdraw_bbox", "benchmark_layers", "cuda_debug_sync", "strict",
+    "topk"};
 constexpr const char* kValues[] = {"i",
                                    "gpus",
                                    "thresh",
@@ -45,7 +46,6 @@ constexpr const char* kValues[] = {"i",
                                    "num_of_clusters",
                                    "width",
                                    "height",
-                                   "topk",
                                    "t",
                                    "device",
                                    "precision",

@@ -17,6 +17,8 @@ struct Command {
 
 constexpr Command kDetector[] = {{"train", train}, {"test", test},     {"map", map},
                                  {"valid", valid}, {"recall", recall}, {"calc_anchors", calc_anchors}};
+constexpr Command kClassifier[] = {
+    {"train", train_classifier}, {"predict", predict}, {"valid", valid_classifier}};
 constexpr Command kPlain[] = {{"detect", detect},           {"partial", partial},      {"average", average},
                               {"rescale", rescale},         {"rgbgr", rgbgr},          {"reset", reset},
                               {"denormalize", denormalize}, {"statistics", statistics}};
@@ -34,7 +36,16 @@ constexpr Absent kAbsent[] = {
     {"detector valid2", "averaging with the mirrored image is not there: use detector valid"},
     {"yolo", "YOLO v1 has the commands of all detectors: osprey detector train|test|map|valid|recall"},
     {"coco", "YOLO v1 has the commands of all detectors: osprey detector train|test|map|valid|recall"},
-    {"classifier", "Darknet's commands for classifiers are not there yet"},
+    {"classifier try", "use: classifier predict"},
+    {"classifier validmulti", "use: classifier valid; images are looked at in one size"},
+    {"classifier validfull", "use: classifier valid; images are looked at in one size"},
+    {"classifier valid10", "use: classifier valid; images are looked at once, not in ten pieces"},
+    {"classifier validcrop", "use: classifier valid, which takes the middle of each image"},
+    {"classifier test", "use: osprey classify CFG WEIGHTS LIST.txt --data DATA --json FILE"},
+    {"classifier label", "use: osprey classify CFG WEIGHTS LIST.txt --data DATA --json FILE"},
+    {"classifier demo", "videos and cameras are for detectors: make pictures of the frames and use classify"},
+    {"classifier gun", "it was for one network"},
+    {"classifier threat", "it was for one network"},
     {"visualize",
      "filters are not drawn: osprey forward CFG WEIGHTS --input IMAGE --dump FOLDER writes arrays"},
     {"ops", "use: osprey summary CFG"},
@@ -88,16 +99,18 @@ std::vector<std::string> names_of(const Command (&commands)[N]) {
   return names;
 }
 
-void run_detector(const std::vector<std::string>& words) {
-  const std::vector<std::string> known = names_of(kDetector);
-  if (words.size() < 2) fail("detector: expected one of {}", fmt::join(known, ", "));
-  if (const std::string why = absent("detector " + words[1]); !why.empty())
-    fail("detector {}: {}", words[1], why);
-  const Command* command = find(kDetector, words[1]);
+// detector or classifier, and what they have.
+template <size_t N>
+void run_of(const Command (&commands)[N], const std::vector<std::string>& words) {
+  const std::vector<std::string> known = names_of(commands);
+  if (words.size() < 2) fail("{}: expected one of {}", words[0], fmt::join(known, ", "));
+  const std::string name = words[0] + " " + words[1];
+  if (const std::string why = absent(name); !why.empty()) fail("{}: {}", name, why);
+  const Command* command = find(commands, words[1]);
   if (!command)
-    fail("detector: there is no `{}`{} (there are {})", words[1], did_you_mean(words[1], known),
+    fail("{}: there is no `{}`{} (there are {})", words[0], words[1], did_you_mean(words[1], known),
          fmt::join(known, ", "));
-  Arguments arguments("detector " + words[1], {words.begin() + 2, words.end()});
+  Arguments arguments(name, {words.begin() + 2, words.end()});
   command->run(arguments);
 }
 
@@ -107,12 +120,14 @@ bool is_command(const std::vector<std::string>& words) {
   if (words.empty()) return false;
   if (words[0] == "detect")  // -h is a height in Darknet, and asks for help here
     return std::any_of(words.begin(), words.end(), [](const auto& w) { return w != "-h" && is_option(w); });
-  return words[0] == "detector" || find(kPlain, words[0]) || !absent(words[0]).empty();
+  return words[0] == "detector" || words[0] == "classifier" || find(kPlain, words[0]) ||
+         !absent(words[0]).empty();
 }
 
 void run_command(const std::vector<std::string>& words) {
   if (words.back() == "--help" || words.back() == "-help") return void(fmt::print("{}\n", command_help()));
-  if (words[0] == "detector") return run_detector(words);
+  if (words[0] == "detector") return run_of(kDetector, words);
+  if (words[0] == "classifier") return run_of(kClassifier, words);
   if (const std::string why = absent(words[0]); !why.empty()) fail("{}: {}", words[0], why);
   Arguments arguments(words[0], {words.begin() + 1, words.end()});
   find(kPlain, words[0])->run(arguments);
@@ -122,9 +137,11 @@ std::string command_help() {
   return fmt::format(
       "Darknet's commands take Darknet's arguments and print what Darknet prints:\n"
       "  detector {}  DATA CFG [WEIGHTS] [IMAGE]\n"
+      "  classifier {}  DATA CFG [WEIGHTS] [IMAGE]\n"
       "  {}  CFG WEIGHTS ...\n"
       "docs/from-darknet.md lists all of them.",
-      fmt::join(names_of(kDetector), "|"), fmt::join(names_of(kPlain), "|"));
+      fmt::join(names_of(kDetector), "|"), fmt::join(names_of(kClassifier), "|"),
+      fmt::join(names_of(kPlain), "|"));
 }
 
 }  // namespace osprey::darknet

@@ -23,6 +23,11 @@ void valid(Arguments& arguments);
 void recall(Arguments& arguments);
 void calc_anchors(Arguments& arguments);
 
+// classifier ... DATA CFG [WEIGHTS] [FILE]
+void train_classifier(Arguments& arguments);
+void predict(Arguments& arguments);
+void valid_classifier(Arguments& arguments);
+
 // detect CFG WEIGHTS [IMAGE]
 void detect(Arguments& arguments);
 

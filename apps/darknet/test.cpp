@@ -5,14 +5,13 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
-#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "apps/darknet/commands.h"
+#include "apps/darknet/prompt.h"
 #include "apps/pictures.h"
 #include "core/file.h"
 #include "core/log.h"
-#include "data/text_file.h"
 #include "train/detector.h"
 
 namespace osprey::darknet {
@@ -158,27 +157,6 @@ class Tester {
     save_image(settings_.outputs.picture, drawn(image, found, names_));
   }
 
-  // Asks for images until there are no more. Those that cannot be read are told, and fail at the end.
-  void test_stdin() {
-    int64_t images = 0, broken = 0;
-    std::string line;
-    while (fmt::print("Enter Image Path: "), std::fflush(stdout), std::getline(std::cin, line)) {
-      const std::string path(trimmed(line));
-      if (path.empty()) continue;
-      ++images;
-      try {
-        test(path);
-      } catch (const Error& e) {
-        fmt::print("\n");
-        warn("{}", e.what());
-        ++broken;
-      }
-    }
-    fmt::print("\n");
-    write_json();
-    if (broken) fail("{} of {} images could not be used; the others are done", broken, images);
-  }
-
   void write_json() const {
     if (settings_.outputs.json.empty()) return;
     write_file(settings_.outputs.json,
@@ -195,9 +173,9 @@ class Tester {
 
 void run(const Settings& settings, const std::string& data, const std::string& image) {
   Tester tester(settings, data);
-  if (image.empty()) return tester.test_stdin();
-  tester.test(image);
+  const std::string failure = for_images(image, [&](const std::string& path) { tester.test(path); });
   tester.write_json();
+  if (!failure.empty()) fail("{}", failure);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// detector train: osprey train, with Darknet's lines.
+// detector train, classifier train: osprey train, with Darknet's lines.
 #include <fmt/core.h>
 
 #include "apps/darknet/commands.h"
@@ -9,26 +9,35 @@ namespace osprey::darknet {
 namespace {
 
 void print_iteration(const TrainProgress& p) {
-  if (p.map >= 0)
+  if (p.score >= 0)
     fmt::print(
         " (next mAP calculation at {} iterations) \n Last accuracy mAP@0.50 = {:2.2f} %, best = "
         "{:2.2f} % \n",
-        p.next_map, 100 * p.map, 100 * p.best_map);
+        p.next_measurement, 100 * p.score, 100 * p.best_score);
   fmt::print(" {}: {:f}, {:f} avg loss, {:f} rate, {:f} seconds, {} images, {:f} hours left\n", p.iteration,
              p.loss, p.average_loss, p.rate, p.seconds, p.images, p.seconds_left / 3600);
   std::fflush(stdout);
 }
 
-}  // namespace
+void print_classifier_iteration(const TrainProgress& p) {
+  if (p.score >= 0)
+    fmt::print(
+        " (next top-1 calculation at {} iterations) \n Last accuracy top-1 = {:2.2f} %, best = {:2.2f} % \n",
+        p.next_measurement, 100 * p.score, 100 * p.best_score);
+  fmt::print("{}, {:.3f}: {:f}, {:f} avg, {:f} rate, {:f} seconds, {} images, {:f} hours left\n", p.iteration,
+             p.epochs, p.loss, p.average_loss, p.rate, p.seconds, p.images, p.seconds_left / 3600);
+  std::fflush(stdout);
+}
 
-void train(Arguments& a) {
+// `measure`: the option that asks for measurements on the validation images.
+TrainResult train(Arguments& a, const char* measure, void (*tell)(const TrainProgress&)) {
   const auto at = a.places({"DATA", "CFG", "WEIGHTS"}, 2);
   TrainOptions o;
   o.data = at[0];
   o.cfg = at[1];
   o.weights = at[2];
   o.keep_seen = !a.flag("clear");
-  o.map = a.flag("map");
+  o.map = a.flag(measure);
   o.map_epochs = a.integer("mAP_epochs", 0, 1);
   o.strict = a.flag("strict");
   o.port = a.integer("mjpeg_port", o.port, 0);  // our page shows more than Darknet's chart
@@ -37,17 +46,32 @@ void train(Arguments& a) {
   const DeviceOptions device = device_options(a);
   o.device = device.device();
   o.precision = device.precision();
-  o.tell = print_iteration;
+  o.tell = tell;
   a.finish();
   if (o.map && !read_data_file(o.data).has(Split::valid))
-    warn("-map: {} names no `valid` images, so that no mAP is measured", o.data);
+    warn("-{}: {} names no `valid` images, so that nothing is measured", measure, o.data);
   Trainer trainer(o);
   const TrainResult result = trainer.run();
-  if (result.interrupted) return;  // which the trainer has told
-  if (result.measured.score >= 0)
+  if (!result.interrupted) fmt::print("Saving weights to {}\n", trainer.final_weights());
+  return result;
+}
+
+}  // namespace
+
+void train(Arguments& a) {
+  const TrainResult result = train(a, "map", print_iteration);
+  if (!result.interrupted && result.measured.score >= 0)
     fmt::print("\n mean average precision (mAP@0.50) = {:f}, or {:2.2f} % \n", result.measured.score,
                100 * result.measured.score);
-  fmt::print("Saving weights to {}\n", trainer.final_weights());
+}
+
+void train_classifier(Arguments& a) {
+  const TrainResult result = train(a, "topk", print_classifier_iteration);
+  if (!result.interrupted && result.measured.score >= 0)
+    fmt::print("\n top-1 = {:2.2f} %{}\n", 100 * result.measured.score,
+               result.measured.top_k < 0
+                   ? ""
+                   : fmt::format(", top-{} = {:2.2f} %", result.measured.k, 100 * result.measured.top_k));
 }
 
 }  // namespace osprey::darknet

@@ -9,6 +9,7 @@
 #include "tests/apps/command.h"
 #include "tests/models/networks.h"
 #include "tests/train/drawn.h"
+#include "tests/train/drawn_colours.h"
 
 namespace osprey {
 namespace {
@@ -289,12 +290,55 @@ TEST_F(DarknetCommands, TrainPrintsItsLinesAndKeepsDarknetsFiles) {
   EXPECT_TRUE(lines_of(anew).front().starts_with(" 1: ")) << anew;
 }
 
+TEST_F(DarknetCommands, ClassifiersAreTrainedMeasuredAndAsked) {
+  const std::string data = draw_colours(folder_, 4), cfg = folder_.write("c.cfg", colours_cfg("burn_in=0\n"));
+  const std::string trained =
+      ran({"classifier", "train", data, cfg, "-topk", "-mAP_epochs", "5", "-dont_show"}).out;
+  int count = 0;
+  for (const std::string& line : lines_of(trained)) {
+    int iteration = 0, images = 0;
+    double epochs = 0, loss = 0, average = 0, rate = 0, seconds = 0, hours = 0;
+    if (std::sscanf(line.c_str(), "%d, %lf: %lf, %lf avg, %lf rate, %lf seconds, %d images, %lf hours left",
+                    &iteration, &epochs, &loss, &average, &rate, &seconds, &images, &hours) != 8)
+      continue;
+    EXPECT_EQ(iteration, ++count);
+    EXPECT_EQ(images, 6 * count);
+    EXPECT_NEAR(epochs, images / 12.0, 6e-4);  // of 12 images, with three digits
+  }
+  EXPECT_EQ(count, 40);
+  expect_in("Last accuracy top-1 = ", trained);
+  const std::string best = folder_ / "backup/c_best.weights";
+
+  // The running averages end where eval ends.
+  const std::vector<std::string> lines = lines_of(ran({"classifier", "valid", data, cfg, best}).out);
+  ASSERT_EQ(lines.size(), 12u);
+  int image = 0, k = 0;
+  double top = 0, of_k = 0;
+  ASSERT_EQ(std::sscanf(lines.back().c_str(), "%d: top 1: %lf, top %d: %lf", &image, &top, &k, &of_k), 4);
+  EXPECT_EQ(image, 11);
+  EXPECT_EQ(k, 2);
+  const auto eval = nlohmann::json::parse(ran({"eval", cfg, data, best, "--json"}).out);
+  EXPECT_NEAR(top, eval["top1"].get<double>(), 1e-6);
+  EXPECT_NEAR(of_k, eval["top_k"].get<double>(), 1e-6);
+
+  const std::string green = folder_ / "set/green/1.png";
+  const Said said = ran({"classifier", "predict", data, cfg, best}, green + "\n");
+  expect_in("Enter Image Path: " + green + ": Predicted in ", said.out);
+  int names = 0;
+  for (const char* name : {"\nred: 0.", "\ngreen: 0.", "\nblue: 0."})
+    names += said.out.find(name) != std::string::npos;
+  EXPECT_EQ(names, 2) << said.out;  // `top` of the .data file
+  const std::string one = ran({"classifier", "predict", data, cfg, best, green, "-t", "1"}).out;
+  EXPECT_EQ(lines_of(one).size(), 2u) << one;
+}
+
 TEST_F(DarknetCommands, WhatIsWrongIsTold) {
   expect_refused({"detector"}, "detector: expected one of train, test, map");
   expect_refused({"detector", "tset"}, "there is no `tset`, did you mean `test`?");
   expect_refused({"detector", "demo", data_, cfg_}, "videos and cameras are not read");
-  expect_refused({"classifier", "train", data_, cfg_},
-                 "Darknet's commands for classifiers are not there yet");
+  expect_refused({"classifier", "predcit", data_, cfg_}, "there is no `predcit`, did you mean `predict`?");
+  expect_refused({"classifier", "valid10", data_, cfg_}, "use: classifier valid");
+  expect_refused({"classifier", "predict", data_, cfg_, weights_, image_}, "the network detects");
   expect_refused({"rnn", "train", cfg_}, "recurrent networks are not there");
   expect_refused({"detector", "test", data_, cfg_, weights_, image_, "-tresh", "0.1"},
                  "unknown option -tresh, did you mean `-thresh`?");
