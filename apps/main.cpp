@@ -1,12 +1,27 @@
 // The osprey command: arguments in, library calls, words out.
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <string>
+#include <vector>
 
 #include "apps/commands.h"
 #include "apps/darknet/commands.h"
 #include "apps/device.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "data/video.h"
+
+namespace {
+
+// Decoding and encoding need cores beside those that detect.
+bool takes_a_video(const std::vector<std::string>& words) {
+  if (words.size() < 2) return false;
+  if (words[0] == "detector") return words[1] == "demo";
+  return words[0] == "detect" && std::any_of(words.begin() + 1, words.end(), osprey::is_video);
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   using namespace osprey;
@@ -38,7 +53,9 @@ int main(int argc, char** argv) {
 
   try {
     hand_over_to_emulation(argc, argv);
-    if (const std::vector<std::string> words(argv + 1, argv + argc); darknet::is_command(words)) {
+    const std::vector<std::string> words(argv + 1, argv + argc);
+    if (takes_a_video(words)) wait_asleep(argv);
+    if (darknet::is_command(words)) {
       darknet::run_command(words);
       return 0;
     }

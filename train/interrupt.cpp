@@ -1,21 +1,23 @@
 #include "train/interrupt.h"
 
+#include <atomic>
 #include <csignal>
 
 namespace osprey {
 namespace {
 
-volatile std::sig_atomic_t g_requested = 0;
+std::atomic<bool> g_requested = false;  // a signal handler may set it, since it needs no lock
+static_assert(std::atomic<bool>::is_always_lock_free);
 
 void on_signal(int signal) {
-  g_requested = 1;
+  g_requested = true;
   std::signal(signal, SIG_DFL);
 }
 
 }  // namespace
 
 InterruptGuard::InterruptGuard() {
-  g_requested = 0;
+  g_requested = false;
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
 }
@@ -25,6 +27,6 @@ InterruptGuard::~InterruptGuard() {
   std::signal(SIGTERM, SIG_DFL);
 }
 
-bool InterruptGuard::requested() const { return g_requested != 0; }
+bool InterruptGuard::requested() const { return g_requested; }
 
 }  // namespace osprey

@@ -45,20 +45,21 @@ double Progress::seconds_left() const {
 void Progress::update(int64_t done, const std::string& text) {
   done_ = done;
   const double since = std::chrono::duration<double>(Clock::now() - shown_).count();
-  if (since < (terminal_ ? 0.1 : 10.0) && done < total_) return;
+  const bool known = total_ > 0;
+  if (since < (terminal_ ? 0.1 : 10.0) && !(known && done == total_)) return;
   shown_ = Clock::now();
-  const std::string count = fmt::format("{} {}/{}", what_, done, total_);
-  const std::string left = fmt::format("{} left", duration_text(seconds_left()));
+  const std::string count =
+      known ? fmt::format("{} {}/{}", what_, done, total_) : fmt::format("{} {}", what_, done);
+  const std::string left = known ? fmt::format("{} left", duration_text(seconds_left())) : "";
   if (!terminal_) {
     std::fprintf(stderr, "%s  %s  %s\n", count.c_str(), text.c_str(), left.c_str());
     return;
   }
-  constexpr int kCells = 20;
-  const int filled = total_ > 0 ? int(int64_t(kCells) * done / total_) : kCells;
+  const int cells = known ? 20 : 0;
   std::string bar;
-  for (int i = 0; i < kCells; ++i) bar += i < filled ? "█" : "░";
+  for (int i = 0; i < cells; ++i) bar += i < int64_t(cells) * done / total_ ? "█" : "░";
   std::string rest = fmt::format(" {}  {}  {}", count, text, left);
-  rest.resize(std::min(rest.size(), size_t(std::max(terminal_width() - kCells - 1, 20))));
+  rest.resize(std::min(rest.size(), size_t(std::max(terminal_width() - cells - 1, 20))));
   std::fprintf(stderr, "\r%s%s\x1b[K", bar.c_str(), rest.c_str());
   std::fflush(stderr);
   open_ = true;

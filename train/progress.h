@@ -9,7 +9,7 @@ namespace osprey {
 
 class Progress {
  public:
-  // Counts from `start` to `total`.
+  // Counts from `start` to `total`; without a bar when the total is 0, unknown.
   Progress(std::string what, int64_t total, int64_t start = 0);
   ~Progress();
 

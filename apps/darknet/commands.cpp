@@ -15,8 +15,13 @@ struct Command {
   void (*run)(Arguments&);
 };
 
-constexpr Command kDetector[] = {{"train", train}, {"test", test},     {"map", map},
-                                 {"valid", valid}, {"recall", recall}, {"calc_anchors", calc_anchors}};
+constexpr Command kDetector[] = {{"train", train},
+                                 {"test", test},
+                                 {"demo", demo},
+                                 {"map", map},
+                                 {"valid", valid},
+                                 {"recall", recall},
+                                 {"calc_anchors", calc_anchors}};
 constexpr Command kClassifier[] = {
     {"train", train_classifier}, {"predict", predict}, {"valid", valid_classifier}};
 constexpr Command kPlain[] = {{"detect", detect},           {"partial", partial},      {"average", average},
@@ -29,9 +34,6 @@ struct Absent {
   const char* why;
 };
 constexpr Absent kAbsent[] = {
-    {"detector demo",
-     "videos and cameras are not read: make pictures of the frames (ffmpeg -i VIDEO frames/%06d.jpg), and "
-     "run osprey detect CFG WEIGHTS frames --json found.json"},
     {"detector draw", "drawing rectangles of one class is not there; osprey detect --out draws boxes"},
     {"detector valid2", "averaging with the mirrored image is not there: use detector valid"},
     {"yolo", "YOLO v1 has the commands of all detectors: osprey detector train|test|map|valid|recall"},
@@ -136,7 +138,7 @@ void run_command(const std::vector<std::string>& words) {
 std::string command_help() {
   return fmt::format(
       "Darknet's commands take Darknet's arguments and print what Darknet prints:\n"
-      "  detector {}  DATA CFG [WEIGHTS] [IMAGE]\n"
+      "  detector {}  DATA CFG [WEIGHTS] [IMAGE or VIDEO]\n"
       "  classifier {}  DATA CFG [WEIGHTS] [IMAGE]\n"
       "  {}  CFG WEIGHTS ...\n"
       "docs/from-darknet.md lists all of them.",

@@ -18,6 +18,7 @@ std::string command_help();  // a paragraph that lists them
 // detector ... DATA CFG [WEIGHTS] [FILE]
 void train(Arguments& arguments);
 void test(Arguments& arguments);
+void demo(Arguments& arguments);
 void map(Arguments& arguments);
 void valid(Arguments& arguments);
 void recall(Arguments& arguments);

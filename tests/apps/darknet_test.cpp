@@ -333,9 +333,8 @@ TEST_F(DarknetCommands, ClassifiersAreTrainedMeasuredAndAsked) {
 }
 
 TEST_F(DarknetCommands, WhatIsWrongIsTold) {
-  expect_refused({"detector"}, "detector: expected one of train, test, map");
+  expect_refused({"detector"}, "detector: expected one of train, test, demo, map");
   expect_refused({"detector", "tset"}, "there is no `tset`, did you mean `test`?");
-  expect_refused({"detector", "demo", data_, cfg_}, "videos and cameras are not read");
   expect_refused({"classifier", "predcit", data_, cfg_}, "there is no `predcit`, did you mean `predict`?");
   expect_refused({"classifier", "valid10", data_, cfg_}, "use: classifier valid");
   expect_refused({"classifier", "predict", data_, cfg_, weights_, image_}, "the network detects");
