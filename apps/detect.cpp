@@ -84,7 +84,7 @@ std::vector<ProposedBox> proposals_of(const std::string& image, const std::strin
   if (folder.empty())
     fail("{}: its proposals are needed, since the network has [proposals]: give --proposals FOLDER", image);
   const std::string path = proposals_path(folder, image);
-  if (!fs::exists(path)) fail("{}: this file of proposals is missing, of {}", path, image);
+  if (!file_exists(path)) fail("{}: this file of proposals is missing, of {}", path, image);
   return read_proposals(path);
 }
 

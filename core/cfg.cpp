@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <sstream>
 
@@ -36,7 +37,9 @@ std::optional<double> number(const std::string& text) {
   const char* first = text.data() + (text.starts_with('+') ? 1 : 0);
   double value = 0;
   const auto [end, error] = std::from_chars(first, text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return std::nullopt;
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  if (!(std::fabs(value) <= std::numeric_limits<float>::max()))
+    return std::nullopt;  // which would make infinities
   return value;
 }
 

@@ -6,11 +6,20 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace osprey {
 
 struct Error : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  explicit Error(std::string text) : std::runtime_error(one_line(std::move(text))) {}
+
+ private:
+  // Words from a foreign file may hold line ends, and commands to a terminal.
+  static std::string one_line(std::string text) {
+    for (char& c : text)
+      if (static_cast<unsigned char>(c) < 32 || c == 127) c = '?';
+    return text;
+  }
 };
 
 // fail("{}: no such image", path) throws an Error with the formatted line.

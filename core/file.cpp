@@ -14,8 +14,18 @@
 
 namespace osprey {
 
+bool file_exists(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
+bool is_folder(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
+}
+
 std::string read_file(const std::string& path, const std::string& what) {
-  if (std::filesystem::is_directory(path)) fail("{}: this is a folder, expected {}", path, what);
+  if (is_folder(path)) fail("{}: this is a folder, expected {}", path, what);
   std::ifstream in(path, std::ios::binary);
   if (!in) fail("{}: cannot be opened: {} (expected {})", path, std::strerror(errno), what);
   std::ostringstream bytes;

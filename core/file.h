@@ -7,6 +7,10 @@
 
 namespace osprey {
 
+// False also of what the system cannot look up, such as a name that is too long: opening it would tell why.
+bool file_exists(const std::string& path);
+bool is_folder(const std::string& path);
+
 // `what` completes the message: "x.weights: cannot be opened: no such file (expected weights)".
 std::string read_file(const std::string& path, const std::string& what);
 

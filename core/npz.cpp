@@ -13,6 +13,7 @@ class Archive {
  public:
   explicit Archive(const std::string& path) : path_(path), bytes_(read_file(path, "an .npz file")) {}
 
+  size_t size() const { return bytes_.size(); }
   uint32_t number(size_t at, int bytes) const {
     uint32_t value = 0;
     std::memcpy(&value, piece(at, size_t(bytes)).data(), size_t(bytes));
@@ -42,7 +43,7 @@ std::vector<std::pair<std::string, Array>> read_npz(const std::string& path) {
   const Archive archive(path);
   const size_t end = archive.end_record();
   const uint32_t entries = archive.number(end + 10, 2);
-  size_t at = archive.number(end + 16, 4);
+  size_t at = archive.number(end + 16, 4), taken = 0;
   std::vector<std::pair<std::string, Array>> arrays;
   for (uint32_t k = 0; k < entries; ++k) {
     if (archive.piece(at, 4) != "PK\1\2") fail("{}: its list of contents is damaged", path);
@@ -56,6 +57,8 @@ std::vector<std::pair<std::string, Array>> read_npz(const std::string& path) {
     if (archive.piece(local, 4) != "PK\3\4")
       fail("{}: `{}` is not where the list of contents says", path, name);
     const size_t data = size_t(local) + 30 + archive.number(local + 26, 2) + archive.number(local + 28, 2);
+    taken += size;
+    if (taken > archive.size()) fail("{}: `{}` lies where another array is", path, name);
     Array array = parse_npy(path + ":" + name, archive.piece(data, size));
     if (name.ends_with(".npy")) name.resize(name.size() - 4);
     arrays.push_back({std::move(name), std::move(array)});

@@ -29,7 +29,7 @@ void wait_asleep(char** arguments);
 // body(first, last) over disjoint ranges that cover [0, n), on all threads; in one call when n <= grain.
 // Ranges depend only on n and the number of threads. An exception of any range is thrown again here.
 template <class Body>
-void parallel_for(int64_t n, int64_t grain, Body&& body) {
+void parallel_for(int64_t n, [[maybe_unused]] int64_t grain, Body&& body) {
   if (n <= 0) return;
 #ifdef _OPENMP
   const int64_t parts = std::min<int64_t>(threads(), (n + grain - 1) / std::max<int64_t>(grain, 1));

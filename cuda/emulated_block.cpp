@@ -9,8 +9,8 @@
 
 #include "cuda/fiber.h"
 
-constinit thread_local uint3 threadIdx, blockIdx;
-constinit thread_local dim3 blockDim, gridDim;
+constinit thread_local uint3 threadIdx = {}, blockIdx = {};
+constinit thread_local dim3 blockDim = {}, gridDim = {};
 
 namespace osprey::emulation {
 namespace {

@@ -5,6 +5,7 @@
 
 #include "core/cfg.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "data/dataset.h"
 #include "data/text_file.h"
@@ -154,7 +155,7 @@ std::string DataFile::resolve(const std::string& wanted, const std::string& key)
   tried.push_back(here / p);
   std::vector<std::string> told;
   for (const fs::path& candidate : tried) {
-    if (fs::exists(candidate)) return candidate.string();
+    if (file_exists(candidate)) return candidate.string();
     if (std::find(told.begin(), told.end(), candidate.string()) == told.end())
       told.push_back(candidate.string());
   }

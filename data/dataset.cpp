@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "data/image.h"
 #include "data/image_list.h"
@@ -54,7 +55,7 @@ class Collector {
       }
       const std::vector<std::string> paths = label_paths(sample.image);
       const auto found =
-          std::find_if(paths.begin(), paths.end(), [](const auto& path) { return fs::exists(path); });
+          std::find_if(paths.begin(), paths.end(), [](const auto& path) { return file_exists(path); });
       sample.labelled = found != paths.end();
       if (sample.labelled)
         take(read(sample, [&] { return read_darknet_labels(*found, int(result_.names.size())); }), sample);
@@ -78,7 +79,7 @@ class Collector {
         continue;
       }
       const std::string annotations = voc_annotations(sample.image);
-      sample.labelled = fs::exists(annotations);
+      sample.labelled = file_exists(annotations);
       if (sample.labelled)
         take(read(sample, [&] { return read_voc_labels(annotations, result_.names); }), sample);
       else
@@ -95,7 +96,7 @@ class Collector {
            entry);
     if (images_folder_.empty()) images_folder_ = data_.resolve(data_.images, "images");
     for (const char* end : {".jpg", ".png", ".jpeg", ".JPG", ".JPEG", ".PNG", ".bmp"})
-      if (const fs::path path = fs::path(images_folder_) / (entry + end); fs::exists(path))
+      if (const fs::path path = fs::path(images_folder_) / (entry + end); file_exists(path))
         return path.string();
     return {};
   }
@@ -133,7 +134,7 @@ class Collector {
         folder.empty() ? fs::path(json).parent_path() : fs::path(data_.resolve(folder, "images"));
     for (CocoImage& image : set.images) {
       const fs::path path = base / image.file_name;
-      if (fs::exists(path))
+      if (file_exists(path))
         add_coco(path.string(), image);
       else
         missing_image(path.string());

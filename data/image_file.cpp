@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "data/image.h"
+#include "data/jpeg_tables.h"
 #include "data/text_file.h"
 
 #pragma GCC diagnostic push
@@ -21,6 +23,7 @@
 #define STB_IMAGE_IMPLEMENTATION
 #define STBI_NO_HDR
 #define STBI_NO_LINEAR
+#define STBI_NO_PIC
 #define STBI_MAX_DIMENSIONS 65535
 #include <stb/stb_image.h>
 #define STB_IMAGE_WRITE_STATIC
@@ -31,22 +34,26 @@
 namespace osprey {
 namespace {
 
-// The file as stb reads it. stb fills up a JPEG that was cut short with grey and calls it a success; that the
+// The first bytes of a file, or all of it.
+std::string first_bytes(const std::string& path, size_t most) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+  if (!file) fail("{}: cannot open the image: {}", path, std::strerror(errno));
+  if (is_folder(path)) fail("{}: is a folder, not an image", path);
+  std::string bytes;
+  constexpr size_t kPiece = size_t(1) << 16;
+  for (size_t got = kPiece; got == kPiece && bytes.size() < most;) {
+    bytes.resize(bytes.size() + kPiece);
+    got = std::fread(bytes.data() + bytes.size() - kPiece, 1, kPiece, file.get());
+    bytes.resize(bytes.size() - kPiece + got);
+  }
+  return bytes;
+}
+
+// A file as stb reads it. stb fills up a JPEG that was cut short with grey and calls it a success; that the
 // decoder asked for bytes behind the end gives it away.
 struct Source {
-  FILE* file = nullptr;
+  std::string_view rest;
   bool overran = false;
-
-  explicit Source(const std::string& path) : file(std::fopen(path.c_str(), "rb")) {
-    if (!file) fail("{}: cannot open the image: {}", path, std::strerror(errno));
-    if (std::filesystem::is_directory(path)) {
-      std::fclose(file);
-      fail("{}: is a folder, not an image", path);
-    }
-  }
-  ~Source() { std::fclose(file); }
-  Source(const Source&) = delete;
-  Source& operator=(const Source&) = delete;
 };
 
 constexpr int kBuffer = int(sizeof(stbi__context::buffer_start));  // asked for whole, whatever is left
@@ -54,17 +61,46 @@ constexpr int kBuffer = int(sizeof(stbi__context::buffer_start));  // asked for 
 const stbi_io_callbacks kCallbacks = {
     [](void* user, char* data, int size) {
       auto& source = *static_cast<Source*>(user);
-      const int got = int(std::fread(data, 1, size_t(size), source.file));
+      const int got = int(source.rest.copy(data, size_t(size)));
+      source.rest.remove_prefix(size_t(got));
       if (got == 0 || (got < size && size != kBuffer)) source.overran = true;
       return got;
     },
-    [](void* user, int count) { std::fseek(static_cast<Source*>(user)->file, count, SEEK_CUR); },
-    [](void* user) {
+    [](void* user, int count) {
       auto& source = *static_cast<Source*>(user);
-      const int next = std::fgetc(source.file);
-      if (next != EOF) std::ungetc(next, source.file);
-      return int(next == EOF);
-    }};
+      source.rest.remove_prefix(std::min(size_t(count), source.rest.size()));
+    },
+    [](void* user) { return int(static_cast<Source*>(user)->rest.empty()); }};
+
+struct Header {
+  int width = 0, height = 0, channels = 0;
+  const char* fault = nullptr;  // why it cannot be read
+};
+
+Header read_header(std::string_view bytes) {
+  if (!has_sound_tables(bytes)) return {0, 0, 0, "its Huffman tables are damaged"};
+  Header header;
+  Source source{bytes};
+  if (!stbi_info_from_callbacks(&kCallbacks, &source, &header.width, &header.height, &header.channels))
+    header.fault = stbi_failure_reason();
+  return header;
+}
+
+// A header's size is believed if the file is long enough for it; else memory would be taken for what is not
+// there. The densest there is: deflate packs 1032 bytes into one, of 8 pixels each in a PNG of 1 bit; a code
+// of GIF stands for at most 4095 pixels, and takes more than a byte then; a block of a JPEG takes a bit. Run
+// lengths are less dense.
+bool has_room_for(std::string_view bytes, const Header& header) {
+  const int64_t most = bytes.starts_with("\x89PNG") ? 8 * 1032 : bytes.starts_with("GIF8") ? 4095 : 8 * 64;
+  return int64_t(header.width) * header.height <= int64_t(bytes.size()) * most;
+}
+
+// stb_image 2.27 turns grey into colour as if such a file had 8 bits, and reads on behind it.
+bool is_pnm_of_16_bits(std::string_view bytes) {
+  Source source{bytes};
+  return (bytes.starts_with("P5") || bytes.starts_with("P6")) &&
+         stbi_is_16_bit_from_callbacks(&kCallbacks, &source);
+}
 
 std::string extension(const std::string& path) {
   std::string end = std::filesystem::path(path).extension().string();
@@ -77,7 +113,16 @@ std::string extension(const std::string& path) {
 ByteImage load_bytes(const std::string& path, int channels) {
   if (channels < 1 || channels > kMaxChannels)
     fail("{}: an image is read with 1 to {} channels, not {}", path, kMaxChannels, channels);
-  Source source(path);
+  const std::string file = first_bytes(path, SIZE_MAX);
+  const Header header = read_header(file);
+  if (header.fault) fail("{}: not a readable image: {}", path, header.fault);
+  if (!has_room_for(file, header))
+    fail("{}: the image is cut short: {}x{} pixels cannot be in {} bytes", path, header.width, header.height,
+         file.size());
+  if (is_pnm_of_16_bits(file) && header.channels != channels)
+    fail("{}: a PNM file of 16 bits and {} channels is not read as one of {}: save it as PNG", path,
+         header.channels, channels);
+  Source source{file};
   int width = 0, height = 0, stored = 0;
   std::unique_ptr<stbi_uc, void (*)(void*)> bytes(
       stbi_load_from_callbacks(&kCallbacks, &source, &width, &height, &stored, channels), stbi_image_free);
@@ -90,11 +135,15 @@ ByteImage load_bytes(const std::string& path, int channels) {
 Image load_image(const std::string& path, int channels) { return unit_image(load_bytes(path, channels)); }
 
 std::pair<int, int> image_size(const std::string& path) {
-  Source source(path);
-  int width = 0, height = 0, channels = 0;
-  if (!stbi_info_from_callbacks(&kCallbacks, &source, &width, &height, &channels))
-    fail("{}: not a readable image: {}", path, stbi_failure_reason());
-  return {width, height};
+  constexpr size_t kUsual = size_t(1) << 18;  // holds the header, but for one with much about the camera
+  std::string bytes = first_bytes(path, kUsual);
+  Header header = read_header(bytes);
+  if (header.fault && bytes.size() >= kUsual) {
+    bytes = first_bytes(path, SIZE_MAX);
+    header = read_header(bytes);
+  }
+  if (header.fault) fail("{}: not a readable image: {}", path, header.fault);
+  return {header.width, header.height};
 }
 
 bool is_image_name(const std::string& path) {

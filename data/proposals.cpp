@@ -88,7 +88,7 @@ void find_proposals(Dataset& dataset, const DataFile& data) {
   require_names_of_their_own(dataset, folder);
   for (Sample& sample : dataset.samples) {
     sample.proposals = proposals_path(folder, sample.image);
-    if (!fs::exists(sample.proposals))
+    if (!file_exists(sample.proposals))
       fail("{}: this file of proposals is missing, of {}", sample.proposals, sample.image);
   }
 }

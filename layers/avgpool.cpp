@@ -89,12 +89,12 @@ void avgpool_windows_backward(Stream&, View<const float> dy, View<float> dx, Ave
 class AvgPool final : public Layer {
  public:
   void keys(Keys& k) override {
-    k.integer("size", size_, 0).at_least(0).help("side of the square window; 0: the whole image");
+    k.integer("size", size_, 0).between(0, 65536).help("side of the square window; 0: the whole image");
     k.integer("stride", stride_, std::max(size_, 1))
-        .at_least(1)
+        .between(1, 65536)
         .shown_as("size")
         .help("pixels from one window to the next");
-    k.integer("padding", padding_, 0).at_least(0).help("rows and columns of zeros on each side");
+    k.integer("padding", padding_, 0).between(0, 65536).help("rows and columns of zeros on each side");
     k.flag("ceil", round_up_, false).help("1: a last window may hang over the edge of the image");
     k.flag("count_padding", averaging_.count_padding, true)
         .help("0: the mean is over the pixels of the image only");

@@ -52,15 +52,23 @@ class Convolutional final : public Layer {
  public:
   void keys(Keys& k) override {
     k.integer("filters", filters_, 1).at_least(1).help("output channels");
-    k.integer("size", size_, 1).at_least(1).help("side of the square kernel");
-    k.integer("stride", stride_, 1).at_least(1).help("pixels from one window to the next");
-    k.integer("stride_x", stride_x_, stride_).at_least(1).shown_as("stride").help("the same, horizontally");
-    k.integer("stride_y", stride_y_, stride_).at_least(1).shown_as("stride").help("the same, vertically");
+    k.integer("size", size_, 1).between(1, 65536).help("side of the square kernel");
+    k.integer("stride", stride_, 1).between(1, 65536).help("pixels from one window to the next");
+    k.integer("stride_x", stride_x_, stride_)
+        .between(1, 65536)
+        .shown_as("stride")
+        .help("the same, horizontally");
+    k.integer("stride_y", stride_y_, stride_)
+        .between(1, 65536)
+        .shown_as("stride")
+        .help("the same, vertically");
     bool pad = false;
     k.flag("pad", pad, false).help("1: padding is size / 2, and the key `padding` is not read");
-    k.integer("padding", padding_, 0).at_least(0).help("rows and columns of zeros on each side");
+    k.integer("padding", padding_, 0).between(0, 65536).help("rows and columns of zeros on each side");
     if (pad) padding_ = size_ / 2;
-    k.integer("dilation", dilation_, 1).at_least(1).help("pixels from one tap of the kernel to the next");
+    k.integer("dilation", dilation_, 1)
+        .between(1, 4096)
+        .help("pixels from one tap of the kernel to the next");
     if (size_ == 1) dilation_ = 1;
     k.integer("groups", convolution_.groups, 1)
         .at_least(1)
@@ -117,8 +125,8 @@ class Convolutional final : public Layer {
     channels_.plan(p);
 
     const Shape channels{1, 1, 1, filters_}, weights = convolution_.weights(in, filters_);
-    flops_ = 2.0 * double(weights.elements()) * out.h * out.w * p.items_per_image();
     declare_parameters(p, channels, weights);
+    flops_ = 2.0 * double(weights.elements()) * out.h * out.w * p.items_per_image();
 
     training_ = p.training();
     reference_ = p.options().reference_convolution;

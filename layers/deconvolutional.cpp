@@ -37,11 +37,13 @@ class Deconvolutional final : public Layer {
  public:
   void keys(Keys& k) override {
     k.integer("filters", filters_, 1).at_least(1).help("output channels");
-    k.integer("size", size_, 1).at_least(1).help("side of the square kernel");
-    k.integer("stride", stride_, 1).at_least(1).help("output pixels from one window to the next");
+    k.integer("size", size_, 1).between(1, 65536).help("side of the square kernel");
+    k.integer("stride", stride_, 1).between(1, 65536).help("output pixels from one window to the next");
     bool pad = false;
     k.flag("pad", pad, false).help("1: padding is size / 2, and the key `padding` is not read");
-    k.integer("padding", padding_, 0).at_least(0).help("rows and columns cut off the output on each side");
+    k.integer("padding", padding_, 0)
+        .between(0, 65536)
+        .help("rows and columns cut off the output on each side");
     if (pad) padding_ = size_ / 2;
     k.integer("output_pad", output_pad_, 0)
         .at_least(0)

@@ -3,9 +3,15 @@
 #include <limits>
 
 namespace osprey {
+namespace {
 
-void Plan::refuse_huge(Shape shape) const {
-  require(shape.elements() < std::numeric_limits<int>::max(),
+constexpr int kMostRows = 1 << 28;  // so that a window and its padding can be added without a second thought
+
+}  // namespace
+
+void Plan::refuse_huge(Shape shape, int parts) const {
+  // In double: keys can ask for what 64 bits do not hold.
+  require(double(shape.n) * shape.h * shape.w * shape.c * parts < std::numeric_limits<int>::max(),
           fmt::format("needs a tensor of {}: 2^31 elements are too many; use a smaller batch or input",
                       shape.text()));
 }
@@ -15,6 +21,8 @@ void Plan::output(Shape shape, Type type) {
           fmt::format("makes an output of {}{}", shape.text(),
                       inputs_.empty() ? "" : " from an input of " + input().text()));
   refuse_huge(shape);
+  require(shape.h < kMostRows && shape.w < kMostRows,
+          fmt::format("makes an output of {}: rows and columns must be fewer than 2^28", shape.text()));
   output_ = shape;
   output_type_ = type;
 }
@@ -32,6 +40,7 @@ void Plan::statistic(View<float>& value, Shape shape, ParameterInfo info) {
 }
 
 void Plan::truths(Truths& truths, int capacity) {
+  refuse_huge({options_.network_input.n, 1, capacity, 5});
   truths_ = &truths;
   truth_capacity_ = capacity;
 }
@@ -42,6 +51,7 @@ void Plan::targets(View<float>& targets, Shape shape) {
 }
 
 void Plan::proposals(Proposals& proposals, int capacity) {
+  refuse_huge({options_.network_input.n, 1, capacity, 5});
   proposals_ = &proposals;
   proposal_capacity_ = capacity;
 }

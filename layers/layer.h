@@ -190,20 +190,20 @@ class Plan {
   void want(View<T>& view, Shape shape, Life life) {
     constexpr bool kElement =
         std::is_same_v<T, float> || std::is_same_v<T, int> || std::is_same_v<T, uint8_t>;
+    refuse_huge(shape, kElement ? 1 : int(sizeof(T)));
     Shape planned = shape;
     Type type = Type::u8;
     if constexpr (kElement)
       type = type_of<T>();
     else
       planned.c *= int(sizeof(T));
-    refuse_huge(planned);
     wants_.push_back({planned, type, life, [&view, shape](void* p) { view = {static_cast<T*>(p), shape}; }});
   }
   void want(Tensor& tensor, Shape shape, Type type, Life life) {
     refuse_huge(shape);
     wants_.push_back({shape, type, life, [&tensor, shape, type](void* p) { tensor = {p, shape, type}; }});
   }
-  void refuse_huge(Shape shape) const;
+  void refuse_huge(Shape shape, int parts = 1) const;  // of each element
 
   const Section& section_;
   std::vector<Input> inputs_;

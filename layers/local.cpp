@@ -92,8 +92,8 @@ class Local final : public Layer {
  public:
   void keys(Keys& k) override {
     k.integer("filters", filters_, 1).at_least(1).help("output channels");
-    k.integer("size", size_, 1).at_least(1).help("side of the square kernels");
-    k.integer("stride", stride_, 1).at_least(1).help("pixels from one place to the next");
+    k.integer("size", size_, 1).between(1, 65536).help("side of the square kernels");
+    k.integer("stride", stride_, 1).between(1, 65536).help("pixels from one place to the next");
     k.flag("pad", pad_, false).help("1: one pixel of zeros on each side, with size=3");
     activation_.keys(k, Activation::logistic);
   }
@@ -109,7 +109,7 @@ class Local final : public Layer {
     p.output(out, p.wanted_type());
     const int64_t inputs = int64_t(size_) * size_ * in.c;
     const int64_t values = int64_t(out.h) * out.w * filters_;
-    p.require(values * inputs < (int64_t(1) << 31), "filters",
+    p.require(double(values) * double(inputs) < double(int64_t(1) << 31), "filters",
               fmt::format("{} places x {} filters of {} weights are too many: 2^31", out.h * out.w, filters_,
                           inputs));
     flops_ = 2.0 * double(values) * double(inputs) * p.items_per_image();

@@ -9,18 +9,18 @@ namespace osprey {
 class PoolingWindow {
  public:
   void keys(Keys& k) {
-    k.integer("stride", stride_, 1).at_least(1).help("pixels from one window to the next");
+    k.integer("stride", stride_, 1).between(1, 65536).help("pixels from one window to the next");
     k.integer("stride_x", stride_x_, stride_)
-        .at_least(1)
+        .between(1, 65536)
         .shown_as("stride")
         .help("the same, along a row only");
     k.integer("stride_y", stride_y_, stride_)
-        .at_least(1)
+        .between(1, 65536)
         .shown_as("stride")
         .help("the same, down a column only");
-    k.integer("size", size_, stride_).at_least(1).shown_as("stride").help("side of the square window");
+    k.integer("size", size_, stride_).between(1, 65536).shown_as("stride").help("side of the square window");
     k.integer("padding", padding_, size_ - 1)
-        .at_least(0)
+        .between(0, 131072)
         .shown_as("size - 1")
         .help("rows (and columns) added around the image, both sides together");
   }

@@ -19,7 +19,7 @@ class Reorg3d final : public Layer {
     const int s = reorg_.stride;
     if (reorg_.reverse) {
       p.require(
-          in.c % (s * s * s * s) == 0, "stride",
+          in.c % (int64_t(s) * s * s * s) == 0, "stride",
           fmt::format("the {} channels of the input must be a multiple of stride to the power of 4", in.c));
       p.output({in.n, in.h * s, in.w * s, in.c / (s * s)});
     } else {

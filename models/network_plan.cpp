@@ -1,6 +1,7 @@
 // The network's plan: shapes, types, and where in memory everything of a step lies.
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "core/lifetimes.h"
 #include "models/network.h"
@@ -63,6 +64,8 @@ void Network::mark_read_by_losses() {
 
 std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
   const Shape input{batch, height, width, net_.channels};
+  if (double(batch) * height * width * net_.channels >= double(std::numeric_limits<int>::max()))
+    fail("{}: [net] asks for an input of {}: 2^31 values are too many", nodes_[0].section.file, input.text());
   mark_trained();
   mark_read_by_losses();
   BuildOptions build = options_.build;

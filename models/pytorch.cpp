@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
+#include <climits>
 #include <cmath>
 #include <map>
 #include <tuple>
@@ -63,9 +65,10 @@ std::string norm_of(const std::string& module) {
   const std::string before = dot == std::string::npos ? "" : module.substr(0, dot + 1);
   const std::string last = module.substr(before.size());
   if (last.starts_with("conv")) return before + "bn" + last.substr(4);
-  if (!last.empty() && std::all_of(last.begin(), last.end(), [](unsigned char c) { return std::isdigit(c); }))
-    return before + std::to_string(std::stoi(last) + 1);
-  return "";
+  int number = 0;
+  const auto [end, error] = std::from_chars(last.data(), last.data() + last.size(), number);
+  if (error != std::errc() || end != last.data() + last.size() || number < 0 || number == INT_MAX) return "";
+  return before + std::to_string(number + 1);
 }
 
 std::map<std::string, Module> modules_of(const std::vector<NamedArray>& arrays, const std::string& file) {

@@ -1,5 +1,6 @@
 #include "models/safetensors.h"
 
+#include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -17,6 +18,11 @@ int64_t elements(const std::string& path, const std::string& name, const std::ve
     count *= side;
   }
   return count;
+}
+
+// What is no whole number, or is not in 0 .. 2^63 - 1, becomes -1, which is refused as such.
+int64_t whole(const nlohmann::json& value) {
+  return value.is_number_unsigned() ? std::max<int64_t>(-1, value.get<int64_t>()) : -1;
 }
 
 }  // namespace
@@ -54,6 +60,7 @@ SafeTensors read_safetensors(const std::string& path) {
   const int64_t size = int64_t(bytes.size() - 8 - length);
 
   SafeTensors file;
+  int64_t taken = 0;
   try {
     for (const auto& [name, entry] : header.items()) {
       if (name == "__metadata__") {
@@ -63,13 +70,17 @@ SafeTensors read_safetensors(const std::string& path) {
       if (entry.at("dtype") != "F32")
         fail("{}: `{}` is {}, expected F32", path, name, entry.at("dtype").dump());
       SafeTensor& tensor = file.tensors[name];
-      tensor.shape = entry.at("shape").get<std::vector<int64_t>>();
-      const int64_t first = entry.at("data_offsets").at(0), last = entry.at("data_offsets").at(1);
+      for (const auto& side : entry.at("shape").get<std::vector<nlohmann::json>>())
+        tensor.shape.push_back(whole(side));
+      const int64_t first = whole(entry.at("data_offsets").at(0)),
+                    last = whole(entry.at("data_offsets").at(1));
       const int64_t count = elements(path, name, tensor.shape);
       if (first < 0 || last < first || last - first != 4 * count)
         fail("{}: `{}` has offsets that do not fit its shape", path, name);
       if (last > size)
         fail("{}: was cut short: `{}` ends at byte {} of the data, which has {}", path, name, last, size);
+      taken += last - first;
+      if (taken > size) fail("{}: `{}` lies where another array is", path, name);
       tensor.values.resize(size_t(count));
       if (count > 0) std::memcpy(tensor.values.data(), data + first, size_t(4 * count));
     }

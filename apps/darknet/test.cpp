@@ -114,7 +114,7 @@ void detect(Arguments& a) {
   const Settings settings = settings_of(a, at[0], at[1], 0.24f);
   a.finish();
   const std::string data = "cfg/coco.data";
-  run(settings, fs::exists(data) ? data : "", at[2]);
+  run(settings, file_exists(data) ? data : "", at[2]);
 }
 
 }  // namespace osprey::darknet

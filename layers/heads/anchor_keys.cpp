@@ -13,7 +13,7 @@ void AnchorKeys::keys(Keys& k, float scale, int octaves, const char* ratios) {
       .more_than(0)
       .help("the smallest anchor of a level has this times its stride as the root of its area");
   k.integer("scales_per_octave", octaves_, octaves)
-      .at_least(1)
+      .between(1, 1000)
       .help("how many sizes there are, each 2^(1/this) times the one before");
   k.reals("anchor_sizes", sizes_)
       .more_than(0)
@@ -66,6 +66,7 @@ std::vector<Box> AnchorKeys::place(const Plan& p, const LevelInputs& levels) {
   for (int l = 0; l < levels.levels(); ++l) {
     const std::vector<Box> shapes = cell(levels, l);
     per_cell_ = int(shapes.size());
+    levels.require_few_anchors(p, l, shapes.size(), anchors.size());
     place_level(levels, l, offset_, shapes, anchors);
   }
   return anchors;

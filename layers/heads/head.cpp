@@ -5,7 +5,7 @@
 namespace osprey {
 
 void crop_keys(Keys& k, Head::Augmentation& augmentation) {
-  k.integer("max", augmentation.max_boxes, 200).at_least(1).help("truths per image, at most");
+  k.integer("max", augmentation.max_boxes, 200).between(1, 65536).help("truths per image, at most");
   k.real("jitter", augmentation.jitter, 0.2f)
       .between(0, 1)
       .help("crops move by up to this part of the image");

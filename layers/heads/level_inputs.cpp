@@ -1,10 +1,15 @@
 #include "layers/heads/level_inputs.h"
 
+#include <algorithm>
+
+#include "core/available_memory.h"
+#include "core/box.h"
+
 namespace osprey {
 
 void LevelInputs::keys(Keys& k) {
   k.integers("strides", strides_)
-      .at_least(1)
+      .between(1, 65536)
       .shown_as("size of the network input / size of the map")
       .help("pixels of the network input from one cell to the next, for each level, finest first");
 }
@@ -59,6 +64,18 @@ void LevelInputs::require_channels(const Plan& p, int k, int channels, const std
               fmt::format("needs {0} channels ({1}); the map of level {2} has {3}: set its filters={0}",
                           channels, why, l, has));
   }
+}
+
+void LevelInputs::require_few_anchors(const Plan& p, int level, size_t per_cell, size_t before) const {
+  constexpr size_t kMostPerCell = 4096, kMost = size_t(1) << 24;
+  const size_t all = before + size_t(cells(level)) * std::min(per_cell, kMostPerCell);
+  p.require(
+      per_cell <= kMostPerCell && all <= kMost,
+      fmt::format("level {} has {}x{} cells with {} anchors each: a cell may have {}, and all together {}",
+                  level, grids_[level].w, grids_[level].h, per_cell, kMostPerCell, kMost));
+  const size_t available = available_memory();
+  p.require(!available || all * sizeof(Box) <= available,
+            fmt::format("has {} anchors, which is more than there is memory for", all));
 }
 
 void LevelInputs::gather(Stream& s, const Layer& layer, int k, View<float> rows) const {

@@ -27,6 +27,9 @@ class LevelInputs {
   // The k-th map of all levels has this many channels on each; an error names the one that has not.
   void require_channels(const Plan& p, int k, int channels, const std::string& why) const;
 
+  // A level may get so many anchors in each cell, beside those of the levels before it.
+  void require_few_anchors(const Plan& p, int level, size_t per_cell, size_t before) const;
+
   void gather(Stream& s, const Layer& layer, int k, View<float> rows) const;
   void scatter(Stream& s, const Layer& layer, int k, View<const float> rows) const;
 

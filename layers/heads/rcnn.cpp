@@ -100,7 +100,7 @@ class Rcnn final : public Head {
  public:
   void keys(Keys& k) override {
     k.integer("classes", rule_.classes, 20)
-        .at_least(1)
+        .between(1, 65536)
         .help("how many classes there are, without background");
     k.choice("background", background_, Background::last, kBackgroundNames)
         .help("where it stands among the logits");

@@ -54,8 +54,8 @@ namespace {
 class Region final : public Head {
  public:
   void keys(Keys& k) override {
-    k.integer("classes", grid_.classes, 20).at_least(1).help("how many classes there are");
-    k.integer("num", num_, 1).at_least(1).help("how many anchors there are");
+    k.integer("classes", grid_.classes, 20).between(1, 65536).help("how many classes there are");
+    k.integer("num", num_, 1).between(1, 4096).help("how many anchors there are");
     k.reals("anchors", listed_anchors_)
         .more_than(0)
         .shown_as("0.5 each")

@@ -27,7 +27,7 @@ constexpr const char* kScoreNames[] = {"product", "root"};
 class Retina final : public Head {
  public:
   void keys(Keys& k) override {
-    k.integer("classes", classes_, 20).at_least(1).help("how many classes there are");
+    k.integer("classes", classes_, 20).between(1, 65536).help("how many classes there are");
     levels_.keys(k);
     anchor_keys_.keys(k, 4, 3, "0.5,1,2");
     MaxIouRule matching;

@@ -34,7 +34,7 @@ class Rpn final : public Layer {
         .help("the part of these that may be matched ones; background takes what they leave");
     loss_keys(k);
     proposal_keys(k);
-    k.integer("max", most_truths_, 200).at_least(1).help("truths per image, at most");
+    k.integer("max", most_truths_, 200).between(1, 65536).help("truths per image, at most");
   }
 
   void plan(Plan& p) override {

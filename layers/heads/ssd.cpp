@@ -45,7 +45,9 @@ std::vector<std::vector<float>> read_ratios(const Plan& p, const std::string& te
 class Ssd final : public Head {
  public:
   void keys(Keys& k) override {
-    k.integer("classes", classes_, 20).at_least(1).help("how many classes there are, without the background");
+    k.integer("classes", classes_, 20)
+        .between(1, 65536)
+        .help("how many classes there are, without the background");
     levels_.keys(k);
     box_keys(k);
     k.real("foreground", foreground_, 0.5f)
@@ -198,6 +200,7 @@ class Ssd final : public Head {
     boxes_.clear();
     for (int l = 0; l < levels_.levels(); ++l) {
       const std::vector<Box> shapes = cell_of(l, ratios[ratios.size() == 1 ? 0 : l], network);
+      levels_.require_few_anchors(p, l, shapes.size(), boxes_.size());
       require_channels(p, l, int(shapes.size()));
       const Shape cells = levels_.grid(l);
       const AnchorGrid grid = {cells.h, cells.w, levels_.stride_x(l), levels_.stride_y(l), offset_};

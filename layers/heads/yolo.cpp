@@ -52,9 +52,9 @@ constexpr const char* kSimilarityNames[] = {"iou", "nwd"};
 class Yolo : public Head {
  public:
   void keys(Keys& k) override {
-    k.integer("classes", grid_.classes, 20).at_least(1).help("how many classes there are");
+    k.integer("classes", grid_.classes, 20).between(1, 65536).help("how many classes there are");
     k.integer("num", num_, 1)
-        .at_least(1)
+        .between(1, 4096)
         .help("how many pairs of anchors are listed, for all heads together");
     k.integers("mask", mask_).at_least(0).shown_as("all").help("which of the anchors this head uses");
     k.reals("anchors", listed_anchors_)
@@ -253,6 +253,8 @@ class Yolo : public Head {
       mask_.resize(num_);
       std::iota(mask_.begin(), mask_.end(), 0);
     }
+    p.require(int(mask_.size()) <= num_, "mask",
+              fmt::format("mask lists {} anchors, but there are num={}", mask_.size(), num_));
     for (int m : mask_)
       p.require(m < num_, "mask",
                 fmt::format("mask has {}, but num={} anchors are numbered from 0", m, num_));

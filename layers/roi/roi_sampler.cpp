@@ -66,7 +66,7 @@ class RoiSampler final : public Layer {
  public:
   void keys(Keys& k) override {
     k.integer("num", quota_.count, 512)
-        .at_least(0)
+        .between(0, 65536)
         .help("RoIs of an image to learn from; 0: all, and only matched, as in later stages of a cascade");
     k.real("positive_fraction", quota_.positive_fraction, 0.25f)
         .between(0, 1)
@@ -86,7 +86,7 @@ class RoiSampler final : public Layer {
     k.real("background_low", background_low_, 0)
         .between(0, 1)
         .help("background that overlaps all by less than this is ignored; 0.1 in Fast R-CNN");
-    k.integer("max", most_truths_, 200).at_least(1).help("truths per image, at most");
+    k.integer("max", most_truths_, 200).between(1, 65536).help("truths per image, at most");
   }
 
   void plan(Plan& p) override {

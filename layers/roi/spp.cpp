@@ -42,7 +42,7 @@ class Spp final : public Layer {
  public:
   void keys(Keys& k) override {
     k.integers("levels", bins_)
-        .at_least(1)
+        .between(1, 4096)
         .shown_as("1,2,4")
         .help("the map is cut into so many bins per axis, once for each number");
   }

@@ -112,6 +112,7 @@ TEST(Keys, BadValuesAreSaidWithTheirLine) {
       {"whole=3000000000\n", "t.cfg:2: [s] whole must be less than 2147483648"},
       {"wide=1e30\n", "t.cfg:2: [s] wide must be a whole number"},
       {"real=inf\n", "t.cfg:2: [s] real must be a number, not `inf`"},
+      {"real=1e39\n", "t.cfg:2: [s] real must be a number, not `1e39`"},  // as a float it would be infinite
       {"real=2\n", "t.cfg:2: [s] real must be between 0 and 1, not 2"},
       {"real=1x\n", "t.cfg:2: [s] real must be a number, not `1x`"},
       {"flag=yes\n", "t.cfg:2: [s] flag must be 0 or 1, not `yes`"},

@@ -125,6 +125,12 @@ TEST(Dataset, ListsThatAreNone) {
   expect_in("no image of the train set was found; the first one missing: x/y.png",
             message("train = lost.txt"));
   expect_in("`train_annotations = JSON` is missing", message("format = coco"));
+  // What the system cannot even look up is missing like all else.
+  const std::string endless(5000, 'x');
+  expect_in(": there is no such file or folder (tried", message("train = " + endless));
+  folder.write("endless.txt", endless + "\n");
+  expect_in("no image of the train set was found; the first one missing: xxx",
+            message("train = endless.txt"));
 }
 
 TEST(Dataset, VocByNamesAndByPaths) {

@@ -261,6 +261,20 @@ TEST(ImageFile, EveryCutIsAnError) {
   }
 }
 
+// Memory is taken for as many pixels as the file can hold, not for as many as its header claims.
+TEST(ImageFile, SizesThatTheFileCannotHoldAreRefused) {
+  Temporary folder;
+  const std::string huge = folder.write("a.ppm", "P6 40000 40000 255\n123");
+  EXPECT_EQ(image_size(huge), std::make_pair(40000, 40000));
+  expect_in("a.ppm: the image is cut short: 40000x40000 pixels cannot be in 22 bytes",
+            error_of([&] { load_bytes(huge); }));
+  // The densest that there is: no pixel of it differs from another.
+  for (const char* name : {"blank.png", "blank.jpg"}) {
+    save_image(folder / name, Image(3000, 2000, 3, 1));
+    EXPECT_EQ(load_bytes(folder / name).pixels, std::vector<uint8_t>(3000 * 2000 * 3, 255)) << name;
+  }
+}
+
 TEST(ImageFile, Messages) {
   Temporary folder;
   expect_in("gone.png: cannot open the image: No such file",

@@ -101,8 +101,21 @@ TEST(Network, ShapesThatDoNotFitAreErrorsOfTheirSection) {
             error(kNet + kConv + "[maxpool]\nsize=2\nstride=2\n[route]\nlayers=-1,-2\n"));
   expect_in("[yolo]", error(kNet + kConv + "[yolo]\nmask=0\nanchors=3,3\nnum=1\nclasses=2\n"));
   // Numbers that overflow an index are refused, not wrapped.
-  const std::string huge = error("[net]\nwidth=65536\nheight=65536\n[convolutional]\nfilters=4\nsize=1\n");
-  EXPECT_FALSE(huge.empty());
+  const auto of = [](const char* size, const std::string& layers) {
+    return error(fmt::format("[net]\nwidth={0}\nheight={0}\n", size) + layers);
+  };
+  expect_in("t.cfg: [net] asks for an input of 1x65536x65536x3: 2^31 values are too many",
+            of("65536", "[convolutional]\nfilters=4\nsize=1\n"));
+  expect_in("t.cfg:5: [convolutional] size must be between 1 and 65536, not 2147483647",
+            of("64", "[convolutional]\nsize=2147483647\n"));
+  expect_in("t.cfg:4: [convolutional] needs a tensor of 1x64x64x2000000000: 2^31 elements are too many",
+            of("64", "[convolutional]\nfilters=2000000000\nsize=1\n"));
+  expect_in("t.cfg:4: [connected] needs a tensor of", of("64", "[connected]\noutput=2000000000\n"));
+  expect_in(
+      "t.cfg:10: [retina] level 0 has 2048x2048 cells with 9 anchors each: a cell may have 4096, and all",
+      of("2048",
+         "[convolutional]\nname=c\nfilters=9\n[convolutional]\nfilters=36\nfrom=-2\n"
+         "[retina]\nclasses=1\nfrom=c,-1\n"));
 }
 
 TEST(Network, OfEqualKeysTheFirstCountsAsInDarknet) {

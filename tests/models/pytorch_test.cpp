@@ -185,6 +185,10 @@ TEST(PyTorch, ExplainsWhatDoesNotFit) {
   add_norm(arrays, "bn7", 3);
   expect_in("f.npz: has 5 batch norms, of which 1 belong to no convolution by their names", error(arrays));
   arrays = arrays_of_network();
+  named(arrays, "layer1.0.conv1.weight").name =
+      "layer1.0.99999999999.weight";  // there is no number after this
+  expect_in("has no batch norm", error(arrays));
+  arrays = arrays_of_network();
   arrays.push_back(array("scale.weight", {3}));
   expect_in("`scale` is no convolution, no fully connected layer and no batch norm", error(arrays));
   arrays = arrays_of_network();
@@ -295,6 +299,14 @@ TEST(PyTorch, ReadsNpz) {
   squeezed.add("a.npy", a, 8);
   expect_in("`a.npy` is compressed: write the file with numpy.savez, not savez_compressed",
             error_with(squeezed.bytes()));
+  // A small file that says to have many large arrays: all of them are one.
+  Zip bomb;
+  bomb.add("a.npy", a);
+  const std::string once = bomb.bytes();
+  const size_t list = once.find("PK\1\2"), end = once.find("PK\5\6");
+  std::string twice = once.substr(0, end) + once.substr(list);
+  twice[twice.size() - 22 + 10] = 2;
+  expect_in("`a.npy` lies where another array is", error_with(twice));
   Zip other;
   other.add("a.npy", "no array");
   expect_in("bad.npz:a.npy: not a .npy file", error_with(other.bytes()));
