@@ -7,15 +7,15 @@ namespace osprey {
 namespace {
 
 constexpr unsigned kTables = 0xC4, kFirstRestart = 0xD0, kLastRestart = 0xD7, kEnd = 0xD9;
-constexpr int kCounts = 16;  // of the codes of each length, behind the number of the table
+constexpr size_t kCounts = 16;  // of the codes of each length, behind the number of the table
 
 unsigned byte_at(std::string_view text, size_t at) { return static_cast<unsigned char>(text[at]); }
 
 // Tables follow one another until `length` bytes are used up; how many bytes one has, its counts tell.
 bool sound_segment(std::string_view rest, int length) {
-  while (length > 0 && rest.size() > kCounts) {
-    unsigned codes = 0;
-    for (int i = 1; i <= kCounts; ++i) codes += byte_at(rest, size_t(i));
+  while (length > 0 && !rest.empty()) {
+    unsigned codes = 0;  // of a file that ends here, stb_image takes the rest for zeros
+    for (size_t i = 1; i <= kCounts && i < rest.size(); ++i) codes += byte_at(rest, i);
     if (codes > 256) return false;
     const size_t used = 1 + kCounts + codes;
     length -= int(used);

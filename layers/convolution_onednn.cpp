@@ -3,6 +3,7 @@
 #include <dnnl.hpp>
 
 #include <algorithm>
+#include <limits>
 
 #include "core/parallel.h"
 
@@ -86,7 +87,7 @@ class Scratch {
     next_ += floats(d);
     return m;
   }
-  static int floats(const memory::desc& d) { return int((d.get_size() + 63) / 64 * 16); }
+  static int64_t floats(const memory::desc& d) { return int64_t((d.get_size() + 63) / 64 * 16); }
 
  private:
   float* next_;
@@ -107,7 +108,7 @@ struct OneDnnConvolution::Primitives {
   dnnl::convolution_forward forward;
   dnnl::convolution_backward_data data;
   dnnl::convolution_backward_weights gradient;
-  int scratch = 0;
+  int64_t scratch = 0;  // in floats
 
   void reorder(memory from, memory to) { dnnl::reorder(from, to).execute(stream(), from, to); }
 };
@@ -185,8 +186,17 @@ OneDnnConvolution::OneDnnConvolution(Shape x, Shape y, Convolution c, Options o)
 
 OneDnnConvolution::~OneDnnConvolution() = default;
 
-int OneDnnConvolution::packed_size() const { return Scratch::floats(p_->forward_desc.weights_desc()); }
-int OneDnnConvolution::scratch_size() const { return p_->scratch; }
+namespace {
+
+// Too much to be had, which the plan refuses, where there are more.
+int count_of(int64_t floats) { return int(std::min<int64_t>(floats, std::numeric_limits<int>::max())); }
+
+}  // namespace
+
+int OneDnnConvolution::packed_size() const {
+  return count_of(Scratch::floats(p_->forward_desc.weights_desc()));
+}
+int OneDnnConvolution::scratch_size() const { return count_of(p_->scratch); }
 
 void OneDnnConvolution::pack(View<const float> weights, View<float> packed) {
   p_->reorder(wrap(p_->weights, weights.data), wrap(p_->forward_desc.weights_desc(), packed.data));

@@ -100,6 +100,11 @@ TEST(ParallelFor, PassesAnExceptionOn) {
                Error);
 }
 
+// Whatever a foreign file had in it.
+TEST(Error, IsOneLineWithoutCommandsToTheTerminal) {
+  EXPECT_STREQ(Error("a.xml: `b\n\x1B[1m\xC3\xA9` is no name").what(), "a.xml: `b??[1m\xC3\xA9` is no name");
+}
+
 TEST(LayOut, BuffersThatLiveTogetherDoNotOverlap) {
   for (uint64_t seed = 0; seed < 200; ++seed) {
     Random random(seed, Purpose::test);

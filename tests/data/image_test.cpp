@@ -1,5 +1,7 @@
 #include "data/image.h"
 
+#include "data/jpeg_tables.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -273,6 +275,34 @@ TEST(ImageFile, SizesThatTheFileCannotHoldAreRefused) {
     save_image(folder / name, Image(3000, 2000, 3, 1));
     EXPECT_EQ(load_bytes(folder / name).pixels, std::vector<uint8_t>(3000 * 2000 * 3, 255)) << name;
   }
+}
+
+// What stb_image would take at its word, and write or read where it must not.
+TEST(ImageFile, WhatTheDecoderDoesNotCheckIsChecked) {
+  Temporary folder;
+  save_image(folder / "a.jpg", pattern(40, 30, 3));
+  std::ifstream file(folder / "a.jpg", std::ios::binary);
+  const std::string whole((std::istreambuf_iterator<char>(file)), {});
+  ASSERT_TRUE(has_sound_tables(whole));
+  size_t tables = 0;
+  for (size_t at = whole.find("\xFF\xC4"); at != std::string::npos; at = whole.find("\xFF\xC4", at + 1)) {
+    std::string damaged = whole;
+    std::fill_n(damaged.begin() + int64_t(at) + 5, 16, '\x20');  // 512 codes
+    const std::string path = folder.write("damaged.jpg", damaged);
+    expect_in("its Huffman tables are damaged", error_of([&] { load_bytes(path); }));
+    expect_in("its Huffman tables are damaged", error_of([&] { image_size(path); }));
+    EXPECT_FALSE(has_sound_tables(damaged.substr(0, at + 14)));  // the end of a file is no end to that
+    ++tables;
+  }
+  EXPECT_GT(tables, 0u);
+  constexpr char kOther[] = "\xFF\xD8\xFF\xE1\0\x16\xFF\xC4\0\x14 what a camera says";
+  EXPECT_TRUE(has_sound_tables({kOther, sizeof(kOther)}));
+  EXPECT_TRUE(has_sound_tables("BM\xFF\xC4"));
+
+  const std::string wide = folder.write("wide.pgm", std::string("P5 2 1 65535\n\1\0\2\0", 17));
+  expect_in("wide.pgm: a PNM file of 16 bits and 1 channels is not read as one of 3",
+            error_of([&] { load_bytes(wide); }));
+  EXPECT_EQ(load_bytes(wide, 1).pixels, (std::vector<uint8_t>{1, 2}));
 }
 
 TEST(ImageFile, Messages) {

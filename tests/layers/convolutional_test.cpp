@@ -223,7 +223,7 @@ TEST(Convolutional, ExplainsWhatIsWrong) {
                "test.cfg:2: [convolutional] unknown key `fitlers`, did you mean `filters`?");
   expect_error("[convolutional]\nfilters=0", "test.cfg:2: [convolutional] filters must be at least 1, not 0");
   expect_error("[convolutional]\nfilters=2\nstride=0",
-               "test.cfg:3: [convolutional] stride must be at least 1");
+               "test.cfg:3: [convolutional] stride must be between 1 and 65536");
   expect_error("[convolutional]\nfilters=4\ngroups=3", "groups=3 must divide the 4 input channels");
   expect_error("[convolutional]\nfilters=3\ngroups=2", "groups=2 must divide filters=3");
   expect_error("[convolutional]\nsize=11\nactivation=linear",

@@ -144,7 +144,7 @@ TEST(maxpool, kernels_agree_on_the_blur) {
 }
 
 TEST(maxpool, explains_what_is_wrong) {
-  expect_error("[maxpool]\nsize=0", "test.cfg:2: [maxpool] size must be at least 1, not 0");
+  expect_error("[maxpool]\nsize=0", "test.cfg:2: [maxpool] size must be between 1 and 65536, not 0");
   expect_error("[maxpool]\nstrid=2", "test.cfg:2: [maxpool] unknown key `strid`, did you mean `stride`?");
   expect_error("[maxpool]\nsize=2\npadding=4", "test.cfg:3: [maxpool] padding leaves windows with no pixel");
   expect_error("[maxpool]\nsize=9\npadding=0",

@@ -112,9 +112,9 @@ TEST(Network, ShapesThatDoNotFitAreErrorsOfTheirSection) {
             of("64", "[convolutional]\nfilters=2000000000\nsize=1\n"));
   expect_in("t.cfg:4: [connected] needs a tensor of", of("64", "[connected]\noutput=2000000000\n"));
   expect_in(
-      "t.cfg:10: [retina] level 0 has 2048x2048 cells with 9 anchors each: a cell may have 4096, and all",
+      "t.cfg:9: [retina] level 0 has 2048x2048 cells with 9 anchors each: a cell may have 4096, and all",
       of("2048",
-         "[convolutional]\nname=c\nfilters=9\n[convolutional]\nfilters=36\nfrom=-2\n"
+         "[convolutional]\nname=c\nfilters=9\n[convolutional]\nfilters=36\n"
          "[retina]\nclasses=1\nfrom=c,-1\n"));
 }
 

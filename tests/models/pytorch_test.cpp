@@ -304,9 +304,9 @@ TEST(PyTorch, ReadsNpz) {
   bomb.add("a.npy", a);
   const std::string once = bomb.bytes();
   const size_t list = once.find("PK\1\2"), end = once.find("PK\5\6");
-  std::string twice = once.substr(0, end) + once.substr(list);
-  twice[twice.size() - 22 + 10] = 2;
-  expect_in("`a.npy` lies where another array is", error_with(twice));
+  std::string thrice = once.substr(0, end) + once.substr(list, end - list) + once.substr(list);
+  thrice[thrice.size() - 22 + 10] = 3;
+  expect_in("`a.npy` lies where another array is", error_with(thrice));
   Zip other;
   other.add("a.npy", "no array");
   expect_in("bad.npz:a.npy: not a .npy file", error_with(other.bytes()));

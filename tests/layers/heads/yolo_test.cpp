@@ -319,7 +319,7 @@ TEST(Yolo, ExplainsWhatIsWrongWithItsSection) {
   expect_error("[yolo]\nclasses=1\nnum=2\nanchors=1,1,2",
                "test.cfg:4: [yolo] anchors must list 4 numbers (num=2 pairs), not 3");
   expect_error("[yolo]\nnum=1\nanchors=0,1", "test.cfg:3: [yolo] anchors must be more than 0");
-  expect_error("[yolo]\nclasses=0", "test.cfg:2: [yolo] classes must be at least 1, not 0");
+  expect_error("[yolo]\nclasses=0", "test.cfg:2: [yolo] classes must be between 1 and 65536, not 0");
   expect_error(kSmall + "nms_kind=cornersnms", "nms_kind must be one of default, greedynms, diounms");
   expect_error(kSmall + "nms=soft", "nms must be one of hard, greedynms, diounms, diou, nwd, soft_linear");
   expect_error(kSmall + "nms_threshold=1.5", "nms_threshold must be between 0 and 1");
