@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "data/image.h"
 #include "data/text_file.h"
 
@@ -14,7 +15,7 @@ namespace fs = std::filesystem;
 std::vector<std::string> all_images(const std::vector<std::string>& given) {
   std::vector<std::string> images;
   for (const std::string& path : given) {
-    if (fs::is_directory(path)) {
+    if (is_folder(path)) {
       std::set<std::string> inside;
       for (const auto& entry : fs::directory_iterator(path))
         if (entry.is_regular_file() && is_image_name(entry.path().string()))

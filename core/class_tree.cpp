@@ -13,7 +13,7 @@ namespace {
 
 std::string found_path(const std::string& path, const std::string& cfg_file) {
   const std::filesystem::path beside = std::filesystem::path(cfg_file).parent_path() / path;
-  return !std::filesystem::exists(path) && std::filesystem::exists(beside) ? beside.string() : path;
+  return !file_exists(path) && file_exists(beside) ? beside.string() : path;
 }
 
 // visit(words, line number) of each line that is not empty.

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "data/image.h"
 #include "data/text_file.h"
 
@@ -33,7 +34,7 @@ std::vector<std::string> ImageList::read() {
   const std::string& list = list_of(data_, split_);
   if (list.empty()) fail("{}: `{} = LIST` is missing", data_.path, name_of(split_));
   path_ = data_.resolve(list, name_of(split_));
-  if (fs::is_directory(path_)) {
+  if (is_folder(path_)) {
     const std::vector<std::string> images = images_within(path_);
     if (images.empty()) fail("{}: no image in this folder", path_);
     return images;
@@ -47,15 +48,15 @@ std::vector<std::string> ImageList::read() {
 
 // Lists are long and of one kind, so the place that served the last entry is tried first.
 std::string ImageList::find(const std::string& entry) {
-  if (fs::is_directory(path_)) return (fs::path(path_) / entry).string();
+  if (is_folder(path_)) return (fs::path(path_) / entry).string();
   const fs::path here = fs::path(data_.path).parent_path(), beside = fs::path(path_).parent_path();
   std::vector<fs::path> places;
   if (!data_.root.empty()) places = {here / data_.root, data_.root};
   places.insert(places.end(), {fs::path(), here, beside});
-  if (last_place_ < places.size() && fs::exists(places[last_place_] / entry))
+  if (last_place_ < places.size() && file_exists(places[last_place_] / entry))
     return (places[last_place_] / entry).string();
   for (size_t i = 0; i < places.size(); ++i)
-    if (fs::exists(places[i] / entry)) {
+    if (file_exists(places[i] / entry)) {
       last_place_ = i;
       return (places[i] / entry).string();
     }

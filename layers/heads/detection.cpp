@@ -66,11 +66,11 @@ class DetectionHead final : public Head {
   void plan(Plan& p) override {
     const Shape in = p.input();
     const int numbers = in.h * in.w * in.c;
-    p.require(numbers == grid_.numbers(),
+    const int64_t wanted = int64_t(grid_.cells()) * (grid_.classes + 5 * grid_.boxes);
+    p.require(numbers == wanted,
               fmt::format("needs {} numbers ({} x {} cells x ({} classes + {} boxes x 5)); the layer before "
                           "has {}: set its output={}",
-                          grid_.numbers(), grid_.side, grid_.side, grid_.classes, grid_.boxes, numbers,
-                          grid_.numbers()));
+                          wanted, grid_.side, grid_.side, grid_.classes, grid_.boxes, numbers, wanted));
     p.require(!loss_.forced || grid_.boxes > 1, "forced", "forced=1 chooses between two boxes: num is 1");
     p.require(!loss_.random || grid_.boxes > 1, "random", "random=1 has no choice: num is 1");
     p.output({in.n, 1, 1, numbers}, Type::f32);
