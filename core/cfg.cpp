@@ -38,8 +38,8 @@ std::optional<double> number(const std::string& text) {
   double value = 0;
   const auto [end, error] = std::from_chars(first, text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  if (!(std::fabs(value) <= std::numeric_limits<float>::max()))
-    return std::nullopt;  // which would make infinities
+  // What is more becomes a float that is infinite.
+  if (!(std::fabs(value) <= std::numeric_limits<float>::max())) return std::nullopt;
   return value;
 }
 

@@ -26,7 +26,7 @@
 #define STBI_NO_LINEAR
 #define STBI_NO_PIC
 #define STBI_MAX_DIMENSIONS 65535
-// A damaged file may use a table that it has not defined: the same zeros each time, not what memory held before.
+// A damaged file may use a table that it has not defined: zeros, then, and not what memory held before.
 #define STBI_MALLOC(size) std::calloc(1, size)
 #define STBI_REALLOC(memory, size) std::realloc(memory, size)
 #define STBI_FREE(memory) std::free(memory)
