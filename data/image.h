@@ -25,9 +25,9 @@ struct Image {
   float at(int y, int x, int c) const { return pixels[index(y, x, c)]; }
 };
 
-// Reads JPEG, PNG, BMP, PNM, TGA, PSD or GIF (first frame). Grey is replicated, alpha dropped; 16 bits become
-// 8. The camera's orientation tag is not applied: labels are made on the stored pixels, and Darknet does the
-// same. Error: no such file, not an image, cut short.
+// Reads JPEG, PNG, BMP, PNM of 8 bits, TGA, PSD or GIF (first frame). Grey is replicated, alpha dropped; 16
+// bits become 8. The camera's orientation tag is not applied: labels are made on the stored pixels, and
+// Darknet does the same. Error: no such file, not an image, cut short.
 Image load_image(const std::string& path, int channels = 3);
 
 // The same as the file has it, in bytes.

@@ -78,15 +78,16 @@ const stbi_io_callbacks kCallbacks = {
     [](void* user) { return int(static_cast<Source*>(user)->rest.empty()); }};
 
 struct Header {
-  int width = 0, height = 0, channels = 0;
+  int width = 0, height = 0;
   const char* fault = nullptr;  // why it cannot be read
 };
 
 Header read_header(std::string_view bytes) {
-  if (!has_sound_tables(bytes)) return {0, 0, 0, "its Huffman tables are damaged"};
+  if (!has_sound_tables(bytes)) return {0, 0, "its Huffman tables are damaged"};
   Header header;
   Source source{bytes};
-  if (!stbi_info_from_callbacks(&kCallbacks, &source, &header.width, &header.height, &header.channels))
+  int channels = 0;
+  if (!stbi_info_from_callbacks(&kCallbacks, &source, &header.width, &header.height, &channels))
     header.fault = stbi_failure_reason();
   return header;
 }
@@ -100,7 +101,7 @@ bool has_room_for(std::string_view bytes, const Header& header) {
   return int64_t(header.width) * header.height <= int64_t(bytes.size()) * most;
 }
 
-// stb_image 2.27 turns grey into colour as if such a file had 8 bits, and reads on behind it.
+// stb_image 2.27 swaps the bytes of such a file, and reads on behind the grey ones.
 bool is_pnm_of_16_bits(std::string_view bytes) {
   Source source{bytes};
   return (bytes.starts_with("P5") || bytes.starts_with("P6")) &&
@@ -124,9 +125,7 @@ ByteImage load_bytes(const std::string& path, int channels) {
   if (!has_room_for(file, header))
     fail("{}: the image is cut short: {}x{} pixels cannot be in {} bytes", path, header.width, header.height,
          file.size());
-  if (is_pnm_of_16_bits(file) && header.channels != channels)
-    fail("{}: a PNM file of 16 bits and {} channels is not read as one of {}: save it as PNG", path,
-         header.channels, channels);
+  if (is_pnm_of_16_bits(file)) fail("{}: PNM files of 16 bits are not read: save it as PNG", path);
   Source source{file};
   int width = 0, height = 0, stored = 0;
   std::unique_ptr<stbi_uc, void (*)(void*)> bytes(

@@ -300,9 +300,7 @@ TEST(ImageFile, WhatTheDecoderDoesNotCheckIsChecked) {
   EXPECT_TRUE(has_sound_tables("BM\xFF\xC4"));
 
   const std::string wide = folder.write("wide.pgm", std::string("P5 2 1 65535\n\1\0\2\0", 17));
-  expect_in("wide.pgm: a PNM file of 16 bits and 1 channels is not read as one of 3",
-            error_of([&] { load_bytes(wide); }));
-  EXPECT_EQ(load_bytes(wide, 1).pixels, (std::vector<uint8_t>{1, 2}));
+  expect_in("wide.pgm: PNM files of 16 bits are not read", error_of([&] { load_bytes(wide); }));
 }
 
 TEST(ImageFile, Messages) {
