@@ -190,7 +190,7 @@ class JsonLines {
 std::string video_output(const Arguments& a, const std::string& video, std::set<std::string>& taken) {
   if (a.out.empty()) return "";
   std::string path = a.out;
-  if (!is_writable_video(a.out) || fs::is_directory(a.out)) {
+  if (!is_writable_video(a.out) || is_folder(a.out)) {
     make_folder(a.out);
     const std::string extension = is_writable_video(video) ? fs::path(video).extension().string() : ".mp4";
     std::string name = video_name(video) + extension;
