@@ -10,20 +10,13 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "data/ffmpeg.h"
+#include "data/ffmpeg_calls.h"
 #include "data/video.h"
-
-extern "C" {
-#include <libavcodec/avcodec.h>
-#include <libavformat/avformat.h>
-#include <libswscale/swscale.h>
-#ifdef OSPREY_CAMERA
-#include <libavdevice/avdevice.h>
-#endif
-}
 
 namespace osprey {
 namespace {
 
+using ffmpeg::calls;
 using ffmpeg::Handle;
 using ffmpeg::held;
 using ffmpeg::reason;
@@ -31,14 +24,9 @@ using ffmpeg::reason;
 constexpr int kTold = 10;  // broken frames that are told one by one
 
 const AVInputFormat* camera_format(const std::string& path) {
-#ifdef OSPREY_CAMERA
-  avdevice_register_all();
-  const AVInputFormat* format = av_find_input_format("video4linux2");
+  const AVInputFormat* format = ffmpeg::camera_format(path);
   if (!format) fail("{}: this FFmpeg reads no cameras (it lacks Video4Linux2)", path);
   return format;
-#else
-  fail("{}: this build reads no cameras: install libavdevice-dev, and configure and build again", path);
-#endif
 }
 
 // Where a stored pixel (x, y) is shown: at (xx x + xy y, yx x + yy y), moved into the picture.
@@ -51,13 +39,13 @@ struct Turn {
 
 const int32_t* display_matrix(const AVStream& stream) {
 #if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 31, 102)
-  const AVPacketSideData* found = av_packet_side_data_get(
+  const AVPacketSideData* found = calls().av_packet_side_data_get(
       stream.codecpar->coded_side_data, stream.codecpar->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
   return found && found->size >= 9 * sizeof(int32_t) ? reinterpret_cast<const int32_t*>(found->data)
                                                      : nullptr;
 #else
   size_t size = 0;
-  const uint8_t* found = av_stream_get_side_data(&stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
+  const uint8_t* found = calls().av_stream_get_side_data(&stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
   return found && size >= 9 * sizeof(int32_t) ? reinterpret_cast<const int32_t*>(found) : nullptr;
 #endif
 }
@@ -93,11 +81,11 @@ void copy_turned(const AVFrame& from, const Turn& turn, ByteImage& to) {
 // To RGB or grey, with the colours that the frame says it has.
 class Converter {
  public:
-  Converter(int width, int height, int channels) : to_(held(av_frame_alloc())) {
+  Converter(int width, int height, int channels) : to_(held(calls().av_frame_alloc())) {
     to_->width = width;
     to_->height = height;
     to_->format = channels == 1 ? AV_PIX_FMT_GRAY8 : AV_PIX_FMT_RGB24;
-    if (av_frame_get_buffer(to_.get(), 0) < 0) throw std::bad_alloc();
+    if (calls().av_frame_get_buffer(to_.get(), 0) < 0) throw std::bad_alloc();
   }
 
   // Null: the frame cannot be converted. A frame of another size is scaled.
@@ -106,8 +94,8 @@ class Converter {
     if (!scale_ || !(source == source_)) prepare(source);
     source_ = source;
     if (!scale_) return nullptr;
-    const int rows =
-        sws_scale(scale_.get(), frame.data, frame.linesize, 0, frame.height, to_->data, to_->linesize);
+    const int rows = calls().sws_scale(scale_.get(), frame.data, frame.linesize, 0, frame.height, to_->data,
+                                       to_->linesize);
     return rows == to_->height ? to_.get() : nullptr;
   }
 
@@ -119,17 +107,18 @@ class Converter {
 
   void prepare(const Source& source) {
     constexpr int kFlags = SWS_BILINEAR | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP;
-    scale_.reset(sws_getContext(source.width, source.height, AVPixelFormat(source.format), to_->width,
-                                to_->height, AVPixelFormat(to_->format), kFlags, nullptr, nullptr, nullptr));
+    scale_.reset(calls().sws_getContext(source.width, source.height, AVPixelFormat(source.format), to_->width,
+                                        to_->height, AVPixelFormat(to_->format), kFlags, nullptr, nullptr,
+                                        nullptr));
     if (!scale_) return;
     int *from = nullptr, *to = nullptr, from_range = 0, to_range = 0, brightness = 0, contrast = 0,
         saturation = 0;
-    if (sws_getColorspaceDetails(scale_.get(), &from, &from_range, &to, &to_range, &brightness, &contrast,
-                                 &saturation) < 0)
+    if (calls().sws_getColorspaceDetails(scale_.get(), &from, &from_range, &to, &to_range, &brightness,
+                                         &contrast, &saturation) < 0)
       return;  // RGB in the video
     if (source.range != AVCOL_RANGE_UNSPECIFIED) from_range = source.range == AVCOL_RANGE_JPEG;
-    sws_setColorspaceDetails(scale_.get(), sws_getCoefficients(source.colours), from_range, to, to_range,
-                             brightness, contrast, saturation);
+    calls().sws_setColorspaceDetails(scale_.get(), calls().sws_getCoefficients(source.colours), from_range,
+                                     to, to_range, brightness, contrast, saturation);
   }
 
   Handle<AVFrame> to_;
@@ -140,7 +129,10 @@ class Converter {
 class Reader final : public VideoReader {
  public:
   Reader(const std::string& path, const VideoOptions& options)
-      : path_(path), options_(options), packet_(held(av_packet_alloc())), frame_(held(av_frame_alloc())) {
+      : path_(path),
+        options_(options),
+        packet_(held(calls().av_packet_alloc())),
+        frame_(held(calls().av_frame_alloc())) {
     if (options.channels != 1 && options.channels != 3)
       fail("{}: a video is read with 1 or 3 channels, not {}", path, options.channels);
     open_input();
@@ -177,20 +169,20 @@ class Reader final : public VideoReader {
   void open_input() {
     ffmpeg::keep_quiet();
     const AVInputFormat* format = is_camera(path_) ? camera_format(path_) : nullptr;
-    AVFormatContext* input = avformat_alloc_context();
+    AVFormatContext* input = calls().avformat_alloc_context();
     if (!input) throw std::bad_alloc();
     input->interrupt_callback = {[](void* self) { return int(static_cast<Reader*>(self)->stopped()); }, this};
     // Frees what it was given when it fails.
-    if (const int error = avformat_open_input(&input, path_.c_str(), format, nullptr); error < 0)
+    if (const int error = calls().avformat_open_input(&input, path_.c_str(), format, nullptr); error < 0)
       fail("{}: not a video that can be read: {}", path_, reason(error));
     input_.reset(input);
-    if (const int error = avformat_find_stream_info(input, nullptr); error < 0)
+    if (const int error = calls().avformat_find_stream_info(input, nullptr); error < 0)
       fail("{}: not a video that can be read: {}", path_, reason(error));
   }
 
   void open_decoder() {
     const AVCodec* codec = nullptr;
-    const int index = av_find_best_stream(input_.get(), AVMEDIA_TYPE_VIDEO, -1, -1, &codec, 0);
+    const int index = calls().av_find_best_stream(input_.get(), AVMEDIA_TYPE_VIDEO, -1, -1, &codec, 0);
     if (index == AVERROR_STREAM_NOT_FOUND) fail("{}: there is no picture in this file", path_);
     if (index < 0) fail("{}: this FFmpeg has no decoder for the video", path_);
     for (unsigned i = 0; i < input_->nb_streams; ++i)
@@ -198,12 +190,12 @@ class Reader final : public VideoReader {
     stream_ = input_->streams[index];
     info_.live =
         is_camera(path_) || (input_->duration == AV_NOPTS_VALUE && path_.find("://") != std::string::npos);
-    decoder_ = held(avcodec_alloc_context3(codec));
-    avcodec_parameters_to_context(decoder_.get(), stream_->codecpar);
+    decoder_ = held(calls().avcodec_alloc_context3(codec));
+    calls().avcodec_parameters_to_context(decoder_.get(), stream_->codecpar);
     decoder_->pkt_timebase = stream_->time_base;
     decoder_->thread_count = 0;                               // as many as there are cores
     if (info_.live) decoder_->thread_type = FF_THREAD_SLICE;  // several frames at once would be late
-    if (const int error = avcodec_open2(decoder_.get(), codec, nullptr); error < 0)
+    if (const int error = calls().avcodec_open2(decoder_.get(), codec, nullptr); error < 0)
       fail("{}: not a video that can be read: {}", path_, reason(error));
   }
 
@@ -213,7 +205,7 @@ class Reader final : public VideoReader {
     turn_ = turn_of(*stream_);
     info_.width = turn_.swaps_sides() ? stored.height : stored.width;
     info_.height = turn_.swaps_sides() ? stored.width : stored.height;
-    const AVRational rate = av_guess_frame_rate(input_.get(), stream_, nullptr);
+    const AVRational rate = calls().av_guess_frame_rate(input_.get(), stream_, nullptr);
     if (rate.num > 0 && rate.den > 0) info_.fps = av_q2d(rate);
     info_.frames = std::max<int64_t>(stream_->nb_frames, 0);
     if (info_.frames == 0 && input_->duration != AV_NOPTS_VALUE)
@@ -225,7 +217,7 @@ class Reader final : public VideoReader {
   // The next whole frame into frame_; false at the end.
   bool decode() {
     while (!stopped()) {
-      const int got = avcodec_receive_frame(decoder_.get(), frame_.get());
+      const int got = calls().avcodec_receive_frame(decoder_.get(), frame_.get());
       if (got == AVERROR_EOF) return false;
       if (got == AVERROR(EAGAIN))
         send_packet();
@@ -240,20 +232,20 @@ class Reader final : public VideoReader {
   }
 
   void send_packet() {
-    const int got = av_read_frame(input_.get(), packet_.get());
+    const int got = calls().av_read_frame(input_.get(), packet_.get());
     if (got == AVERROR(EAGAIN) || stopped()) return;  // half a packet, perhaps
     if (got < 0) {
       // Matroska's end before its time is told in the log alone; elsewhere the last packet lacks bytes.
       const bool told = reason(got).find("ended prematurely") != std::string::npos;
       cut_short_ = told || last_lacks_bytes_ || got != AVERROR_EOF;
-      avcodec_send_packet(decoder_.get(), nullptr);  // what it holds back still comes
+      calls().avcodec_send_packet(decoder_.get(), nullptr);  // what it holds back still comes
       return;
     }
     last_lacks_bytes_ = packet_->flags & AV_PKT_FLAG_CORRUPT;
     if (packet_->stream_index == stream_->index)
-      if (const int error = avcodec_send_packet(decoder_.get(), packet_.get()); error < 0)
+      if (const int error = calls().avcodec_send_packet(decoder_.get(), packet_.get()); error < 0)
         tell_broken(reason(error));
-    av_packet_unref(packet_.get());
+    calls().av_packet_unref(packet_.get());
   }
 
   void tell_broken(const std::string& why) {
@@ -289,6 +281,7 @@ class Reader final : public VideoReader {
 }  // namespace
 
 std::unique_ptr<VideoReader> open_video(const std::string& path, const VideoOptions& options) {
+  ffmpeg::load(path);
   return std::make_unique<Reader>(path, options);
 }
 
