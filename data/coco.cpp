@@ -30,6 +30,8 @@ json parse(const std::string& path) {
       if (!document.is_object() || !document.contains(part) || !document[part].is_array())
         fail("{}: no list `{}` in it, so not a COCO instances file", path, part);
     return document;
+  } catch (const json::out_of_range&) {
+    fail("{}: not valid JSON: a number in it is too large", path);
   } catch (const json::parse_error& e) {
     const size_t end = std::min(e.byte, text.size());
     fail("{}:{}: not valid JSON", path, 1 + std::count(text.begin(), text.begin() + ptrdiff_t(end), '\n'));

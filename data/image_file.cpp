@@ -101,6 +101,20 @@ bool has_room_for(std::string_view bytes, const Header& header) {
   return int64_t(header.width) * header.height <= int64_t(bytes.size()) * most;
 }
 
+// Whether the parts of a PNG are as long as they say, as far as the end that it names. stb_image takes memory
+// for them by what they say.
+bool has_whole_chunks(std::string_view png) {
+  constexpr size_t kSignature = 8, kHead = 8, kChecksum = 4;
+  for (size_t at = kSignature; at + kHead <= png.size();) {
+    size_t length = 0;
+    for (size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<unsigned char>(png[at + i]);
+    if (length > png.size() - at - kHead) return false;
+    if (png.substr(at + 4, 4) == "IEND") return true;
+    at += kHead + length + kChecksum;
+  }
+  return true;  // without an end, which stb_image tells
+}
+
 // stb_image 2.27 swaps the bytes of such a file, and reads on behind the grey ones.
 bool is_pnm_of_16_bits(std::string_view bytes) {
   Source source{bytes};
@@ -125,6 +139,7 @@ ByteImage load_bytes(const std::string& path, int channels) {
   if (!has_room_for(file, header))
     fail("{}: the image is cut short: {}x{} pixels cannot be in {} bytes", path, header.width, header.height,
          file.size());
+  if (file.starts_with("\x89PNG") && !has_whole_chunks(file)) fail("{}: the image is cut short", path);
   if (is_pnm_of_16_bits(file)) fail("{}: PNM files of 16 bits are not read: save it as PNG", path);
   Source source{file};
   int width = 0, height = 0, stored = 0;

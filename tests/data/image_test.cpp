@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "core/file.h"
 #include "core/random.h"
 #include "tests/data/temporary.h"
 
@@ -270,6 +271,11 @@ TEST(ImageFile, SizesThatTheFileCannotHoldAreRefused) {
   EXPECT_EQ(image_size(huge), std::make_pair(40000, 40000));
   expect_in("a.ppm: the image is cut short: 40000x40000 pixels cannot be in 22 bytes",
             error_of([&] { load_bytes(huge); }));
+  // A part of a PNG says that it has 2 GB; the length stands before its name.
+  save_image(folder / "part.png", Image(4, 4, 3, 1));
+  std::string part = read_file(folder / "part.png", "an image");
+  part[part.find("IDAT") - 4] = 0x7F;
+  expect_in("the image is cut short", error_of([&] { load_bytes(folder.write("part.png", part)); }));
   // The densest that there is: no pixel of it differs from another.
   for (const char* name : {"blank.png", "blank.jpg"}) {
     save_image(folder / name, Image(3000, 2000, 3, 1));

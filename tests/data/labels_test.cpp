@@ -200,6 +200,7 @@ TEST(Coco, FilesThatAreNone) {
     return error_of([&] { read_coco(folder.write("a.json", text), names); });
   };
   expect_in("a.json:2: not valid JSON", message("{\n \"images\": ["));
+  expect_in("a number in it is too large", message("{\"images\": [1e+310]}"));
   expect_in("no list `images`", message("[]"));
   expect_in("no list `annotations`", message(R"({"images": []})"));
   expect_in("`categories` is empty", message(R"({"images": [], "annotations": [], "categories": []})"));

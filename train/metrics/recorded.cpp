@@ -18,6 +18,8 @@ json parsed(const std::string& path) {
   if (!file) fail("{}: cannot open this file", path);
   try {
     return json::parse(file);
+  } catch (const json::out_of_range&) {
+    fail("{}: not JSON: a number in it is too large", path);
   } catch (const json::parse_error& e) {
     // The library's text, "[json.exception.parse_error.101] parse error at line 1, column 2: ...", less its
     // tag.
