@@ -32,8 +32,8 @@ TEST(GaussianYolo, DeviationsTakeFromTheScore) {
   const Candidates found = decoded(layer, .2f);
   ASSERT_EQ(found.count(), 1);
   EXPECT_FLOAT_EQ(found.of(0)[0], .75f * .75f * .5f);  // deviations of 3/4, 1/2, 1/4, 1/2: 1/2 on average
-  EXPECT_EQ(decoded(layer, .3f).of(0)[0], 0);          // 0.28; objectness 0.75 is above
-  EXPECT_EQ(decoded(layer, .75f).count(), 0);
+  EXPECT_EQ(decoded(layer, .3f).of(0)[0], 0);          // 0.28; objectness 0.75 is above 0.3, not 0.76
+  EXPECT_EQ(decoded(layer, .76f).count(), 0);
 }
 
 TEST(GaussianYolo, BoxesLieAtTheirPoint) {
