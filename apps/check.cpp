@@ -7,6 +7,7 @@
 #include "apps/commands.h"
 #include "apps/device.h"
 #include "core/error.h"
+#include "core/json_text.h"
 #include "train/check.h"
 
 namespace osprey {
@@ -32,7 +33,7 @@ void print_json(const std::vector<Finding>& findings, const int64_t (&counts)[3]
   const nlohmann::ordered_json all = {{"errors", counts[int(Severity::error)]},
                                       {"warnings", counts[int(Severity::warning)]},
                                       {"findings", list}};
-  fmt::print("{}\n", all.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  fmt::print("{}\n", json_text(all, 1));
 }
 
 void check(const CheckOptions& options, bool json) {

@@ -1,7 +1,6 @@
 // osprey classify: what is in whole images, as text and as JSON.
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -9,9 +8,8 @@
 #include "apps/images.h"
 #include "apps/load.h"
 #include "apps/pictures.h"
-#include "core/error.h"
 #include "core/file.h"
-#include "core/log.h"
+#include "core/json_text.h"
 #include "data/classes.h"
 #include "train/classifier.h"
 
@@ -37,22 +35,9 @@ void run_classify(const Arguments& a) {
   ImageClassifier classifier(*network);
   const std::vector<std::string> names = names_of(a, classifier.classes());
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
-  int broken = 0;
-  for (size_t start = 0; start < paths.size(); start += size_t(a.load.batch)) {
-    std::vector<ByteImage> images;
-    std::vector<std::string> read;
-    for (size_t i = start; i < std::min(start + size_t(a.load.batch), paths.size()); ++i) try {
-        images.push_back(load_bytes(paths[i], network->net().channels));
-        read.push_back(paths[i]);
-      } catch (const Error& e) {
-        if (paths.size() == 1 || a.strict) throw;
-        log_warning(e.what());
-        ++broken;
-      }
-    if (images.empty()) continue;
-    std::vector<const ByteImage*> pointers;
-    for (const ByteImage& image : images) pointers.push_back(&image);
-    const std::vector<std::vector<float>> values = classifier.classify(pointers);
+  const auto classify = [&](const std::vector<std::string>& read,
+                            const std::vector<const ByteImage*>& images) {
+    const std::vector<std::vector<float>> values = classifier.classify(images);
     for (size_t i = 0; i < images.size(); ++i) {
       fmt::print("{}:\n", read[i]);
       nlohmann::ordered_json list = nlohmann::ordered_json::array();
@@ -63,10 +48,10 @@ void run_classify(const Arguments& a) {
       }
       all.push_back({{"image", read[i]}, {"classes", list}});
     }
-  }
-  if (!a.json.empty())
-    write_file(a.json, all.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
-  if (broken) fail("{} of {} images could not be read; the others are done", broken, paths.size());
+  };
+  const int broken = for_each_readable(paths, a.load.batch, network->net().channels, a.strict, classify);
+  if (!a.json.empty()) write_file(a.json, json_text(all, 1) + "\n");
+  fail_if_broken(broken, paths.size());
 }
 
 }  // namespace

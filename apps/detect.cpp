@@ -21,6 +21,7 @@
 #include "apps/pictures.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json_text.h"
 #include "core/log.h"
 #include "data/video.h"
 #include "train/detector.h"
@@ -74,11 +75,6 @@ nlohmann::ordered_json as_json(const std::vector<Detection>& found, const std::v
   return list;
 }
 
-// Names that are no UTF-8 are no JSON: what is wrong in them is replaced.
-std::string text_of(const nlohmann::ordered_json& json, int indent) {
-  return json.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-}
-
 // Of an image, from the folder that holds them.
 std::vector<ProposedBox> proposals_of(const std::string& image, const std::string& folder) {
   if (folder.empty())
@@ -128,37 +124,24 @@ void detect_in_images(Finder& finder, const std::vector<std::string>& paths) {
   if (!a.out.empty()) make_folder(a.out);
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
   std::set<std::string> taken;
-  int broken = 0;
-  for (size_t start = 0; start < paths.size(); start += size_t(a.load.batch)) {
-    std::vector<ByteImage> images;
-    std::vector<std::string> read;
-    for (size_t i = start; i < std::min(start + size_t(a.load.batch), paths.size()); ++i) try {
-        images.push_back(load_bytes(paths[i], finder.channels()));
-        read.push_back(paths[i]);
-      } catch (const Error& e) {
-        if (paths.size() == 1 || a.strict) throw;
-        log_warning(e.what());
-        ++broken;
-      }
-    if (images.empty()) continue;
-    std::vector<const ByteImage*> pointers;
-    for (const ByteImage& image : images) pointers.push_back(&image);
+  const auto detect = [&](const std::vector<std::string>& read, const std::vector<const ByteImage*>& images) {
     std::vector<std::vector<ProposedBox>> proposals;
     if (finder.takes_proposals())
       for (const std::string& path : read) proposals.push_back(proposals_of(path, a.proposals));
-    const std::vector<std::vector<Detection>> found = finder.find(pointers, proposals);
+    const std::vector<std::vector<Detection>> found = finder.find(images, proposals);
     for (size_t i = 0; i < images.size(); ++i) {
       print_found(read[i], found[i], finder.names());
       all.push_back({{"image", read[i]},
-                     {"width", images[i].width},
-                     {"height", images[i].height},
+                     {"width", images[i]->width},
+                     {"height", images[i]->height},
                      {"detections", as_json(found[i], finder.names())}});
       if (a.out.empty()) continue;
-      save_image(output_name(a.out, read[i], taken), drawn(images[i], found[i], finder.names()));
+      save_image(output_name(a.out, read[i], taken), drawn(*images[i], found[i], finder.names()));
     }
-  }
-  if (!a.json.empty()) write_file(a.json, text_of(all, 1) + "\n");
-  if (broken) fail("{} of {} images could not be read; the others are done", broken, paths.size());
+  };
+  const int broken = for_each_readable(paths, a.load.batch, finder.channels(), a.strict, detect);
+  if (!a.json.empty()) write_file(a.json, json_text(all, 1) + "\n");
+  fail_if_broken(broken, paths.size());
 }
 
 // Objects of JSON, one a line, in a file or on stdout, each as soon as it is there.
@@ -175,7 +158,7 @@ class JsonLines {
   JsonLines& operator=(const JsonLines&) = delete;
 
   void write(const nlohmann::ordered_json& json) {
-    if (std::fputs((text_of(json, -1) + "\n").c_str(), file_) < 0 || std::fflush(file_) != 0)
+    if (std::fputs((json_text(json) + "\n").c_str(), file_) < 0 || std::fflush(file_) != 0)
       fail("{}: cannot be written: {}", path_, std::strerror(errno));
   }
   bool on_screen() const { return file_ == stdout && isatty(STDOUT_FILENO); }

@@ -10,6 +10,7 @@
 #include "apps/eval_recorded.h"
 #include "apps/evaluation.h"
 #include "apps/nms_options.h"
+#include "core/json_text.h"
 #include "core/log.h"
 #include "train/classifier.h"
 #include "train/metrics/proposals.h"
@@ -48,7 +49,7 @@ void print_accuracy(const Accuracy& accuracy, const std::vector<std::string>& na
                                         {"k", accuracy.k},
                                         {"top_k", accuracy.top_k()},
                                         {"per_class", per_class}};
-    fmt::print("{}\n", all.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    fmt::print("{}\n", json_text(all, 1));
     return;
   }
   for (size_t i = 0; i < names.size(); ++i)

@@ -9,6 +9,7 @@
 #include "core/cfg.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json_text.h"
 #include "core/log.h"
 #include "data/labels.h"
 #include "data/text_file.h"
@@ -189,8 +190,7 @@ void write_coco(const std::string& path, const CocoSet& set) {
                                          {"iscrowd", int(label.crowd)}});
     }
   }
-  // File names need not be UTF-8; a bad byte must not end the writing.
-  write_file(path, document.dump(1, ' ', false, json::error_handler_t::replace));
+  write_file(path, json_text(document, 1));
 }
 
 }  // namespace osprey

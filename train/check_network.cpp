@@ -9,6 +9,7 @@
 #include "train/crowded.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
+#include "train/validation_loss.h"
 
 namespace osprey {
 namespace {
@@ -54,24 +55,45 @@ void check_small_objects(const Network& network, const std::vector<BoxShape>& bo
        {}});
 }
 
-// Of a training in bytes: the plan, the parameters with all that belongs to them, the batches that are made
-// ahead, and the network that measures mAP. Nothing if not even the plan can be allocated.
-std::optional<size_t> training_bytes(Network& network, Network& evaluation, int mini_batch) {
+size_t bytes_of(const Network& network) {
+  const MemoryPlan& memory = network.memory();
+  return memory.bytes + memory.lasting + memory.parameters;
+}
+
+// That train and that measure mAP and the validation loss.
+struct TrainingNetworks {
+  Network training, score, loss;
+};
+
+TrainingNetworks training_networks(const CheckOptions& options) {
+  NetworkOptions build;
+  build.lenient = true;  // what is wrong has been told
+  build.build.device = options.device;
+  NetworkOptions score = build;
+  score.build.training = false;
+  const std::vector<Section> sections = read_cfg(options.cfg);
+  return {Network(sections, build), Network(sections, score),
+          Network(sections, ValidationLoss::options_of(build))};
+}
+
+// Of a training in bytes: the plans, the parameters with all that belongs to them, and the batches that are
+// made ahead. Nothing if not even the plans can be allocated.
+std::optional<size_t> training_bytes(TrainingNetworks& networks, int mini_batch) {
+  Network& network = networks.training;
   const NetSection& net = network.net();
   const MultiScale scale(net, network.heads().back()->augmentation().random, 0);
   const auto [width, height] = scale.largest();
   try {
     network.plan(mini_batch, width, height);
-    evaluation.plan(std::clamp(mini_batch, 1, 8), net.width, net.height);
+    networks.score.plan(std::clamp(mini_batch, 1, 8), net.width, net.height);
+    networks.loss.plan(ValidationLoss::kLargestBatch, net.width, net.height);
   } catch (const Error&) {
     return std::nullopt;
   }
-  const MemoryPlan &training = network.memory(), &measuring = evaluation.memory();
   const size_t image = size_t(width) * size_t(height) * size_t(net.channels) * sizeof(float);
   const size_t ahead = network.device() == Device::cpu ? 4 * size_t(mini_batch) * image : 0;
-  return training.bytes + training.lasting + training.parameters +
-         optimizer_bytes(net, network.parameters()) + measuring.bytes + measuring.lasting +
-         measuring.parameters + ahead;
+  return bytes_of(network) + optimizer_bytes(net, network.parameters()) + bytes_of(networks.score) +
+         bytes_of(networks.loss) + ahead;
 }
 
 }  // namespace
@@ -124,17 +146,12 @@ void check_anchors(const Network& network, const Dataset& train, std::vector<Fin
 }
 
 void check_memory(const CheckOptions& options, std::vector<Finding>& findings) {
-  NetworkOptions build;
-  build.lenient = true;  // what is wrong has been told
-  build.build.device = options.device;
-  Network network(read_cfg(options.cfg), build);
-  build.build.training = false;
-  Network evaluation(read_cfg(options.cfg), build);
-  const NetSection& net = network.net();
+  TrainingNetworks networks = training_networks(options);
+  const NetSection& net = networks.training.net();
   const bool on_gpu = options.device == Device::cuda && !cuda::emulated();
   const size_t there = options.memory ? *options.memory : on_gpu ? cuda::free_memory() : available_memory();
   const auto fits = [&](std::optional<size_t> needed) { return needed && (!there || *needed <= there); };
-  const auto needed = training_bytes(network, evaluation, net.mini_batch());
+  const auto needed = training_bytes(networks, net.mini_batch());
   const std::string text =
       fmt::format("training in mini-batches of {} needs {}, and {:.0f} MiB are free", net.mini_batch(),
                   needed ? fmt::format("{:.0f} MiB", double(*needed) / kMebibyte) : "more than that",
@@ -144,8 +161,7 @@ void check_memory(const CheckOptions& options, std::vector<Finding>& findings) {
     return;
   }
   for (int subdivisions = net.subdivisions + 1; subdivisions <= net.batch; ++subdivisions)
-    if (net.batch % subdivisions == 0 &&
-        fits(training_bytes(network, evaluation, net.batch / subdivisions))) {
+    if (net.batch % subdivisions == 0 && fits(training_bytes(networks, net.batch / subdivisions))) {
       findings.push_back({Severity::error,
                           "memory",
                           subdivisions,

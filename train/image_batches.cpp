@@ -15,7 +15,7 @@ std::vector<const ByteImage*> ImageBatch::pointers() const {
 }
 
 void for_each_batch(const Dataset& dataset, int batch, int channels,
-                    const std::function<void(const ImageBatch&)>& use) {
+                    const std::function<void(const ImageBatch&)>& use, bool strict) {
   const int count = int(dataset.samples.size());
   for (int first = 0; first < count; first += batch) {
     ImageBatch read;
@@ -31,6 +31,7 @@ void for_each_batch(const Dataset& dataset, int batch, int channels,
         }
     });
     for (const std::string& problem : problems) {
+      if (!problem.empty() && strict) fail("{}", problem);
       if (!problem.empty()) warn("{}", problem);
       read.broken.push_back(!problem.empty());
     }

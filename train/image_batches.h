@@ -13,14 +13,15 @@ namespace osprey {
 struct ImageBatch {
   int first = 0;  // the sample of images[0]
   std::vector<ByteImage> images;
-  std::vector<bool> broken;  // told as a warning; its image is a black pixel
+  std::vector<bool> broken;  // its image is a black pixel
 
   int count() const { return int(images.size()); }
   std::vector<const ByteImage*> pointers() const;
 };
 
-// Reads on all threads; the last batch may be smaller.
+// Reads on all threads; the last batch may be smaller. An image that cannot be read is told as a warning, or
+// is an Error with `strict`.
 void for_each_batch(const Dataset& dataset, int batch, int channels,
-                    const std::function<void(const ImageBatch&)>& use);
+                    const std::function<void(const ImageBatch&)>& use, bool strict = false);
 
 }  // namespace osprey

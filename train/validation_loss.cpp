@@ -9,23 +9,23 @@
 namespace osprey {
 namespace {
 
-NetworkOptions losses_only(NetworkOptions options) {
-  options.build.training = options.build.losses_only = true;
-  return options;
-}
-
 // Whole mini-batches are measured, so the set must consist of them: the largest divisor of its size.
 int batch_for(int64_t images) {
-  int batch = 8;
+  int batch = ValidationLoss::kLargestBatch;
   while (images % batch != 0) --batch;
   return batch;
 }
 
 }  // namespace
 
+NetworkOptions ValidationLoss::options_of(NetworkOptions training) {
+  training.build.training = training.build.losses_only = true;
+  return training;
+}
+
 ValidationLoss::ValidationLoss(const std::vector<Section>& sections, NetworkOptions options,
                                const Dataset& set)
-    : set_(set), network_(sections, losses_only(options)) {
+    : set_(set), network_(sections, options_of(options)) {
   const NetSection& net = network_.net();
   network_.plan(batch_for(int64_t(set.samples.size())), net.width, net.height);
 }

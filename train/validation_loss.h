@@ -10,6 +10,10 @@ namespace osprey {
 
 class ValidationLoss {
  public:
+  static constexpr int kLargestBatch = 8;
+  // Of its network, from those of the training network.
+  static NetworkOptions options_of(NetworkOptions training);
+
   // Like the training network, for at most 8 images at a time. `set` must outlive it.
   ValidationLoss(const std::vector<Section>& sections, NetworkOptions options, const Dataset& set);
 

@@ -9,6 +9,7 @@
 #include "apps/pictures.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json_text.h"
 #include "core/log.h"
 
 namespace osprey::darknet {
@@ -95,7 +96,7 @@ void FoundJson::add(const std::string& path, const ByteImage& image, const std::
   }
   const ordered_json entry = {{"frame_id", ++images_}, {"filename", path}, {"objects", objects}};
   if (!text_.empty()) text_ += ",\n";
-  text_ += entry.dump(1, ' ', false, ordered_json::error_handler_t::replace);
+  text_ += json_text(entry, 1);
 }
 
 void FoundJson::write(const std::string& path) const { write_file(path, "[\n" + text_ + "\n]\n"); }

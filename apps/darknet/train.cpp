@@ -39,6 +39,7 @@ TrainResult train(Arguments& a, const char* measure, void (*tell)(const TrainPro
   o.keep_seen = !a.flag("clear");
   o.map = a.flag(measure);
   o.map_epochs = a.integer("mAP_epochs", 0, 1);
+  o.validation_loss = false;  // Darknet measures none
   o.strict = a.flag("strict");
   o.port = a.integer("mjpeg_port", o.port, 0);  // our page shows more than Darknet's chart
   o.seed = uint64_t(a.integer("seed", 0, 0));

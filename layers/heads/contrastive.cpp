@@ -1,27 +1,17 @@
 // [contrastive]: in Darknet a loss that pulls the embeddings of one tracked object together. In detection it
 // passes its input on; its training is not part of this engine.
-#include "cuda/activation.h"
-#include "layers/layer.h"
+#include "layers/pass_through.h"
 
 namespace osprey {
 namespace {
 
-class Contrastive final : public Layer {
+class Contrastive final : public PassThrough {
  public:
   void keys(Keys& k) override {
     for (const char* key :
          {"classes", "yolo_layer", "temperature", "cls_normalizer", "max_delta", "contrastive_neg_max"})
       k.ignored(key, "it belongs to the training of embeddings");
   }
-  void plan(Plan& p) override {
-    p.output(p.input());
-    p.alias();
-  }
-  void forward(Stream& s) override {
-    if (y.data != x().data)
-      on(s, cpu::activation_forward, cuda::activation_forward)(s, x(), y, Activation::linear);
-  }
-  void backward(Stream&) override {}  // there is no training
   const char* why_not_trained() const override {
     return "embeddings are not trained here: remove this section, the layers that it alone reads, and "
            "embedding_layer of [yolo]";

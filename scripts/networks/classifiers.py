@@ -97,7 +97,7 @@ def vgg16(cfg):
     dense(cfg)
 
 
-def resnet(cfg, blocks, bottleneck=True, groups=None, widen=1, pool_first=True):
+def resnet(cfg, blocks, bottleneck=True, groups=None, widen=1, expand=4, pool_first=True):
     """ResNet, and with `groups` ResNeXt. Where a stage halves the image nothing projects what came in: [shortcut] takes
     every second pixel of it, and adds it to the first channels, as pjreddie's Darknet does."""
     parts = Darknet(cfg)
@@ -111,7 +111,7 @@ def resnet(cfg, blocks, bottleneck=True, groups=None, widen=1, pool_first=True):
             if bottleneck:
                 parts.conv(widen * filters, 1)
                 parts.conv(widen * filters, 3, stride, groups=groups)
-                parts.conv(4 * filters, 1, activation="linear")
+                parts.conv(expand * filters, 1, activation="linear")
                 parts.shortcut(-4, "leaky")
             else:
                 parts.conv(filters, 3, stride)

@@ -98,7 +98,7 @@ def darknet19(cfg):
 
 def darknet53(cfg):
     """52 convolutions. Redmon and Farhadi, "YOLOv3: An Incremental Improvement", 2018. Returns the indexes of the last
-    layers at stride 8 and 16."""
+    layers at stride 2, 4, 8, 16 and 32."""
     parts = Darknet(cfg)
     cfg.comment("Darknet-53")
     parts.conv(32)
@@ -107,7 +107,7 @@ def darknet53(cfg):
         parts.conv(64 * 2 ** stage, 3, 2)
         parts.residual(32 * 2 ** stage, blocks, 64 * 2 ** stage)
         ends.append(cfg.count - 1)
-    return ends[2], ends[3]
+    return ends
 
 
 def tiny_backbone(parts):

@@ -61,6 +61,8 @@ NETWORKS = {
                                         V2_TINY_VOC_ANCHORS, 1024, random=1, net=V2_VOC),
     "yolov3-spp": lambda: detector("YOLOv3 with spatial pyramid pooling", COCO, 608, 141.531, 252209544, REDMON_2018,
                                    yolo.yolov3, 80, spp=True, random=1, net=V3),
+    "yolov3-5l": lambda: detector("YOLOv3 with heads at strides 4 and 2 for small objects", COCO, 416, 79.427, 249599104,
+                                  REDMON_2018, yolo.yolov3, 80, yolo.FIVE_ANCHORS, heads=5, random=1, net=V3),
     "gaussian-yolov3": lambda: detector("Gaussian YOLOv3", "the 10 classes of BDD100K", 512, 99.066, 246585408,
                                         "Choi et al., \"Gaussian YOLOv3\", ICCV 2019.", yolo.yolov3, 10,
                                         "7,10, 14,24, 27,43, 32,97, 57,64, 92,109, 73,175, 141,178, 144,291",
@@ -86,6 +88,8 @@ NETWORKS = {
                                   **yolov4.YOLOV4_P5, net=SCALED_V4),
     "yolov4-p6": lambda: detector("YOLOv4-P6", COCO, 1280, 717.190, 510868180, SCALED, yolov4.yolov4_csp,
                                   **yolov4.YOLOV4_P6, net=SCALED_V4),
+    "yolov4-csp-s-mish": lambda: detector("YOLOv4-CSP, small", COCO, 640, 20.923, 33164680, SCALED, yolov4.yolov4_csp,
+                                          **yolov4.YOLOV4_CSP_S, net=SCALED_V4),
     "yolov4-csp-x-swish": lambda: detector("YOLOv4x with swish", COCO, 640, 221.986, 399388168, SCALED,
                                            yolov4.yolov4_csp, "swish", **yolov4.YOLOV4X, net=SCALED_V4),
     "yolov7": lambda: detector("YOLOv7", COCO, 640, 104.580, 147898248, WANG_2022, yolov7.yolov7, net=SCALED_V4),
@@ -125,9 +129,11 @@ for name, gflops, count, paper, arguments, keys in (
         ("ResNet-50", 9.734, 91303604, HE, ((3, 4, 6, 3),), {}),
         ("ResNet-101", 19.682, 167481012, HE, ((3, 4, 23, 3),), dict(pool_first=False)),
         ("ResNet-152", 29.372, 230239924, HE, ((3, 8, 36, 3),), dict(pool_first=False)),
-        ("ResNeXt-50", 10.102, 89251508, XIE, ((3, 4, 6, 3),), dict(groups=32, widen=2))):
+        ("ResNeXt-50", 10.102, 89251508, XIE, ((3, 4, 6, 3),), dict(groups=32, widen=2)),
+        ("ResNeXt-101-32x4d", 18.874, 166556852, XIE, ((3, 4, 23, 3),), dict(groups=32, expand=8)),
+        ("ResNeXt-152-32x4d", 28.139, 226923700, XIE, ((3, 8, 36, 3),), dict(groups=32, expand=8))):
     # Those that end in -darknet share their names with files in PyTorch's form, for its weights.
-    file_name = name.lower().replace("-", "") + ("" if name in ("ResNet-152", "ResNeXt-50") else "-darknet")
+    file_name = name.lower().replace("-", "", 1) + ("" if name == "ResNet-152" or "X" in name else "-darknet")
     NETWORKS[file_name] = lambda name=name, gflops=gflops, count=count, paper=paper, arguments=arguments, keys=keys: (
         classifier("%s as pjreddie's Darknet has it" % name, 256, gflops, count, paper, classifiers.resnet, *arguments,
                    **keys))

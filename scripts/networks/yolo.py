@@ -68,18 +68,23 @@ def yolov2_tiny(cfg, classes, anchors, filters, random=0):
 YOLOV3_ANCHORS = "10,13,  16,30,  33,23,  30,61,  62,45,  59,119,  116,90,  156,198,  373,326"
 
 
-def yolov3(cfg, classes, anchors=YOLOV3_ANCHORS, spp=False, head="yolo", channels=5, **keys):
-    """Three heads, coarse to fine, each behind six convolutions; the finer ones see what the one before knew. channels:
-    those of an anchor beside its classes."""
+FIVE_ANCHORS = ("4,4, 5,5, 6,6, 7,7, 8,8, 9,9, 10,13, 16,30, 33,23, 30,61, 62,45, 59,119, 116,90, 156,198, "
+                "373,326")
+
+
+def yolov3(cfg, classes, anchors=YOLOV3_ANCHORS, heads=3, spp=False, head="yolo", channels=5, **keys):
+    """Heads, coarse to fine, each behind six convolutions; the finer ones see what the one before knew. channels: those
+    of an anchor beside its classes."""
     parts = Darknet(cfg)
-    c3, c4 = darknet53(cfg)
-    for k, (filters, mask, finer) in enumerate(((512, "6,7,8", None), (256, "3,4,5", c4), (128, "0,1,2", c3))):
+    ends = darknet53(cfg)
+    for k in range(heads):
+        filters = 512 >> k
         cfg.comment("Head at stride %d" % (32 >> k))
-        if finer:
+        if k:
             parts.route(-4)
-            parts.conv(filters, 1)
+            parts.conv(max(filters, 128), 1)
             parts.upsample()
-            parts.route(-1, finer)
+            parts.route(-1, ends[4 - k])
         for block in range(3):
             parts.conv(filters, 1)
             if spp and not k and block == 1:
@@ -87,7 +92,8 @@ def yolov3(cfg, classes, anchors=YOLOV3_ANCHORS, spp=False, head="yolo", channel
                 parts.conv(filters, 1)
             parts.conv(2 * filters)
         parts.predict(3 * (channels + classes))
-        cfg.add(head, mask=mask, anchors=anchors, classes=classes, num=9, jitter=0.3,
+        mask = ",".join(str(3 * (heads - 1 - k) + anchor) for anchor in range(3))
+        cfg.add(head, mask=mask, anchors=anchors, classes=classes, num=3 * heads, jitter=0.3,
                 **dict(dict(ignore_thresh=0.7, truth_thresh=1), **keys))
 
 

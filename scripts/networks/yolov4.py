@@ -139,10 +139,11 @@ SCALED_ANCHORS = ("12,16, 19,36, 40,28", "36,75, 76,55, 72,146", "142,110, 192,2
 
 
 def yolov4_csp(cfg, activation="mish", widths=(64, 128, 256, 512, 1024), blocks=(1, 2, 8, 8, 4), depth=2, pools_depth=None,
-               plain_first=True, anchors=SCALED_ANCHORS):
+               plain_first=True, narrow_first=True, anchors=SCALED_ANCHORS):
     """Cross stage partial connections in backbone, pooling and both paths, from one stage to the next but the first two.
     Wang, Bochkovskiy and Liao, "Scaled-YOLOv4", CVPR 2021. depth, pools_depth: blocks in the paths, and around the
-    pools; plain_first: the first stage has no such connections. yolov4x has wider and deeper stages, P6 one more."""
+    pools; plain_first: the first stage has no such connections; narrow_first: its blocks halve the channels. yolov4x has
+    wider and deeper stages, P6 one more."""
     parts = Csp(cfg, activation)
     cfg.comment("CSPDarknet" + ("; its first stage is Darknet's" if plain_first else ""))
     parts.conv(32)
@@ -152,7 +153,7 @@ def yolov4_csp(cfg, activation="mish", widths=(64, 128, 256, 512, 1024), blocks=
             ends.append(parts.stage(filters, count))
         else:
             parts.conv(filters, 3, 2)
-            parts.residual(filters // 2, count, filters)
+            parts.residual(filters // (2 if narrow_first else 1), count, filters)
             ends.append(cfg.count - 1)
 
     cfg.comment("Spatial pyramid pooling between the convolutions of a CSP stage")
@@ -193,6 +194,7 @@ def yolov4_csp(cfg, activation="mish", widths=(64, 128, 256, 512, 1024), blocks=
 
 
 YOLOV4X = dict(widths=(80, 160, 320, 640, 1280), blocks=(1, 3, 10, 10, 5), depth=3)
+YOLOV4_CSP_S = dict(widths=(32, 64, 128, 256, 512), blocks=(1, 1, 1, 1, 1), depth=1, narrow_first=False)
 YOLOV4_P5 = dict(widths=(64, 128, 256, 512, 1024), blocks=(1, 3, 15, 15, 7), depth=3, pools_depth=2, plain_first=False,
                  anchors=("13,17, 31,25, 24,51, 61,45", "48,102, 119,96, 97,189, 217,184",
                           "171,384, 324,451, 616,618, 800,800"))

@@ -33,6 +33,31 @@ void expect_batch(const std::vector<SamplePlan>& plans, const std::vector<uint8_
   for (int i = 0; i < shape.size(); ++i) ASSERT_EQ(float(rounded[i]), float(bf16(want[i]))) << i;
 }
 
+// Twelve samples of up to four random images each: `describe(images, n)` makes the plan of the n-th.
+template <class Describe>
+void expect_rendered(int width, int height, const Describe& describe) {
+  std::vector<SamplePlan> plans;
+  std::vector<uint8_t> bytes;
+  Values want;
+  for (uint64_t n = 0; n < 12; ++n) {
+    std::array<ByteImage, 4> images;
+    std::array<Image, 4> units;
+    std::array<Labelled, 4> labelled;
+    for (size_t i = 0; i < 4; ++i) {
+      images[i] = random_image(kSizes[(n + i) % 5], 3, 4 * n + i);
+      units[i] = unit_image(images[i]);
+      labelled[i] = {images[i].width, images[i].height, {}};
+    }
+    SamplePlan plan = describe(labelled, n);
+    Image made(width, height, 3, NAN);
+    render(plan, units, width, height, made.pixels.data());
+    want.insert(want.end(), made.pixels.begin(), made.pixels.end());
+    for (int k = 0; k < plan.parts; ++k) pack(plan.part[k], images[size_t(k)], bytes);
+    plans.push_back(plan);
+  }
+  in_all_orders([&] { expect_batch(plans, bytes, want, {12, height, width, 3}); });
+}
+
 TEST(PreprocessParity, ForDetectionIsFit) {
   for (const Fit fit_kind : {Fit::stretch, Fit::letterbox, Fit::crop})
     for (const auto& [width, height] : {std::pair{1, 1}, {16, 16}, {13, 22}, {17, 9}})
@@ -63,28 +88,10 @@ TEST(PreprocessParity, ForTrainingIsRender) {
     for (const auto& [width, height] : {std::pair{1, 1}, {12, 10}, {7, 16}}) {
       o.width = width;
       o.height = height;
-      std::vector<SamplePlan> plans;
-      std::vector<uint8_t> bytes;
-      Values want;
-      for (uint64_t n = 0; n < 12; ++n) {
+      expect_rendered(width, height, [&](const std::array<Labelled, 4>& images, uint64_t n) {
         Random random(3, Purpose::augment, uint64_t(form), n);
-        std::array<ByteImage, 4> images;
-        std::array<Image, 4> units;
-        std::array<Labelled, 4> labelled;
-        for (size_t i = 0; i < 4; ++i) {
-          images[i] = random_image(kSizes[(n + i) % 5], 3, 4 * n + i);
-          units[i] = unit_image(images[i]);
-          labelled[i] = {images[i].width, images[i].height, {}};
-        }
-        SamplePlan plan =
-            (form == 2 ? describe_mosaic(labelled, o, random) : describe(labelled[0], o, random)).plan;
-        Image made(width, height, 3, NAN);
-        render(plan, units, width, height, made.pixels.data());
-        want.insert(want.end(), made.pixels.begin(), made.pixels.end());
-        for (int k = 0; k < plan.parts; ++k) pack(plan.part[k], images[size_t(k)], bytes);
-        plans.push_back(plan);
-      }
-      in_all_orders([&] { expect_batch(plans, bytes, want, {12, height, width, 3}); });
+        return (form == 2 ? describe_mosaic(images, o, random) : describe(images[0], o, random)).plan;
+      });
     }
   }
 }
@@ -101,28 +108,12 @@ TEST(PreprocessParity, ForClassifiersIsRender) {
     for (const auto& [width, height] : {std::pair{1, 1}, {12, 10}, {7, 16}}) {
       o.width = width;
       o.height = height;
-      std::vector<SamplePlan> plans;
-      std::vector<uint8_t> bytes;
-      Values want;
-      for (uint64_t n = 0; n < 12; ++n) {
+      expect_rendered(width, height, [&](const std::array<Labelled, 4>& images, uint64_t n) {
         Random random(5, Purpose::augment, uint64_t(mix), n);
-        std::array<ByteImage, 4> images;
-        std::array<Image, 4> units;
-        std::array<Labelled, 4> labelled;
-        for (size_t i = 0; i < 4; ++i) {
-          images[i] = random_image(kSizes[(n + i) % 5], 3, 4 * n + i);
-          units[i] = unit_image(images[i]);
-          labelled[i] = {images[i].width, images[i].height};
-        }
-        SamplePlan plan = describe_class(labelled, mix, o, 1, random).plan;
+        SamplePlan plan = describe_class(images, mix, o, 1, random).plan;
         if (n % 2) plan.part[0].noise = .1f, plan.part[0].noise_key = n;
-        Image made(width, height, 3, NAN);
-        render(plan, units, width, height, made.pixels.data());
-        want.insert(want.end(), made.pixels.begin(), made.pixels.end());
-        for (int k = 0; k < plan.parts; ++k) pack(plan.part[k], images[size_t(k)], bytes);
-        plans.push_back(plan);
-      }
-      in_all_orders([&] { expect_batch(plans, bytes, want, {12, height, width, 3}); });
+        return plan;
+      });
     }
 }
 

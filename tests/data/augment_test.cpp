@@ -5,15 +5,14 @@
 #include <cmath>
 
 #include "data/render.h"
+#include "tests/data/drawing.h"
 #include "tests/data/temporary.h"
 
 namespace osprey {
 namespace {
 
 AugmentOptions strong(int width, int height) {
-  AugmentOptions o;
-  o.width = width;
-  o.height = height;
+  AugmentOptions o = input_of(width, height);
   o.jitter = .3f;
   o.resize = 1.5f;
   o.hue = .1f;

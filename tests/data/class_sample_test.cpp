@@ -7,17 +7,11 @@
 
 #include "data/loader.h"
 #include "data/render.h"
+#include "tests/data/drawing.h"
 #include "tests/data/temporary.h"
 
 namespace osprey {
 namespace {
-
-AugmentOptions input_of(int width, int height) {
-  AugmentOptions o;
-  o.width = width;
-  o.height = height;
-  return o;
-}
 
 Image numbered(int width, int height) {
   Image image(width, height, 1);

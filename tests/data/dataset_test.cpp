@@ -133,6 +133,18 @@ TEST(Dataset, ListsThatAreNone) {
             message("train = endless.txt"));
 }
 
+TEST(Dataset, ASplitIsThereByItsListOrByItsAnnotations) {
+  Temporary folder;
+  const auto data = [&](const std::string& content) {
+    return read_data_file(folder.write("a.data", content));
+  };
+  EXPECT_TRUE(data("train = a.txt\n").has(Split::train));
+  EXPECT_FALSE(data("train = a.txt\n").has(Split::valid));
+  const DataFile coco = data("format = coco\nvalid_annotations = a.json\n");
+  EXPECT_TRUE(coco.has(Split::valid));
+  EXPECT_FALSE(coco.has(Split::train));
+}
+
 TEST(Dataset, VocByNamesAndByPaths) {
   Temporary folder;
   image_at(folder, "JPEGImages/a.jpg");

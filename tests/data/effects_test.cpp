@@ -8,17 +8,11 @@
 #include "data/augment.h"
 #include "data/loader.h"
 #include "data/render.h"
+#include "tests/data/drawing.h"
 #include "tests/data/temporary.h"
 
 namespace osprey {
 namespace {
-
-AugmentOptions input_of(int width, int height) {
-  AugmentOptions o;
-  o.width = width;
-  o.height = height;
-  return o;
-}
 
 // Corners turned one by one, and the box around them.
 Box around_corners(const Box& box, double x, double y, double angle) {

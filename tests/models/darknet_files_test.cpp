@@ -31,6 +31,7 @@ constexpr File kFiles[] = {
     {"yolov2-tiny", 44948600, 5.412, 16},
     {"yolov2-tiny-voc", 63471560, 6.977, 16},
     {"yolov3", 248007048, 65.879, 107},
+    {"yolov3-5l", 249599104, 79.427, 131},
     {"gaussian-yolov3", 246585408, 99.066, 107},
     {"yolov3-spp", 252209544, 141.531, 114},
     {"yolov3-tiny", 35434956, 5.571, 24},
@@ -41,6 +42,7 @@ constexpr File kFiles[] = {
     {"yolov4-csp", 211944840, 77.003, 175},
     {"yolov4-csp-swish", 211944840, 120.317, 175},
     {"yolov4x-mish", 399388168, 221.986, 203},
+    {"yolov4-csp-s-mish", 33164680, 20.923, 111},
     {"yolov4-p5", 283669892, 326.809, 243},
     {"yolov4-p6", 510868180, 717.190, 304},
     {"yolov7", 147898248, 104.580, 143},
@@ -62,6 +64,8 @@ constexpr File kFiles[] = {
     {"resnet101-darknet", 167481012, 19.682, 137},
     {"resnet152", 230239924, 29.372, 205},
     {"resnext50", 89251508, 10.102, 69},
+    {"resnext101-32x4d", 166556852, 18.874, 137},
+    {"resnext152-32x4d", 226923700, 28.139, 205},
 };
 
 class DarknetFiles : public testing::TestWithParam<File> {};

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/json_text.h"
+
 namespace osprey {
 
 namespace {
@@ -89,7 +91,7 @@ std::string figures_json(const Metrics& metrics, const std::vector<std::string>&
   ordered_json object;
   for (const Figure<Metrics>& f : figures) object[f.key] = metrics.*f.value;
   object["per_class"] = by_name(names, metrics.per_class);
-  return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  return json_text(object);
 }
 
 }  // namespace
@@ -142,7 +144,7 @@ std::string metrics_json(const VocMetrics& metrics, const std::vector<std::strin
   ordered_json object;
   object["mAP"] = metrics.map;
   object["per_class"] = by_name(names, averages(metrics.per_class));
-  return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  return json_text(object);
 }
 
 std::string metrics_json(const DarknetMap& metrics, const std::vector<std::string>& names) {
@@ -156,7 +158,7 @@ std::string metrics_json(const DarknetMap& metrics, const std::vector<std::strin
   object["F1"] = metrics.f1;
   object["average_iou"] = metrics.average_iou;
   object["per_class"] = by_name(names, averages(metrics.per_class));
-  return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  return json_text(object);
 }
 
 }  // namespace osprey
