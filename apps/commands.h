@@ -17,6 +17,7 @@ void add_summary(CLI::App& app);
 void add_keys(CLI::App& app);
 void add_forward(CLI::App& app);
 void add_convert(CLI::App& app);
+void add_export(CLI::App& app);
 void add_synth(CLI::App& app);
 void add_tile(CLI::App& app);
 void add_bench(CLI::App& app);

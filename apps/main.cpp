@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   add_keys(app);
   add_forward(app);
   add_convert(app);
+  add_export(app);
   add_synth(app);
   add_tile(app);
   add_bench(app);

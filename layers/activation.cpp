@@ -5,6 +5,7 @@
 #include "core/parallel.h"
 #include "cuda/channel_activation.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 #include "layers/output_activation.h"
 #include "layers/vector_loop.h"
 
@@ -41,7 +42,7 @@ void activation_backward(Stream& s, View<const float> x, View<const float> dy, V
 
 }  // namespace cpu
 
-class ActivationLayer final : public Layer {
+class ActivationLayer final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.choice("activation", kind_, Activation::linear, kLayerActivations.names)
@@ -66,6 +67,8 @@ class ActivationLayer final : public Layer {
     if (dx())
       on(s, cpu::activation_backward, cuda::activation_backward)(s, forward_values(), dy, dx(), kind_);
   }
+
+  std::string to_onnx(OnnxGraph& g) const override { return g.activation(g.x(), kind_); }
 
  private:
   Tensor forward_values() const { return slope_from_output(kind_) ? y : x(); }

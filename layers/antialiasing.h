@@ -3,6 +3,7 @@
 
 #include "cuda/blur.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 
 namespace osprey {
 
@@ -42,6 +43,18 @@ class Antialiasing {
   }
   void backward(Stream& s, Tensor dy) const {
     if (on()) osprey::on(s, cpu::blur_backward, cuda::blur_backward)(s, dy, sharp_gradient_, blur_);
+  }
+
+  // The blur is a convolution of each channel for itself.
+  std::string to_onnx(OnnxGraph& g, const std::string& x, int channels) const {
+    if (!on()) return x;
+    const int size = blur_.window.h.size;
+    std::vector<float> weights;
+    for (int tap = 0; tap < channels * size * size; ++tap)
+      weights.push_back(blur_.weight(tap / size % size, tap % size));
+    OnnxGraph::Attributes attributes = OnnxGraph::window(blur_.window);
+    attributes.push_back({"group", int64_t(channels)});
+    return g.add("Conv", {x, g.constant("blur", {channels, 1, size, size}, weights)}, attributes);
   }
 
  private:

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/parallel.h"
+#include "layers/averaging_onnx.h"
 #include "layers/channel_sums.h"
 #include "layers/layer.h"
 #include "layers/vector_loop.h"
@@ -86,7 +87,23 @@ void avgpool_windows_backward(Stream&, View<const float> dy, View<float> dx, Ave
 
 }  // namespace cpu
 
-class AvgPool final : public Layer {
+// ONNX counts either the padding or nothing outside of the image. What a last window has beyond the padding
+// it counts with it: there the means are corrected.
+std::string averaging_to_onnx(OnnxGraph& g, const Averaging& averaging, Shape in, Shape out) {
+  const Window2& window = averaging.window;
+  OnnxGraph::Attributes attributes = OnnxGraph::window(window);
+  attributes.push_back({"count_include_pad", int64_t(averaging.count_padding)});
+  const std::string means = g.add("AveragePool", {g.x()}, attributes);
+  if (!averaging.count_padding) return means;
+  const float whole = float(window.h.size) * float(window.w.size);
+  std::vector<float> factors;
+  for (int h = 0; h < out.h; ++h)
+    for (int w = 0; w < out.w; ++w) factors.push_back(whole / averaging.divisor(h, w, in));
+  if (std::all_of(factors.begin(), factors.end(), [](float f) { return f == 1; })) return means;
+  return g.add("Mul", {means, g.constant("factors", {1, 1, out.h, out.w}, factors)});
+}
+
+class AvgPool final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.integer("size", size_, 0).between(0, 65536).help("side of the square window; 0: the whole image");
@@ -140,6 +157,11 @@ class AvgPool final : public Layer {
   bool converts() const override { return true; }
   LayerSummary summary() const override {
     return {0, size_ ? fmt::format("{}x{}/{}", size_, size_, stride_) : "", flops_};
+  }
+
+  std::string to_onnx(OnnxGraph& g) const override {
+    if (size_ == 0) return g.add("GlobalAveragePool", {g.x()});
+    return averaging_to_onnx(g, averaging_, x().shape, y.shape);
   }
 
  private:

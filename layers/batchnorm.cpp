@@ -13,6 +13,7 @@
 #include "layers/batchnorm_parameters.h"
 #include "layers/channel_sums.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 #include "layers/vector_loop.h"
 
 namespace osprey {
@@ -167,7 +168,7 @@ void batchnorm_backward(Stream&, View<const float> x, View<float> dy, View<float
 
 }  // namespace cpu
 
-class BatchNormLayer final : public Layer {
+class BatchNormLayer final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override { frozen_key(k, frozen_); }
 
@@ -198,6 +199,8 @@ class BatchNormLayer final : public Layer {
     if (dx() || norm_.has_sums())
       on(s, cpu::batchnorm_backward, cuda::batchnorm_backward)(s, x(), dy, dz, norm_);
   }
+
+  std::string to_onnx(OnnxGraph& g) const override { return batchnorm_to_onnx(g, g.x(), norm_); }
 
  private:
   BatchNorm norm_;

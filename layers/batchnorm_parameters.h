@@ -3,7 +3,9 @@
 #pragma once
 
 #include "cuda/batchnorm.h"
+#include "cuda/fold.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 
 namespace osprey {
 
@@ -44,6 +46,30 @@ inline void declare_batchnorm(Plan& p, BatchNorm& norm, Shape channels) {
   if (norm.frozen) return;
   p.keep(norm.mean, channels);
   p.keep(norm.inverse_deviation, channels);
+}
+
+// The names of weights {outputs, h, w, inputs} and biases with batch norm, or with the bias alone, folded in.
+// The weights are as [outputs, inputs, h, w], or with `rows` as [outputs, inputs h w].
+inline OnnxGraph::Names folded_to_onnx(OnnxGraph& g, View<const float> weights, const BatchNorm& b,
+                                       bool rows) {
+  std::vector<float> folded, biases;
+  folded.resize(size_t(weights.size()));
+  biases.resize(size_t(b.bias.size()));
+  const View<float> w{folded.data(), weights.shape};
+  Stream host;
+  cpu::fold_batchnorm(host, weights, b, w, {biases.data(), b.bias.shape});
+  return {rows ? g.weight_rows(w) : g.weights(w), g.constant("biases", {b.bias.size()}, biases)};
+}
+
+// Batch norm with the rolling statistics, without its activation.
+inline std::string batchnorm_to_onnx(OnnxGraph& g, const std::string& x, const BatchNorm& b) {
+  const auto values = [&](const char* name, View<const float> v) {
+    return g.constant(name, {v.size()}, {v.begin(), v.end()});
+  };
+  return g.add("BatchNormalization",
+               {x, values("scales", b.scale), values("biases", b.bias), values("mean", b.rolling_mean),
+                values("variance", b.rolling_variance)},
+               {{"epsilon", b.epsilon}});
 }
 
 }  // namespace osprey

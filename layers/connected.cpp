@@ -14,6 +14,7 @@
 #include "layers/convolution_device.h"
 #include "layers/initial_weights.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 #include "layers/output_activation.h"
 
 namespace osprey {
@@ -48,7 +49,7 @@ void connected_backward_input(Stream&, View<const float> dz, View<const float> w
 }  // namespace
 }  // namespace cpu
 
-class Connected final : public Layer {
+class Connected final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.integer("output", outputs_, 1).at_least(1).help("outputs");
@@ -117,6 +118,13 @@ class Connected final : public Layer {
   bool converts() const override { return true; }
 
   LayerSummary summary() const override { return {outputs_, "", flops_}; }
+
+  std::string to_onnx(OnnxGraph& g) const override {
+    OnnxGraph::Names inputs = folded_to_onnx(g, weights_, norm_, true);
+    inputs.insert(inputs.begin(), g.reshaped(g.x(), {0, -1}));
+    const std::string z = g.add("Gemm", inputs, {{"transB", int64_t(1)}});
+    return g.activation(g.reshaped(z, {0, outputs_, 1, 1}), activation_.kind);
+  }
 
  private:
   void plan_batchnorm(Plan& p, Shape out) {

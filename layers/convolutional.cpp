@@ -28,6 +28,7 @@
 #include "layers/frozen_norm.h"
 #include "layers/initial_weights.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 #include "layers/output_activation.h"
 
 namespace osprey {
@@ -48,7 +49,7 @@ void cpu::fold_batchnorm(Stream&, View<const float> weights, BatchNorm b, View<f
 
 namespace {
 
-class Convolutional final : public Layer {
+class Convolutional final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.integer("filters", filters_, 1).at_least(1).help("output channels");
@@ -212,6 +213,17 @@ class Convolutional final : public Layer {
     if (dilation_ > 1) window += fmt::format("({})", dilation_);
     if (convolution_.groups > 1) window += fmt::format(" g{}", convolution_.groups);
     return {filters_, window, flops_};
+  }
+
+  std::string to_onnx(OnnxGraph& g) const override {
+    const Window2& window = convolution_.window;
+    OnnxGraph::Names inputs = folded_to_onnx(g, weights_, norm_, false);
+    inputs.insert(inputs.begin(), g.x());
+    OnnxGraph::Attributes attributes = OnnxGraph::window(window);
+    attributes.push_back({"dilations", OnnxGraph::Sides{window.h.dilation, window.w.dilation}});
+    attributes.push_back({"group", int64_t(convolution_.groups)});
+    const std::string own = g.activation(g.add("Conv", inputs, attributes), activation_);
+    return antialiasing_.to_onnx(g, g.activation(own, channels_.kind), filters_);
   }
 
  private:

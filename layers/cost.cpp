@@ -9,6 +9,7 @@
 
 #include "cuda/activation.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 
 namespace osprey {
 namespace cpu {
@@ -29,7 +30,7 @@ void cost_backward(Stream&, View<const float> x, View<const float> targets, View
 
 }  // namespace cpu
 
-class Cost final : public Layer {
+class Cost final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.choice("type", type_, CostType::sse, kTypes).help("how differences are counted");
@@ -57,6 +58,8 @@ class Cost final : public Layer {
   }
 
   bool has_loss() const override { return true; }
+
+  std::string to_onnx(OnnxGraph& g) const override { return g.x(); }
 
  private:
   static constexpr const char* kTypes[] = {"sse", "masked", "smooth", "L1"};

@@ -6,6 +6,7 @@
 
 #include "core/parallel.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 
 namespace osprey {
 namespace cpu {
@@ -40,7 +41,7 @@ void crop_backward(Stream&, View<const float> dy, View<float> dx, const Step* st
 
 }  // namespace cpu
 
-class CropLayer final : public Layer {
+class CropLayer final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.integer("crop_height", height_, 1).at_least(1).help("rows of the part");
@@ -71,6 +72,13 @@ class CropLayer final : public Layer {
   void forward(Stream& s) override { on(s, cpu::crop_forward, cuda::crop_forward)(s, x(), y, step_, crop_); }
   void backward(Stream& s) override {
     if (dx()) on(s, cpu::crop_backward, cuda::crop_backward)(s, dy, dx(), step_, crop_);
+  }
+
+  std::string to_onnx(OnnxGraph& g) const override {
+    const ImageCrop::Place place = crop_.place(x().shape, y.shape, nullptr);
+    const std::string rows = g.slice(g.x(), 2, place.h, place.h + height_);
+    const std::string part = g.slice(rows, 3, place.w, place.w + width_);
+    return g.shifted(g.scaled(part, crop_.scale), crop_.offset);
   }
 
  private:

@@ -20,6 +20,7 @@
 #include "layers/convolution_onednn.h"
 #include "layers/initial_weights.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 
 namespace osprey {
 namespace {
@@ -33,7 +34,7 @@ void add_bias(View<float> z, View<const float> bias) {
   });
 }
 
-class Deconvolutional final : public Layer {
+class Deconvolutional final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.integer("filters", filters_, 1).at_least(1).help("output channels");
@@ -119,6 +120,21 @@ class Deconvolutional final : public Layer {
     std::string window = fmt::format("{}x{}*{}", size_, size_, stride_);
     if (convolution_.groups > 1) window += fmt::format(" g{}", convolution_.groups);
     return {filters_, window, flops_};
+  }
+
+  // ONNX has the weights as Darknet's file does: [channels][filters / groups][h][w].
+  std::string to_onnx(OnnxGraph& g) const override {
+    OnnxGraph::Names inputs = {g.x(), g.weights(weights_)};
+    if (!batch_normalize_)
+      inputs.push_back(g.constant("biases", {filters_}, {norm_.bias.begin(), norm_.bias.end()}));
+    const int64_t s = stride_, more = output_pad_, cut = padding_;
+    const std::string z = g.add("ConvTranspose", inputs,
+                                {{"kernel_shape", OnnxGraph::Sides{size_, size_}},
+                                 {"strides", OnnxGraph::Sides{s, s}},
+                                 {"pads", OnnxGraph::Sides{cut, cut, cut, cut}},
+                                 {"output_padding", OnnxGraph::Sides{more, more}},
+                                 {"group", int64_t(convolution_.groups)}});
+    return g.activation(batch_normalize_ ? batchnorm_to_onnx(g, z, norm_) : z, norm_.activation);
   }
 
  private:

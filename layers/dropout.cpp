@@ -9,6 +9,7 @@
 #include "core/parallel.h"
 #include "cuda/activation.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 
 namespace osprey {
 
@@ -42,7 +43,7 @@ void dropout_backward(Stream&, View<const float> dy, View<float> dx, const Step*
 
 }  // namespace cpu
 
-class DropoutLayer final : public Layer {
+class DropoutLayer final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.real("probability", dropout_.probability, 0.2f).between(0, 1).help("of a value to become 0");
@@ -81,6 +82,8 @@ class DropoutLayer final : public Layer {
   }
 
   LayerSummary summary() const override { return {0, fmt::format("p = {:.2f}", dropout_.probability), 0}; }
+
+  std::string to_onnx(OnnxGraph& g) const override { return g.x(); }
 
  private:
   Dropout dropout_{0.2f, 0};

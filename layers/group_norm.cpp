@@ -14,6 +14,7 @@
 #include "core/parallel.h"
 #include "layers/channel_sums.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 #include "layers/vector_loop.h"
 
 namespace osprey {
@@ -171,7 +172,7 @@ void group_norm_backward(Stream&, View<const float> x, View<const float> dy, Vie
 
 }  // namespace cpu
 
-class GroupNormLayer final : public Layer {
+class GroupNormLayer final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.integer("groups", norm_.groups, 32)
@@ -215,6 +216,20 @@ class GroupNormLayer final : public Layer {
     if (!dx() && frozen_) return;
     on(s, cpu::group_norm_backward, cuda::group_norm_backward)(s, x(), dy, dx(),
                                                                dx() && writes() == Write::add, norm_);
+  }
+
+  // Groups as the channels of an instance norm, which has no factors here.
+  std::string to_onnx(OnnxGraph& g) const override {
+    const Shape in = x().shape;
+    const std::vector<float> ones(size_t(norm_.groups), 1), zeros(size_t(norm_.groups), 0);
+    const std::string groups = g.reshaped(g.x(), {0, norm_.groups, -1});
+    const std::string normal =
+        g.add("InstanceNormalization",
+              {groups, g.constant("ones", {norm_.groups}, ones), g.constant("zeros", {norm_.groups}, zeros)},
+              {{"epsilon", norm_.epsilon}});
+    const std::string pixels = g.reshaped(normal, {0, in.c, in.h, in.w});
+    const std::string grown = g.add("Mul", {pixels, g.per_channel("scales", norm_.scale)});
+    return g.activation(g.add("Add", {grown, g.per_channel("biases", norm_.bias)}), norm_.activation);
   }
 
  private:

@@ -6,6 +6,7 @@
 
 #include "cuda/convolution.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 
 namespace osprey {
 namespace cpu {
@@ -16,7 +17,7 @@ void implicit_forward(Stream&, View<const float> weights, View<float> y) {
 
 }  // namespace cpu
 
-class Implicit final : public Layer {
+class Implicit final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.integer("filters", filters_, 128).at_least(1).help("channels of the output");
@@ -42,6 +43,13 @@ class Implicit final : public Layer {
   }
 
   bool converts() const override { return true; }
+
+  // As many of them as there are images: what reads them need not know where they come from.
+  std::string to_onnx(OnnxGraph& g) const override {
+    const std::string images = g.slice(g.add("Shape", {"images"}), 0, 0, 1);
+    const std::string sides = g.concatenated({images, g.integers({filters_, atoms_, 1})}, 0);
+    return g.add("Expand", {g.weights(weights_), sides});
+  }
 
  private:
   int filters_ = 128, atoms_ = 1;

@@ -17,6 +17,7 @@
 #include "core/parallel.h"
 #include "layers/channel_sums.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 
 namespace osprey {
 namespace cpu {
@@ -70,7 +71,7 @@ void l2norm_backward_scale(Stream&, View<const float> x, L2Norm l, View<const fl
 
 }  // namespace cpu
 
-class L2NormLayer final : public Layer {
+class L2NormLayer final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.real("scale", initial_scale_, 0)
@@ -96,6 +97,12 @@ class L2NormLayer final : public Layer {
       on(s, cpu::l2norm_backward_scale, cuda::l2norm_backward_scale)(s, x(), norm(), dy, partial_,
                                                                      scale_gradient_);
     if (dx()) on(s, cpu::l2norm_backward_input, cuda::l2norm_backward_input)(s, x(), norm(), dy, dx());
+  }
+
+  std::string to_onnx(OnnxGraph& g) const override {
+    const std::string length = g.add("ReduceL2", {g.x()}, {{"axes", OnnxGraph::Sides{1}}});
+    const std::string unit = g.add("Div", {g.x(), g.shifted(length, norm_.epsilon)});
+    return scale_ ? g.add("Mul", {unit, g.per_channel("scales", scale_)}) : unit;
   }
 
  private:

@@ -13,6 +13,7 @@
 #include "core/gemm.h"
 #include "cuda/convolution.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 #include "layers/output_activation.h"
 
 namespace osprey {
@@ -88,7 +89,7 @@ void local_backward_input(Stream&, View<const float> dy, View<const float> weigh
 
 }  // namespace cpu
 
-class Local final : public Layer {
+class Local final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.integer("filters", filters_, 1).at_least(1).help("output channels");
@@ -148,6 +149,29 @@ class Local final : public Layer {
 
   LayerSummary summary() const override {
     return {filters_, fmt::format("{0}x{0}/{1}", size_, stride_), flops_};
+  }
+
+  // The pixels under a window as channels [N, k k C, OH, OW], then for each place a matrix product.
+  std::string to_onnx(OnnxGraph& g) const override {
+    const Shape in = x().shape, out = y.shape;
+    const Window& w = window_.h;
+    std::string image = g.x();
+    if (w.padding > 0) image = g.padded(image, {0, 0, w.before, w.before}, {0, 0, w.before, w.before});
+    OnnxGraph::Names taps;
+    for (int p = 0; p < size_; ++p)
+      for (int q = 0; q < size_; ++q) {
+        const int64_t rows = int64_t(out.h - 1) * w.stride + 1, columns = int64_t(out.w - 1) * w.stride + 1;
+        taps.push_back(g.slice(g.slice(image, 2, p, p + rows, w.stride), 3, q, q + columns, w.stride));
+      }
+    const int64_t places = int64_t(out.h) * out.w, inputs = int64_t(size_) * size_ * in.c;
+    const std::string patches =
+        g.transposed(g.reshaped(g.concatenated(taps, 1), {0, inputs, places}), {2, 0, 1});
+    // Ours lie as [places, filters, inputs], in the order of the patches.
+    const std::string filters = g.transposed(
+        g.constant("weights", {places, out.c, inputs}, {weights_.begin(), weights_.end()}), {0, 2, 1});
+    const std::string z = g.transposed(g.add("MatMul", {patches, filters}), {1, 2, 0});
+    return g.activation(g.add("Add", {g.reshaped(z, {0, out.c, out.h, out.w}), g.weights(biases_)}),
+                        activation_.kind);
   }
 
  private:

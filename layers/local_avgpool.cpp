@@ -3,12 +3,13 @@
 // backward divides by size x size there, too; ours is the derivative.
 
 #include "cuda/avgpool.h"
+#include "layers/averaging_onnx.h"
 #include "layers/layer.h"
 #include "layers/pooling_window.h"
 
 namespace osprey {
 
-class LocalAvgPool final : public Layer {
+class LocalAvgPool final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override { pooling_.keys(k); }
 
@@ -28,6 +29,10 @@ class LocalAvgPool final : public Layer {
 
   bool converts() const override { return true; }
   LayerSummary summary() const override { return pooling_.summary(output_); }
+
+  std::string to_onnx(OnnxGraph& g) const override {
+    return averaging_to_onnx(g, averaging_, x().shape, output_);
+  }
 
  private:
   PoolingWindow pooling_;

@@ -7,6 +7,7 @@
 
 #include "cuda/activation.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 
 namespace osprey {
 namespace cpu {
@@ -25,7 +26,7 @@ void logistic_backward(Stream&, View<const float> y, View<const float> targets, 
 
 }  // namespace cpu
 
-class Logistic final : public Layer {
+class Logistic final : public Layer, public OnnxLayer {
  public:
   void keys(Keys&) override {}
 
@@ -48,6 +49,8 @@ class Logistic final : public Layer {
   }
 
   bool has_loss() const override { return true; }
+
+  std::string to_onnx(OnnxGraph& g) const override { return g.activation(g.x(), Activation::logistic); }
 
  private:
   View<float> targets_;

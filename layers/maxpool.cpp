@@ -16,6 +16,7 @@
 #include "core/parallel.h"
 #include "layers/antialiasing.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 #include "layers/pooling_window.h"
 #include "layers/vector_loop.h"
 
@@ -97,7 +98,7 @@ void maxpool_depth_backward(Stream&, View<const float> dy, View<const int> winne
 
 }  // namespace cpu
 
-class MaxPool final : public Layer {
+class MaxPool final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     pooling_.keys(k);
@@ -136,6 +137,16 @@ class MaxPool final : public Layer {
   }
 
   LayerSummary summary() const override { return pooling_.summary(output_); }
+
+  std::string to_onnx(OnnxGraph& g) const override {
+    const Shape in = x().shape;
+    if (!across_channels_)
+      return antialiasing_.to_onnx(g, g.add("MaxPool", {g.x()}, OnnxGraph::window(window_)), in.c);
+    g.require(in.c % out_channels_ == 0, "out_channels",
+              fmt::format("out_channels={} does not divide the {} channels", out_channels_, in.c));
+    const std::string parts = g.reshaped(g.x(), {0, in.c / out_channels_, out_channels_, in.h, in.w});
+    return g.add("ReduceMax", {parts}, {{"axes", OnnxGraph::Sides{1}}, {"keepdims", int64_t(0)}});
+  }
 
  private:
   void plan_depth(Plan& p) {

@@ -9,6 +9,7 @@
 
 #include "core/parallel.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 
 namespace osprey {
 namespace cpu {
@@ -65,7 +66,7 @@ void normalization_backward(Stream&, View<const float> x, View<const float> norm
 
 }  // namespace cpu
 
-class Normalization final : public Layer {
+class Normalization final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.real("alpha", window_.alpha, 1e-4f)
@@ -87,6 +88,23 @@ class Normalization final : public Layer {
   void backward(Stream& s) override {
     if (dx())
       on(s, cpu::normalization_backward, cuda::normalization_backward)(s, x(), norms_, dy, dx(), window_);
+  }
+
+  // Not ONNX's LRN, whose sums lack no channel: the sums are a convolution of the squares.
+  std::string to_onnx(OnnxGraph& g) const override {
+    const int channels = x().shape.c;
+    g.require(channels <= 4096, "size", fmt::format("{} channels are too many: 4096", channels));
+    std::vector<float> counted(size_t(channels) * channels);
+    for (int c = 0; c < channels; ++c) {
+      float* row = &counted[size_t(c) * channels];
+      for (int k = window_.first(c); k <= window_.last(c, channels); ++k) row[k] += window_.alpha;
+      if (window_.missing() < channels) row[window_.missing()] -= window_.alpha;
+    }
+    const std::string kappas = g.constant("kappa", {channels}, std::vector<float>(channels, window_.kappa));
+    const std::string norms =
+        g.add("Conv", {g.add("Mul", {g.x(), g.x()}),
+                       g.constant("window", {channels, channels, 1, 1}, std::move(counted)), kappas});
+    return g.add("Mul", {g.x(), g.add("Pow", {norms, g.number(-window_.beta)})});
   }
 
  private:

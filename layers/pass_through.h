@@ -3,10 +3,11 @@
 
 #include "cuda/activation.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 
 namespace osprey {
 
-class PassThrough : public Layer {
+class PassThrough : public Layer, public OnnxLayer {
  public:
   void keys(Keys&) override {}
 
@@ -25,6 +26,8 @@ class PassThrough : public Layer {
   }
 
   bool passes_type_on() const override { return true; }
+
+  std::string to_onnx(OnnxGraph& g) const override { return g.x(); }
 };
 
 }  // namespace osprey

@@ -7,6 +7,8 @@
 
 #include "core/parallel.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
+#include "layers/reorg_onnx.h"
 
 namespace osprey {
 namespace cpu {
@@ -35,7 +37,16 @@ void reorg_backward(Stream&, View<const float> dy, View<float> dx, Reorg reorg) 
 
 }  // namespace cpu
 
-class ReorgLayer final : public Layer {
+// The numbers c, h, w of cuda/reorg.h as axes: `far` counts [m, h, s, w, s], and `near` [s, s, m, h, w].
+std::string reorg_to_onnx(OnnxGraph& g, const Reorg& reorg, Shape out) {
+  const int64_t s = reorg.stride, h = reorg.frame.h, w = reorg.frame.w, m = reorg.frame.c / (s * s);
+  const std::string moved = reorg.reverse
+                                ? g.transposed(g.reshaped(g.x(), {0, s, s, m, h, w}), {0, 3, 4, 1, 5, 2})
+                                : g.transposed(g.reshaped(g.x(), {0, m, h, s, w, s}), {0, 3, 5, 1, 2, 4});
+  return g.reshaped(moved, {0, out.c, out.h, out.w});
+}
+
+class ReorgLayer final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.integer("stride", reorg_.stride, 1).between(1, 1024).help("side of the block of pixels");
@@ -75,6 +86,17 @@ class ReorgLayer final : public Layer {
   }
 
   LayerSummary summary() const override { return {0, fmt::format("/{}", reorg_.stride), 0}; }
+
+  std::string to_onnx(OnnxGraph& g) const override {
+    const Shape in = x().shape;
+    if (reorg_.extra > 0)
+      return g.padded(g.reshaped(g.x(), {0, -1, 1, 1}), {0, 0, 0, 0}, {0, reorg_.extra, 0, 0});
+    if (!reorg_.flatten) return reorg_to_onnx(g, reorg_, y.shape);
+    const int pixels = in.h * in.w;
+    const OnnxGraph::Sides matrix =
+        reorg_.reverse ? OnnxGraph::Sides{0, pixels, in.c} : OnnxGraph::Sides{0, in.c, pixels};
+    return g.reshaped(g.transposed(g.reshaped(g.x(), matrix), {0, 2, 1}), {0, in.c, in.h, in.w});
+  }
 
  private:
   Reorg reorg_;

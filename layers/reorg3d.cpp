@@ -4,10 +4,11 @@
 
 #include "cuda/reorg.h"
 #include "layers/layer.h"
+#include "layers/reorg_onnx.h"
 
 namespace osprey {
 
-class Reorg3d final : public Layer {
+class Reorg3d final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.integer("stride", reorg_.stride, 1).between(1, 1024).help("side of the block of pixels");
@@ -36,6 +37,8 @@ class Reorg3d final : public Layer {
   }
 
   LayerSummary summary() const override { return {0, fmt::format("/{}", reorg_.stride), 0}; }
+
+  std::string to_onnx(OnnxGraph& g) const override { return reorg_to_onnx(g, reorg_, y.shape); }
 
  private:
   Reorg reorg_;

@@ -7,6 +7,7 @@
 
 #include "core/parallel.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 #include "layers/vector_loop.h"
 
 namespace osprey {
@@ -39,7 +40,7 @@ void route_backward(Stream&, View<const float> dy, int from, View<float> dx, int
 
 }  // namespace cpu
 
-class Route final : public Layer {
+class Route final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.texts("layers", layers_).shown_as("from").help("the layers, by name or index; -1 is the one before");
@@ -95,6 +96,15 @@ class Route final : public Layer {
       }
       from_channel += channels;
     }
+  }
+
+  std::string to_onnx(OnnxGraph& g) const override {
+    OnnxGraph::Names parts;
+    for (int k = 0; k < g.inputs(); ++k) {
+      const int channels = x(k).shape.c / groups_, first = group_ * channels;
+      parts.push_back(groups_ == 1 ? g.x(k) : g.slice(g.x(k), 1, first, first + channels));
+    }
+    return g.concatenated(parts, 1);
   }
 
  private:

@@ -5,6 +5,7 @@
 
 #include "core/parallel.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 #include "layers/output_activation.h"
 #include "layers/vector_loop.h"
 
@@ -29,7 +30,7 @@ void sam_backward(Stream&, View<const float> other, View<const float> dy, View<f
 
 }  // namespace cpu
 
-class Sam final : public Layer {
+class Sam final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override { activation_.keys(k, Activation::linear); }
 
@@ -59,6 +60,10 @@ class Sam final : public Layer {
     activation_.backward(s, y, dy);
     if (dx(0)) on(s, cpu::sam_backward, cuda::sam_backward)(s, x(1), dy, dx(0));
     if (dx(1)) on(s, cpu::sam_backward, cuda::sam_backward)(s, x(0), dy, dx(1));
+  }
+
+  std::string to_onnx(OnnxGraph& g) const override {
+    return g.activation(g.add("Mul", {g.x(0), g.x(1)}), activation_.kind);
   }
 
  private:

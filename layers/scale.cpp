@@ -10,6 +10,7 @@
 #include "core/parallel.h"
 #include "layers/channel_sums.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 #include "layers/vector_loop.h"
 
 namespace osprey {
@@ -47,7 +48,7 @@ void scale_backward(Stream&, View<const float> x, View<const float> scale, View<
 
 }  // namespace cpu
 
-class ScaleLayer final : public Layer {
+class ScaleLayer final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override { k.real("init", initial_, 1).help("where the learned number starts"); }
 
@@ -66,6 +67,8 @@ class ScaleLayer final : public Layer {
   void backward(Stream& s) override {
     on(s, cpu::scale_backward, cuda::scale_backward)(s, x(), scale_, dy, dx(), partial_, scale_gradient_);
   }
+
+  std::string to_onnx(OnnxGraph& g) const override { return g.scaled(g.x(), scale_[0]); }
 
  private:
   float initial_ = 1;

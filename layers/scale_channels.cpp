@@ -9,6 +9,7 @@
 #include "core/parallel.h"
 #include "layers/channel_sums.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 #include "layers/output_activation.h"
 #include "layers/vector_loop.h"
 
@@ -72,7 +73,7 @@ void scale_channels_backward_gate(Stream&, View<const float> x, View<const float
 
 }  // namespace cpu
 
-class ScaleChannels final : public Layer {
+class ScaleChannels final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     activation_.keys(k, Activation::linear);
@@ -111,6 +112,10 @@ class ScaleChannels final : public Layer {
     if (dx(1))
       on(s, cpu::scale_channels_backward_input, cuda::scale_channels_backward_input)(s, x(0), dy, dx(1),
                                                                                      pixels_);
+  }
+
+  std::string to_onnx(OnnxGraph& g) const override {
+    return g.activation(g.add("Mul", {g.x(0), g.x(1)}), activation_.kind);
   }
 
  private:

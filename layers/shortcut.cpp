@@ -21,6 +21,7 @@
 #include "core/parallel.h"
 #include "layers/channel_sums.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 #include "layers/output_activation.h"
 #include "layers/vector_loop.h"
 
@@ -156,7 +157,7 @@ void shortcut_weight_gradients(Stream&, View<const float> weights, View<float> f
 
 }  // namespace cpu
 
-class Shortcut final : public Layer {
+class Shortcut final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     activation_.keys(k, Activation::linear);
@@ -226,6 +227,30 @@ class Shortcut final : public Layer {
     return plain() && equal_shapes_ ? std::optional(activation_.kind) : std::nullopt;
   }
 
+  std::string to_onnx(OnnxGraph& g) const override {
+    std::vector<float> factors(size_t(factors_.shape.elements()));
+    const View<float> of_layers{factors.data(), factors_.shape};
+    Stream host;
+    if (weights_) cpu::shortcut_factors(host, weights_, of_layers, normalisation_);
+    const auto times_factor = [&](const std::string& value, int k, int channels, float all) {
+      if (!weights_) return g.scaled(value, all);
+      const View<const float> each{&of_layers(0, 0, k, 0), {1, 1, 1, channels}};
+      return g.add("Mul", {value, g.per_channel("factors", each)});
+    };
+    const Shape whole = y.shape;
+    const Meeting& met = meetings_[1];
+    g.require(alpha_ == 1 || (met.h == whole.h && met.w == whole.w && met.c == whole.c), "alpha",
+              "alpha counts only where the two layers meet, and they do not everywhere");
+    std::string sum = times_factor(g.x(), 0, whole.c, alpha_);
+    for (int k = 1; k < g.inputs(); ++k) {
+      const Meeting& m = meetings_[size_t(k)];
+      std::string part = times_factor(part_that_meets(g, k), k, m.c, beta_);
+      if (m.c < whole.c) part = g.padded(part, {0, 0, 0, 0}, {0, whole.c - m.c, 0, 0});
+      sum = g.add("Add", {sum, part});
+    }
+    return g.activation(sum, activation_.kind);
+  }
+
  private:
   enum class Weighting { none, per_feature, per_layer, per_channel };
   static constexpr const char* kWeightings[] = {"none", "per_feature", "per_layer", "per_channel"};
@@ -255,6 +280,24 @@ class Shortcut final : public Layer {
                     "be equal",
                     sources().at(k), x.text(), y.text()));
     return m;
+  }
+
+  // Of input k, in the height and width of y: with zeros between its pixels if it is smaller.
+  std::string part_that_meets(OnnxGraph& g, int k) const {
+    const Meeting& m = meetings_[size_t(k)];
+    std::string part = g.x(k);
+    if (m.c < x(k).shape.c) part = g.slice(part, 1, 0, m.c);
+    if (m.x_step > 1) {
+      part = g.slice(part, 2, 0, int64_t(m.h) * m.x_step, m.x_step);
+      part = g.slice(part, 3, 0, int64_t(m.w) * m.x_step, m.x_step);
+    }
+    if (m.y_step > 1) {
+      const int64_t zeros = m.y_step - 1;
+      part = g.padded(g.reshaped(part, {0, m.c, m.h, 1, m.w, 1}), {0, 0, 0, 0, 0, 0},
+                      {0, 0, 0, zeros, 0, zeros});
+      part = g.reshaped(part, {0, m.c, y.shape.h, y.shape.w});
+    }
+    return part;
   }
 
   void plan_weights(Plan& p) {

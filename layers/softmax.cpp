@@ -16,6 +16,7 @@
 
 #include "core/parallel.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 
 namespace osprey {
 
@@ -100,7 +101,7 @@ void softmax_loss_backward(Stream&, View<const float> y, View<const float> targe
 
 }  // namespace cpu
 
-class Softmax final : public Layer {
+class Softmax final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.integer("groups", parts_, 1).at_least(1).help("equal parts of the channels, each with its own sum");
@@ -143,6 +144,15 @@ class Softmax final : public Layer {
   }
 
   bool has_loss() const override { return !noloss_; }
+
+  std::string to_onnx(OnnxGraph& g) const override {
+    g.require(tree_path_.empty(), "tree", "the classes are a tree");
+    const Shape in = x().shape;
+    if (spatial_) return g.softmax(g.x(), 1);
+    const std::string divided = g.scaled(g.x(), 1 / groups_.temperature);
+    if (parts_ == 1 && in.h * in.w == 1) return g.softmax(divided, 1);
+    return g.reshaped(g.softmax(g.reshaped(divided, {0, parts_, -1}), 2), {0, in.c, in.h, in.w});
+  }
 
  private:
   void plan_tree(Plan& p) {

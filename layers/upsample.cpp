@@ -12,6 +12,7 @@
 #include "core/bilinear.h"
 #include "core/parallel.h"
 #include "layers/layer.h"
+#include "layers/onnx_graph.h"
 #include "layers/vector_loop.h"
 
 namespace osprey {
@@ -129,7 +130,7 @@ void bilinear_backward(Stream&, View<const float> dy, View<float> dx, float scal
 
 }  // namespace cpu
 
-class Upsample final : public Layer {
+class Upsample final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.integer("stride", stride_, 2).help("how many times larger; negative: how many times smaller, by sums");
@@ -180,9 +181,50 @@ class Upsample final : public Layer {
     return {0, stride_ > 0 ? fmt::format("{}x", stride_) : fmt::format("1/{}x", -int64_t(stride_)), 0};
   }
 
+  std::string to_onnx(OnnxGraph& g) const override {
+    const Shape in = x().shape, out = y.shape;
+    if (mode_ == Mode::bilinear) return g.scaled(bilinear_to_onnx(g, in, out), scale_);
+    if (stride_ < 0) {
+      const Window window{-stride_, -stride_};
+      return g.scaled(g.add("AveragePool", {g.x()}, OnnxGraph::window({window, window})),
+                      scale_ * float(stride_) * float(stride_));
+    }
+    if (out.h % in.h != 0 || out.w % in.w != 0)
+      return g.scaled(nearest_to_onnx(g, nearest_to_onnx(g, g.x(), 2, in.h, out.h), 3, in.w, out.w), scale_);
+    const std::string factors = g.constant("factors", {4}, {1, 1, float(out.h / in.h), float(out.w / in.w)});
+    return g.scaled(g.add("Resize", {g.x(), "", factors},
+                          {{"mode", "nearest"},
+                           {"coordinate_transformation_mode", "asymmetric"},
+                           {"nearest_mode", "floor"}}),
+                    scale_);
+  }
+
  private:
   enum class Mode { nearest, bilinear };
   static constexpr const char* kModes[] = {"nearest", "bilinear"};
+
+  // Where sizes are no multiples, the sources by their numbers: [Resize] would find them with rounded
+  // factors.
+  static std::string nearest_to_onnx(OnnxGraph& g, const std::string& x, int axis, int inputs, int outputs) {
+    std::vector<int64_t> sources;
+    for (int i = 0; i < outputs; ++i) sources.push_back(cpu::source_of(i, inputs, outputs));
+    return g.add("Gather", {x, g.integers(sources)}, {{"axis", int64_t(axis)}});
+  }
+
+  // Rows and columns of outputs as sums of those of the inputs: A x B, with x as [N,C,H,W].
+  std::string bilinear_to_onnx(OnnxGraph& g, Shape in, Shape out) const {
+    const auto sums = [&](int inputs, int outputs, bool transposed) {
+      const BilinearAxis axis(inputs, outputs, align_corners_);
+      std::vector<float> matrix(size_t(inputs) * outputs);
+      for (int o = 0; o < outputs; ++o)
+        for (int i = 0; i < inputs; ++i)
+          matrix[size_t(transposed ? i * outputs + o : o * inputs + i)] = axis.tap(o).weight_of(i);
+      return matrix;
+    };
+    const std::string columns = g.constant("columns", {in.w, out.w}, sums(in.w, out.w, true));
+    const std::string rows = g.constant("rows", {out.h, in.h}, sums(in.h, out.h, false));
+    return g.add("MatMul", {rows, g.add("MatMul", {g.x(), columns})});
+  }
 
   Shape size_by_stride(Plan& p, Shape in) const {
     const int64_t times = std::abs(int64_t(stride_));

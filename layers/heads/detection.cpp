@@ -8,6 +8,7 @@
 #include "core/parallel.h"
 #include "cuda/detection.h"
 #include "layers/heads/head.h"
+#include "layers/heads/onnx_boxes.h"
 
 namespace osprey {
 namespace cpu {
@@ -48,7 +49,7 @@ void detection_backward(Stream&, View<const float> delta, View<float> dx, bool o
 
 namespace {
 
-class DetectionHead final : public Head {
+class DetectionHead final : public Head, public OnnxHead {
  public:
   void keys(Keys& k) override {
     k.integer("side", grid_.side, 7).between(1, 1000).help("the image is cut into side x side cells");
@@ -116,6 +117,23 @@ class DetectionHead final : public Head {
       for (int c = 0; c < grid_.classes; ++c)
         out.probabilities.push_back(above(classes[c]) ? confidence * classes[c] : 0);
     }
+  }
+
+  OnnxHead::Detections detections_to_onnx(OnnxGraph& g) const override {
+    const int64_t cells = grid_.cells(), boxes = grid_.boxes, all = cells * boxes, classes = grid_.classes;
+    const std::string numbers = g.reshaped(g.x(), {0, -1});
+    std::string of_cells = g.reshaped(g.slice(numbers, 1, 0, grid_.confidence_at(0)), {0, cells, 1, classes});
+    if (softmax_) of_cells = g.softmax(of_cells, 3);
+    const std::string sure =
+        g.reshaped(g.slice(numbers, 1, grid_.confidence_at(0), grid_.box_at(0)), {0, cells, boxes, 1});
+    const std::string scores = g.reshaped(g.add("Mul", {sure, of_cells}), {0, all, classes});
+
+    const std::string rows = g.reshaped(g.slice(numbers, 1, grid_.box_at(0), grid_.numbers()), {0, all, 4});
+    const std::string centre =
+        onnx_centres(g, g.slice(rows, 2, 0, 2), {1, grid_.side, grid_.side, grid_.boxes});
+    std::string size = g.slice(rows, 2, 2, 4);
+    if (grid_.squared) size = g.add("Mul", {size, size});
+    return {g.concatenated({centre, size}, 2), scores, all};
   }
 
   void list(Stream& s, Thresholds thresholds, const DetectionLists& lists) const override {

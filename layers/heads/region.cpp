@@ -16,6 +16,7 @@
 #include "cuda/region.h"
 #include "cuda/softmax.h"
 #include "layers/heads/head.h"
+#include "layers/heads/onnx_boxes.h"
 
 namespace osprey {
 namespace cpu {
@@ -51,7 +52,7 @@ void region_forward(Stream&, View<const float> x, View<float> y, int row_length,
 
 namespace {
 
-class Region final : public Head {
+class Region final : public Head, public OnnxHead {
  public:
   void keys(Keys& k) override {
     k.integer("classes", grid_.classes, 20).between(1, 65536).help("how many classes there are");
@@ -151,6 +152,24 @@ class Region final : public Head {
       out.objectness.push_back(1);
       for (float score : scores) out.probabilities.push_back(above(score) ? score : 0);
     }
+  }
+
+  OnnxHead::Detections detections_to_onnx(OnnxGraph& g) const override {
+    g.require(tree_path_.empty(), "tree", "which classes of a tree are listed depends on a threshold");
+    const OnnxRows rows(g, x().shape, num_, grid_.row_length());
+    const std::string centre = rows.in_image(g.add("Sigmoid", {rows.part(kX, kW)}));
+    const std::string size = g.add("Mul", {g.add("Exp", {rows.part(kW, kObjectness)}),
+                                           rows.anchors(anchors_, float(grid_.columns), float(grid_.rows))});
+    const std::string boxes = g.concatenated({centre, size}, 2);
+    if (loss_.background) {  // a class among the others, which is not listed
+      const std::string all = g.softmax(rows.part(kObjectness, grid_.row_length()), 2);
+      return {boxes, g.slice(all, 2, 1, grid_.classes + 1), rows.count()};
+    }
+    std::string objectness = g.add("Sigmoid", {rows.part(kObjectness, kClasses)});
+    if (loss_.classfix == -1)  // as listed_objectness() of cuda/region.h
+      objectness = g.add("Where", {g.add("Less", {objectness, g.number(0.5f)}), g.number(0), objectness});
+    const std::string classes = rows.part(kClasses, grid_.row_length());
+    return {boxes, g.add("Mul", {objectness, softmax_ ? g.softmax(classes, 2) : classes}), rows.count()};
   }
 
   void list(Stream& s, Thresholds thresholds, const DetectionLists& lists) const override {

@@ -17,6 +17,7 @@
 #include "core/parallel.h"
 #include "cuda/yolo.h"
 #include "layers/heads/head.h"
+#include "layers/heads/onnx_boxes.h"
 #include "layers/losses/feedback_keys.h"
 
 namespace osprey {
@@ -49,7 +50,7 @@ constexpr const char* kGaussianBoxLossNames[] = {"mse", "iou", "giou", "diou", "
 // Of Similarity. Its third, of the centres alone, cannot tell the shapes of anchors apart.
 constexpr const char* kSimilarityNames[] = {"iou", "nwd"};
 
-class Yolo : public Head {
+class Yolo : public Head, public OnnxHead {
  public:
   void keys(Keys& k) override {
     k.integer("classes", grid_.classes, 20).between(1, 65536).help("how many classes there are");
@@ -161,6 +162,37 @@ class Yolo : public Head {
         out.probabilities.push_back(probability > thresholds.score ? probability : 0);
       }
     }
+  }
+
+  OnnxHead::Detections detections_to_onnx(OnnxGraph& g) const override {
+    const OnnxRows rows(g, x().shape, int(mask_.size()), grid_.row_length());
+    const int each = grid_.gaussian ? 2 : 1;  // to the next number of a box
+    const int at_w = grid_.entry(kW), objectness = grid_.entry(kObjectness);
+    const auto activated = [&](const std::string& part) {
+      return grid_.new_coords ? part : g.add("Sigmoid", {part});
+    };
+    const float shift = -0.5f * (grid_.scale_x_y - 1);
+    const std::string within =
+        g.shifted(g.scaled(activated(rows.part(0, at_w, each)), grid_.scale_x_y), shift);
+    const std::string sizes = rows.part(at_w, objectness, each);
+    const std::vector<Anchor> anchors = anchor_shapes();
+    const float width = grid_.network_width, height = grid_.network_height;
+    const std::string size =
+        grid_.new_coords
+            ? g.add("Mul", {g.scaled(g.add("Mul", {sizes, sizes}), 4), rows.anchors(anchors, width, height)})
+            : g.add("Mul", {g.add("Exp", {sizes}), rows.anchors(anchors, width, height)});
+    std::string centre = rows.in_image(within);
+    if (grid_.point != YoloPoint::center)
+      centre = g.add("Add", {centre, g.scaled(size, grid_.point == YoloPoint::left_top ? 0.5f : -0.5f)});
+
+    std::string sure = activated(rows.part(objectness, objectness + 1));
+    if (grid_.gaussian) {
+      const std::string deviations = activated(rows.part(1, objectness, 2));
+      const std::string mean = g.add("ReduceMean", {deviations}, {{"axes", OnnxGraph::Sides{2}}});
+      sure = g.add("Mul", {sure, g.shifted(g.scaled(mean, -1), 1)});
+    }
+    const std::string classes = activated(rows.part(grid_.entry(kClasses), grid_.row_length()));
+    return {g.concatenated({centre, size}, 2), g.add("Mul", {sure, classes}), rows.count()};
   }
 
   void list(Stream& s, Thresholds thresholds, const DetectionLists& lists) const override {
