@@ -1,5 +1,7 @@
 #include "models/onnx_export.h"
 
+#include <filesystem>
+
 #include "layers/onnx_graph.h"
 
 namespace osprey {
@@ -11,6 +13,7 @@ class Export {
       : network_(network), options_(options), g_(options.batch, network.input().shape) {}
 
   onnx::Model model() {
+    g_.model().name = std::filesystem::path(network_.nodes()[0].section.file).stem().string();
     const std::string images = normalised_images();
     for (size_t i = 0; i < network_.nodes().size(); ++i) values_.push_back(layer(int(i), images));
     if (!boxes_.empty())
@@ -52,11 +55,14 @@ class Export {
       const Shape in = node.layer->x().shape;
       g_.output(name, g_.x(), {options_.batch, in.c, in.h, in.w});
     } else {
+      const int classes = node.layer->head()->classes();
+      if (!scores_.empty() && classes != classes_)
+        refuse(node, fmt::format("it has {} classes, and the head before {}", classes, classes_));
+      classes_ = classes;
       const OnnxHead::Detections found = head->detections_to_onnx(g_);
       boxes_.push_back(found.boxes);
       scores_.push_back(found.scores);
       count_ += found.count;
-      classes_ = node.layer->head()->classes();
     }
     return "";
   }
@@ -70,6 +76,8 @@ class Export {
         g_.concatenated({g_.add("Sub", {centre, half}), g_.add("Add", {centre, half})}, 2);
     g_.output("boxes", corners, {options_.batch, count_, 4});
     g_.output("scores", g_.concatenated(scores_, 1), {options_.batch, count_, classes_});
+    g_.model().metadata = {{"boxes", "x1, y1, x2, y2 in parts of the width and height of `images`"},
+                           {"scores", "objectness times the probability of each class"}};
   }
 
   // Of a classifier one number for each class; of any other network the last layer as it is.

@@ -28,6 +28,20 @@ class Commands : public testing::Test {
               weights_ = folder_ / "t.weights", image_ = folder_ / "images/0.png";
 };
 
+TEST_F(Commands, ExportTellsWhatTheFileTakesAndMakes) {
+  const std::string model = folder_ / "t.onnx";
+  Said said = osprey_command({"export", cfg_, weights_, model});
+  ASSERT_EQ(said.status, 0) << said.err;
+  expect_in("t.onnx: images [N,3,64,64] -> boxes [N,128,4] ", said.out);
+  expect_in("scores [N,128,2], ", said.out);
+  EXPECT_GT(std::filesystem::file_size(model), std::filesystem::file_size(weights_) / 2);
+  said = osprey_command({"export", cfg_, weights_, model, "--batch", "2", "--raw"});
+  ASSERT_EQ(said.status, 0) << said.err;
+  expect_in("images [2,3,64,64] -> ", said.out);
+  expect_in("-> 6_yolo [2,14,8,8], ", said.out);
+  expect_refused({"export", cfg_, weights_, folder_ / "t.pb"}, "expected a name that ends with .onnx");
+}
+
 TEST_F(Commands, DetectWritesJsonTextAndPictures) {
   const std::string json = folder_ / "found.json", second = folder_ / "images/1.png";
   const Said said =

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <set>
 
@@ -86,18 +87,22 @@ void write_case(const std::string& folder, const std::vector<Section>& sections,
 class OnnxRuntime : public ::testing::Test {
  protected:
   void TearDown() override {
-    if (!cases_.empty()) run();
+    if (layers_) run();
   }
 
   void layer(const std::string& name, const std::string& sections, OnnxOptions options = {}) {
-    const std::string cfg = "[net]\nwidth=14\nheight=10\nchannels=4\n" + sections;
+    const std::string cfg =
+        "[net]\nwidth=14\nheight=10\nchannels=4\nmean=.4,.5,.6,.7\ndeviation=.2,.3,.4,.5\n" + sections;
     SCOPED_TRACE(cfg);
     ASSERT_NO_THROW(write_case(folder_ / name, parse_cfg(cfg, "t.cfg"), 0, 0, options));
-    cases_.push_back(name);
+    layers_ = true;
   }
+  // One at a time: their files are large.
   void network(const std::string& name, int width, int height) {
+    if (IsSkipped()) return;
     write_case(folder_ / name, read_cfg(OSPREY_SOURCE_DIR "/cfg/" + name + ".cfg"), width, height);
-    cases_.push_back(name);
+    run();
+    std::filesystem::remove_all(folder_ / name);
   }
 
   // In parts of the largest value of a layer. Both sum in fp32, each in its own order; sums of a thousand
@@ -118,14 +123,14 @@ class OnnxRuntime : public ::testing::Test {
   }
 
   Temporary folder_;
-  std::vector<std::string> cases_;
+  bool layers_ = false;
 };
 
 const std::string kFirst = "[convolutional]\nfilters=8\nsize=3\npad=1\nactivation=linear\n";
 
 TEST_F(OnnxRuntime, Activations) {
   for (const char* name : kLayerActivations.names)
-    layer(name, fmt::format("{}[activation]\nactivation={}\n", kFirst, name));
+    layer(name, fmt::format("{}[upsample]\nstride=1\nscale=8\n[activation]\nactivation={}\n", kFirst, name));
 }
 
 TEST_F(OnnxRuntime, Convolutions) {
@@ -197,7 +202,6 @@ TEST_F(OnnxRuntime, Rearrangements) {
             "[maxpool]\nsize=3\nstride=3\n[upsample]\nfrom=-1,0\n[upsample]\nfrom=1,0\nmode=bilinear\n"
             "[upsample]\nfrom=1,0\nmode=bilinear\nalign_corners=1\n");
   layer("crop", "[crop]\ncrop_height=7\ncrop_width=9\n[crop]\ncrop_height=5\ncrop_width=5\nnoadjust=1\n");
-  layer("normalised_images", "[convolutional]\nfilters=2\n");
 }
 
 TEST_F(OnnxRuntime, Sums) {
