@@ -21,10 +21,11 @@ struct Arguments {
   std::vector<int> layers;
 };
 
-// [N,H,W,C] values: from a .npy file, or from an image of exactly the network's size.
+// [N,H,W,C] values: from a .npy file of floats, or from an image of exactly the network's size.
 std::vector<float> read_input(const std::string& path, const NetSection& net, int& batch) {
-  if (path.ends_with(".npy")) {
-    const Array array = read_npy(path);
+  Array array;
+  if (path.ends_with(".npy")) array = read_npy(path);
+  if (const std::string& type = array.type; !type.empty() && type != "|u1" && type != "<u2") {
     const std::vector<int> want = {net.height, net.width, net.channels};
     std::vector<int> shape = array.shape;
     if (shape.size() == 3) shape.insert(shape.begin(), 1);

@@ -21,7 +21,7 @@ std::vector<std::string> class_names(const std::string& path, int classes) {
 
 Image drawn(const ByteImage& image, const std::vector<Detection>& found,
             const std::vector<std::string>& names) {
-  Image picture = unit_image(image);
+  Image picture = visible(unit_image(image));
   for (auto d = found.rbegin(); d != found.rend(); ++d)
     draw_box(picture, d->box, class_colour(d->class_id),
              fmt::format("{} {:.0f}%", names[size_t(d->class_id)], 100 * d->score));

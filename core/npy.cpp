@@ -22,6 +22,7 @@ constexpr size_t kMagicSize = 6;
 int element_size(const std::string& type) {
   if (type == "<f8" || type == "<i8") return 8;
   if (type == "<f4" || type == "<i4") return 4;
+  if (type == "<u2") return 2;
   if (type == "|i1" || type == "|u1" || type == "|b1") return 1;
   return 0;
 }
@@ -40,7 +41,7 @@ void check_type(const std::string& path, const std::string& type) {
   if (type.starts_with('>'))
     fail("{}: big-endian arrays ({}) are not read, expected little-endian", path, type);
   if (!element_size(type)) {
-    fail("{}: arrays of type {} are not read, expected <f4, <f8, <i4, <i8, |i1, |u1 or |b1", path, type);
+    fail("{}: arrays of type {} are not read, expected <f4, <f8, <i4, <i8, <u2, |i1, |u1 or |b1", path, type);
   }
 }
 
@@ -98,6 +99,7 @@ std::vector<To> numbers(const Array& array) {
   if (array.type == "<f8") return converted<double, To>(array);
   if (array.type == "<i4") return converted<int32_t, To>(array);
   if (array.type == "<i8") return converted<int64_t, To>(array);
+  if (array.type == "<u2") return converted<uint16_t, To>(array);
   if (array.type == "|i1") return converted<int8_t, To>(array);
   return converted<uint8_t, To>(array);
 }
@@ -152,8 +154,11 @@ Array parse_npy(const std::string& path, const std::string& all) {
   return array;
 }
 
-void write_npy(const std::string& path, const float* data, const std::vector<int>& shape) {
-  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (";
+namespace {
+
+void write(const std::string& path, const std::string& type, const std::vector<int>& shape,
+           const char* bytes) {
+  std::string header = "{'descr': '" + type + "', 'fortran_order': False, 'shape': (";
   for (int extent : shape) header += std::to_string(extent) + ", ";
   header += "), }";
   // The data begins at a multiple of 64 bytes, and the header ends with a newline.
@@ -167,9 +172,19 @@ void write_npy(const std::string& path, const float* data, const std::vector<int
   file.write("\x01\x00", 2);
   file.write(reinterpret_cast<const char*>(&length), 2);
   file.write(header.data(), int64_t(header.size()));
-  file.write(reinterpret_cast<const char*>(data), count(shape) * int64_t(sizeof(float)));
+  file.write(bytes, count(shape) * element_size(type));
   file.flush();
   if (!file) fail("{}: cannot write this .npy file", path);
+}
+
+}  // namespace
+
+void write_npy(const std::string& path, const float* data, const std::vector<int>& shape) {
+  write(path, "<f4", shape, reinterpret_cast<const char*>(data));
+}
+
+void write_npy(const std::string& path, const Array& array) {
+  write(path, array.type, array.shape, array.bytes.data());
 }
 
 }  // namespace osprey

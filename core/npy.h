@@ -11,7 +11,7 @@ namespace osprey {
 // An array as it lies in its file: little-endian, C order (the last axis is contiguous).
 struct Array {
   std::vector<int> shape;
-  std::string type;  // "<f4", "<f8", "<i4", "<i8", "|i1", "|u1" or "|b1"
+  std::string type;  // "<f4", "<f8", "<i4", "<i8", "<u2", "|i1", "|u1" or "|b1"
   std::vector<char> bytes;
 
   int64_t size() const;  // elements; 1 for a scalar, whose shape is empty
@@ -29,5 +29,6 @@ Array parse_npy(const std::string& name, const std::string& bytes);
 
 // Writes version 1.0. Throws Error when the file cannot be written.
 void write_npy(const std::string& path, const float* data, const std::vector<int>& shape);
+void write_npy(const std::string& path, const Array& array);
 
 }  // namespace osprey

@@ -1,8 +1,8 @@
-// How an input of the network is put together from images of bytes: a window of one image, or of each of four
-// (mosaic), resized or turned, mirrored, re-coloured, with noise; or the mean of two. The host describes it,
-// since all that is drawn is drawn there; the pixels are made on the CPU by data/render.cpp or by the kernel
-// of cuda/preprocess.cu. Both use the formulas here, multiply and add in two roundings, and agree to the last
-// bit.
+// How an input of the network is put together from images of 8 or 16 bits: a window of one image, or of each
+// of four (mosaic), resized or turned, mirrored, re-coloured, with noise; or the mean of two. The host
+// describes it, since all that is drawn is drawn there; the pixels are made on the CPU by data/render.cpp or
+// by the kernel of cuda/preprocess.cu. Both use the formulas here, multiply and add in two roundings, and
+// agree to the last bit.
 #pragma once
 
 #include <cmath>
@@ -40,12 +40,13 @@ struct SamplePart {
   float noise = 0;         // deviation of what is added to each value of it then,
   uint64_t noise_key = 0;  // drawn with this
   int image_width = 0, image_height = 0;
+  int value_bytes = 1;  // of each of the image's values: those of two begin at an even byte
   int64_t offset =
       0;  // of the image's first byte, [image_height,image_width,channels], in a buffer of several
 };
 
 constexpr int kMaxParts = 4;
-constexpr int kMaxChannels = 4;  // as many as image files have
+constexpr int kMaxChannels = 64;  // of an image: a bound for what files may claim
 // Where parts lie over each other, the first is seen.
 struct SamplePlan {
   int parts = 0;
@@ -55,6 +56,7 @@ struct SamplePlan {
 
 // Darknet's numbers: a byte / 255 in double, rounded once. Division in float gives the same 256 values.
 HOST_DEVICE inline float unit_value(uint8_t byte) { return float(byte) / 255.0f; }
+HOST_DEVICE inline float unit_value(uint16_t value) { return float(value) / 65535.0f; }
 
 // Darknet's bilinear resize (resize_image) along one axis: the corner pixels of both grids are aligned, and
 // shrinking has no filter. An output value is a sum of two input values.

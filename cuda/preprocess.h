@@ -1,6 +1,6 @@
-// The contract of preprocessing: images of bytes become the input of a network, for detection (stretched or
-// letterboxed) and for training (augmented). The kernel is in cuda/preprocess.cu. The CPU's form, with the
-// same results to the last bit, is in data/render.cpp; it has images of floats.
+// The contract of preprocessing: images of 8 or 16 bits become the input of a network, for detection
+// (stretched or letterboxed) and for training (augmented). The kernel is in cuda/preprocess.cu. The CPU's
+// form, with the same results to the last bit, is in data/render.cpp; it has images of floats.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,9 @@
 
 namespace osprey::cuda {
 
-// y [N,H,W,channels], float or bf16, at most 4 channels: image n as plans[n] describes it, whose parts must
-// cover it. `pixels` holds the bytes of all images; both are in memory of the device. One launch makes a
-// mini-batch; it is no part of a captured step, so that `pixels` may move when a batch needs a larger buffer.
-void preprocess(Stream&, const uint8_t* pixels, const SamplePlan* plans, Tensor y);
+// y [N,H,W,channels], float or bf16: image n as plans[n] describes it, whose parts must cover it. `bytes`
+// holds those of all images; both are in memory of the device. One launch makes a mini-batch; it is no part
+// of a captured step, so that `bytes` may move when a batch needs a larger buffer.
+void preprocess(Stream&, const uint8_t* bytes, const SamplePlan* plans, Tensor y);
 
 }  // namespace osprey::cuda

@@ -129,10 +129,7 @@ ByteImage blurred_canvas(SamplePart& part, const ByteImage& image, int width, in
   part.colour = {};
   part.image_width = width;
   part.image_height = height;
-  ByteImage bytes{height, width, image.channels, {}};
-  bytes.pixels.reserve(soft.pixels.size());
-  for (const float v : soft.pixels) bytes.pixels.push_back(uint8_t(std::clamp(v, 0.f, 1.f) * 255 + .5f));
-  return bytes;
+  return rounded(soft, image.value_bytes);
 }
 
 }  // namespace osprey

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <limits>
 
 #include "core/error.h"
 
@@ -50,12 +52,51 @@ Image::Image(int width, int height, int channels, float value)
       channels(channels),
       pixels(size_t(width) * size_t(height) * size_t(channels), value) {}
 
+namespace {
+
+template <class Value>
+void round_values(const std::vector<float>& from, uint8_t* to) {
+  constexpr float kMost = std::numeric_limits<Value>::max();
+  for (size_t i = 0; i < from.size(); ++i) {
+    const Value value = Value(std::clamp(from[i], 0.f, 1.f) * kMost + .5f);
+    std::memcpy(to + i * sizeof(Value), &value, sizeof(Value));
+  }
+}
+
+}  // namespace
+
 Image unit_image(const ByteImage& image) {
+  if (image.value_bytes == 2) {
+    Image result(image.width, image.height, image.channels);
+    for (size_t i = 0; i < result.pixels.size(); ++i) {
+      uint16_t value;
+      std::memcpy(&value, image.pixels.data() + 2 * i, 2);
+      result.pixels[i] = unit_value(value);
+    }
+    return result;
+  }
   std::array<float, 256> units;
   for (int byte = 0; byte < 256; ++byte) units[size_t(byte)] = unit_value(uint8_t(byte));
   Image result(image.width, image.height, image.channels);
   std::transform(image.pixels.begin(), image.pixels.end(), result.pixels.begin(),
                  [&](uint8_t byte) { return units[byte]; });
+  return result;
+}
+
+ByteImage rounded(const Image& image, int value_bytes) {
+  ByteImage result{image.height, image.width, image.channels, {}, value_bytes};
+  result.pixels.resize(image.pixels.size() * size_t(value_bytes));
+  (value_bytes == 2 ? round_values<uint16_t> : round_values<uint8_t>)(image.pixels, result.pixels.data());
+  return result;
+}
+
+Image visible(const Image& image) {
+  const int channels = image.channels < 3 ? 1 : 3;
+  if (image.channels == channels) return image;
+  Image result(image.width, image.height, channels);
+  for (int y = 0; y < image.height; ++y)
+    for (int x = 0; x < image.width; ++x)
+      std::copy_n(image.pixels.begin() + ptrdiff_t(image.index(y, x, 0)), channels, &result.at(y, x, 0));
   return result;
 }
 

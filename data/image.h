@@ -1,7 +1,8 @@
 // Images as the network sees them, and Darknet's ways of bringing them to its size.
 //
-// An image is [height,width,channels], RGB, each value byte / 255. Sizes follow the order (width, height) of
-// cfg files. The maps between an image and the network input are in Letterbox, for both ways of fitting.
+// An image is [height,width,channels], RGB if it has three, each value byte / 255. Sizes follow the order
+// (width, height) of cfg files. The maps between an image and the network input are in Letterbox, for both
+// ways of fitting.
 #pragma once
 
 #include <cstddef>
@@ -25,18 +26,28 @@ struct Image {
   float at(int y, int x, int c) const { return pixels[index(y, x, c)]; }
 };
 
-// Reads JPEG, PNG, BMP, PNM of 8 bits, TGA, PSD or GIF (first frame). Grey is replicated, alpha dropped; 16
-// bits become 8. The camera's orientation tag is not applied: labels are made on the stored pixels, and
-// Darknet does the same. Error: no such file, not an image, cut short.
+// Reads JPEG, PNG, BMP, PNM, TGA, PSD, GIF (first frame), TIFF or a .npy array, with 8 or 16 bits. Grey is
+// replicated, RGB made grey, alpha dropped, as `channels` asks; 0: as many as the file has. The camera's
+// orientation tag is not applied: labels are made on the stored pixels, and Darknet does the same. Error: no
+// such file, not an image, cut short, other channels.
 Image load_image(const std::string& path, int channels = 3);
 
 // The same as the file has it, in bytes.
 struct ByteImage {
   int height = 0, width = 0, channels = 0;
-  std::vector<uint8_t> pixels;  // [height,width,channels]
+  std::vector<uint8_t> pixels;  // [height,width,channels], value_bytes each
+  int value_bytes = 1;          // 2: of 16 bits, in the order of this machine
+
+  size_t pixel_bytes() const { return size_t(channels) * size_t(value_bytes); }
+  size_t row_bytes() const { return size_t(width) * pixel_bytes(); }
 };
 ByteImage load_bytes(const std::string& path, int channels = 3);
-Image unit_image(const ByteImage& image);  // each value byte / 255
+Image unit_image(const ByteImage& image);  // each value / 255, or of 16 bits / 65535
+// The nearest values of so many bytes.
+ByteImage rounded(const Image& image, int value_bytes);
+
+// What eyes can see of it: the first three channels as RGB, or of fewer the first as grey.
+Image visible(const Image& image);
 
 // Width and height from the file's header alone. Error as above.
 std::pair<int, int> image_size(const std::string& path);
@@ -45,8 +56,11 @@ std::pair<int, int> image_size(const std::string& path);
 bool is_image_name(const std::string& path);
 
 // Writes .png or .jpg/.jpeg (quality 95), values rounded to bytes; the file appears under its name only when
-// complete. Error: another extension, a failed write.
+// complete. Error: another extension, more than 4 channels, a failed write.
 void save_image(const std::string& path, const Image& image);
+
+// Writes a .npy array of uint8 or uint16, which load_bytes() reads: any number of channels, no value changed.
+void save_array(const std::string& path, const ByteImage& image);
 
 // The bytes of a JPEG file; quality 1 .. 100. Error: an empty image.
 std::string encode_jpeg(const Image& image, int quality);

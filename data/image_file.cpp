@@ -1,4 +1,4 @@
-// Reading and writing image files, with stb_image.
+// Reading and writing image files: with stb_image, and by the readers of data/image_formats.h.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "data/image.h"
+#include "data/image_formats.h"
 #include "data/jpeg_tables.h"
 #include "data/text_file.h"
 
@@ -78,16 +78,15 @@ const stbi_io_callbacks kCallbacks = {
     [](void* user) { return int(static_cast<Source*>(user)->rest.empty()); }};
 
 struct Header {
-  int width = 0, height = 0;
+  int width = 0, height = 0, channels = 0;
   const char* fault = nullptr;  // why it cannot be read
 };
 
 Header read_header(std::string_view bytes) {
-  if (!has_sound_tables(bytes)) return {0, 0, "its Huffman tables are damaged"};
+  if (!has_sound_tables(bytes)) return {0, 0, 0, "its Huffman tables are damaged"};
   Header header;
   Source source{bytes};
-  int channels = 0;
-  if (!stbi_info_from_callbacks(&kCallbacks, &source, &header.width, &header.height, &channels))
+  if (!stbi_info_from_callbacks(&kCallbacks, &source, &header.width, &header.height, &header.channels))
     header.fault = stbi_failure_reason();
   return header;
 }
@@ -115,11 +114,26 @@ bool has_whole_chunks(std::string_view png) {
   return true;  // without an end, which stb_image tells
 }
 
-// stb_image 2.27 swaps the bytes of such a file, and reads on behind the grey ones.
-bool is_pnm_of_16_bits(std::string_view bytes) {
+bool has_16_bits(std::string_view bytes) {
   Source source{bytes};
-  return (bytes.starts_with("P5") || bytes.starts_with("P6")) &&
-         stbi_is_16_bit_from_callbacks(&kCallbacks, &source);
+  return stbi_is_16_bit_from_callbacks(&kCallbacks, &source);
+}
+
+// With the channels that are asked for, of 1 to 4; 0: with its own.
+ByteImage read_by_stb(const std::string& path, std::string_view file, bool wide, int channels) {
+  Source source{file};
+  int width = 0, height = 0, stored = 0;
+  const std::unique_ptr<void, void (*)(void*)> values(
+      wide ? static_cast<void*>(
+                 stbi_load_16_from_callbacks(&kCallbacks, &source, &width, &height, &stored, channels))
+           : stbi_load_from_callbacks(&kCallbacks, &source, &width, &height, &stored, channels),
+      stbi_image_free);
+  if (!values) fail("{}: not a readable image: {}", path, stbi_failure_reason());
+  if (source.overran) fail("{}: the image is cut short", path);
+  ByteImage image{height, width, channels ? channels : stored, {}, wide ? 2 : 1};
+  const auto* bytes = static_cast<const uint8_t*>(values.get());
+  image.pixels.assign(bytes, bytes + size_t(height) * image.row_bytes());
+  return image;
 }
 
 std::string extension(const std::string& path) {
@@ -130,25 +144,31 @@ std::string extension(const std::string& path) {
 
 }  // namespace
 
+bool is_tiff(std::string_view bytes) {
+  // Of classic and of big files, in either order of bytes.
+  using namespace std::string_view_literals;
+  return bytes.starts_with("II*\0"sv) || bytes.starts_with("MM\0*"sv) || bytes.starts_with("II+\0"sv) ||
+         bytes.starts_with("MM\0+"sv);
+}
+
 ByteImage load_bytes(const std::string& path, int channels) {
-  if (channels < 1 || channels > kMaxChannels)
+  if (channels < 0 || channels > kMaxChannels)
     fail("{}: an image is read with 1 to {} channels, not {}", path, kMaxChannels, channels);
   const std::string file = first_bytes(path, SIZE_MAX);
+  if (is_tiff(file)) return with_channels(path, read_tiff(path, file), channels);
+  if (is_array(file)) return with_channels(path, read_array(path, file), channels);
   const Header header = read_header(file);
   if (header.fault) fail("{}: not a readable image: {}", path, header.fault);
   if (!has_room_for(file, header))
     fail("{}: the image is cut short: {}x{} pixels cannot be in {} bytes", path, header.width, header.height,
          file.size());
   if (file.starts_with("\x89PNG") && !has_whole_chunks(file)) fail("{}: the image is cut short", path);
-  if (is_pnm_of_16_bits(file)) fail("{}: PNM files of 16 bits are not read: save it as PNG", path);
-  Source source{file};
-  int width = 0, height = 0, stored = 0;
-  std::unique_ptr<stbi_uc, void (*)(void*)> bytes(
-      stbi_load_from_callbacks(&kCallbacks, &source, &width, &height, &stored, channels), stbi_image_free);
-  if (!bytes) fail("{}: not a readable image: {}", path, stbi_failure_reason());
-  if (source.overran) fail("{}: the image is cut short", path);
-  const size_t count = size_t(width) * size_t(height) * size_t(channels);
-  return {height, width, channels, std::vector<uint8_t>(bytes.get(), bytes.get() + count)};
+  const bool wide = has_16_bits(file);
+  // stb_image 2.27 swaps the bytes of such a file, and reads on behind the grey ones.
+  if (wide && (file.starts_with("P5") || file.starts_with("P6")))
+    return with_channels(path, read_wide_pnm(path, file, header.width, header.height), channels);
+  if (channels > 4) refuse_channels(path, header.channels, channels);
+  return read_by_stb(path, file, wide, channels);
 }
 
 Image load_image(const std::string& path, int channels) { return unit_image(load_bytes(path, channels)); }
@@ -156,6 +176,11 @@ Image load_image(const std::string& path, int channels) { return unit_image(load
 std::pair<int, int> image_size(const std::string& path) {
   constexpr size_t kUsual = size_t(1) << 18;  // holds the header, but for one with much about the camera
   std::string bytes = first_bytes(path, kUsual);
+  if (is_tiff(bytes)) return tiff_size(path, first_bytes(path, SIZE_MAX));  // its header may be at the end
+  if (is_array(bytes)) {
+    const ByteImage image = read_array(path, first_bytes(path, SIZE_MAX));
+    return {image.width, image.height};
+  }
   Header header = read_header(bytes);
   if (header.fault && bytes.size() >= kUsual) {
     bytes = first_bytes(path, SIZE_MAX);
@@ -166,8 +191,8 @@ std::pair<int, int> image_size(const std::string& path) {
 }
 
 bool is_image_name(const std::string& path) {
-  static const char* const known[] = {".jpg", ".jpeg", ".png", ".bmp", ".ppm",  ".pgm", ".pnm",
-                                      ".tga", ".gif",  ".psd", ".tif", ".tiff", ".webp"};
+  static const char* const known[] = {".jpg", ".jpeg", ".png", ".bmp", ".ppm",  ".pgm",  ".pnm",
+                                      ".tga", ".gif",  ".psd", ".tif", ".tiff", ".webp", ".npy"};
   const std::string end = extension(path);
   return std::any_of(std::begin(known), std::end(known), [&](const char* name) { return end == name; });
 }
@@ -178,9 +203,7 @@ using Encoder = int (*)(stbi_write_func*, void* to, const Image&, const uint8_t*
 
 // Nothing if it cannot be done.
 std::string encoded(const Image& image, Encoder encoder, int quality) {
-  std::vector<uint8_t> bytes(image.pixels.size());
-  for (size_t i = 0; i < bytes.size(); ++i)
-    bytes[i] = static_cast<uint8_t>(std::clamp(image.pixels[i], 0.f, 1.f) * 255.f + .5f);
+  const std::vector<uint8_t> bytes = rounded(image, 1).pixels;
   std::string out;
   const auto append = [](void* to, void* data, int size) {
     static_cast<std::string*>(to)->append(static_cast<char*>(data), size_t(size));
@@ -208,6 +231,7 @@ void save_image(const std::string& path, const Image& image) {
   const bool is_jpeg = end == ".jpg" || end == ".jpeg";
   if (!is_jpeg && end != ".png") fail("{}: images are written as .png, .jpg or .jpeg", path);
   if (image.pixels.empty()) fail("{}: the image to write is empty", path);
+  if (image.channels > 4) fail("{}: images are written with 1 to 4 channels, not {}", path, image.channels);
   const std::string bytes = encoded(image, is_jpeg ? jpeg : png, 95);
   if (bytes.empty()) fail("{}: the image cannot be encoded", path);
   write_file(path, bytes);

@@ -206,6 +206,7 @@ void Loader::gather(Slot& slot) {
   Batch& batch = slot.batch;
   batch.bytes.clear();
   for (size_t i = 0; i < slot.bytes.size(); ++i) {
+    batch.bytes.resize(image_begin(batch.bytes.size()));
     for (SamplePart& part : batch.plans[i].part) part.offset += int64_t(batch.bytes.size());
     batch.bytes.insert(batch.bytes.end(), slot.bytes[i].begin(), slot.bytes[i].end());
   }

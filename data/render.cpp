@@ -127,16 +127,18 @@ Ranges turned_ranges(const SamplePart& part) {
 
 void pack(SamplePart& part, const ByteImage& image, std::vector<uint8_t>& bytes) {
   const auto [x, y] = part.turned ? turned_ranges(part) : resized_ranges(part);
-  const size_t channels = size_t(image.channels);
+  const size_t pixel = image.pixel_bytes();
+  bytes.resize(image_begin(bytes.size()));
   part.offset = int64_t(bytes.size());
+  part.value_bytes = image.value_bytes;
   part.image_width = x.last - x.first + 1;
   part.image_height = y.last - y.first + 1;
   part.window.left -= x.first;
   part.window.top -= y.first;
   for (int row = y.first; row <= y.last; ++row) {
     const auto begin =
-        image.pixels.begin() + ptrdiff_t((size_t(row) * size_t(image.width) + size_t(x.first)) * channels);
-    bytes.insert(bytes.end(), begin, begin + ptrdiff_t(size_t(part.image_width) * channels));
+        image.pixels.begin() + ptrdiff_t(size_t(row) * image.row_bytes() + size_t(x.first) * pixel);
+    bytes.insert(bytes.end(), begin, begin + ptrdiff_t(size_t(part.image_width) * pixel));
   }
 }
 

@@ -33,16 +33,21 @@ struct Tile {
 
 std::vector<Tile> write_tiles_of(const Sample& sample, const TileGrid& grid, bool background,
                                  const fs::path& folder) {
-  const ByteImage image = load_bytes(sample.image);
+  const ByteImage image = load_bytes(sample.image, 0);
+  const bool fits_png = image.value_bytes == 1 && image.channels <= 4;
   std::vector<Tile> tiles;
   for (const ImageWindow& window : tiles_of(image.width, image.height, grid)) {
     std::vector<Label> labels = labels_in(sample.labels, image.width, image.height, window);
     // Darknet labels cannot say either of them: left out, as training leaves them out.
     std::erase_if(labels, [](const Label& label) { return label.crowd || label.difficult; });
     if (labels.empty() && !background) continue;
-    const fs::path path =
-        folder / fmt::format("{}_{}_{}.png", fs::path(sample.image).stem().string(), window.left, window.top);
-    save_image(path.string(), unit_image(piece_of(image, window)));
+    const fs::path path = folder / fmt::format("{}_{}_{}.{}", fs::path(sample.image).stem().string(),
+                                               window.left, window.top, fits_png ? "png" : "npy");
+    const ByteImage piece = piece_of(image, window);
+    if (fits_png)
+      save_image(path.string(), unit_image(piece));
+    else
+      save_array(path.string(), piece);
     write_darknet_labels(fs::path(path).replace_extension(".txt").string(), labels);
     tiles.push_back({path.string(), int64_t(labels.size())});
   }
@@ -69,13 +74,12 @@ std::vector<ImageWindow> tiles_of(int width, int height, const TileGrid& grid) {
 }
 
 ByteImage piece_of(const ByteImage& image, const ImageWindow& w) {
-  ByteImage piece{w.height, w.width, image.channels, {}};
-  const size_t channels = size_t(image.channels), row = size_t(w.width) * channels;
-  piece.pixels.reserve(row * size_t(w.height));
+  ByteImage piece{w.height, w.width, image.channels, {}, image.value_bytes};
+  piece.pixels.reserve(piece.row_bytes() * size_t(w.height));
   for (int y = 0; y < w.height; ++y) {
-    const auto from = image.pixels.begin() +
-                      std::ptrdiff_t((size_t(w.top + y) * size_t(image.width) + size_t(w.left)) * channels);
-    piece.pixels.insert(piece.pixels.end(), from, from + std::ptrdiff_t(row));
+    const auto from = image.pixels.begin() + std::ptrdiff_t(size_t(w.top + y) * image.row_bytes() +
+                                                            size_t(w.left) * image.pixel_bytes());
+    piece.pixels.insert(piece.pixels.end(), from, from + std::ptrdiff_t(piece.row_bytes()));
   }
   return piece;
 }

@@ -156,7 +156,11 @@ void net_keys(Keys& k, NetSection& net) {
   k.integer("subdivisions", net.subdivisions, 1).at_least(1).help("mini-batches per weight update");
   k.integer("width", net.width, 0).required().between(1, 65536).help("of the input, in pixels");
   k.integer("height", net.height, 0).required().between(1, 65536).help("of the input, in pixels");
-  k.integer("channels", net.channels, 3).between(1, 65536).help("of the input: 3 is RGB, 1 is grey");
+  k.integer("channels", net.channels, 3)
+      .between(1, 65536)
+      .help(
+          "of the input: 3 is RGB, 1 is grey; images of up to 64 are TIFF or .npy. hue and saturation change "
+          "3 channels, exposure any number");
   k.reals("mean", net.mean)
       .shown_as("0")
       .help(

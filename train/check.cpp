@@ -63,15 +63,17 @@ std::vector<Finding> check_training(const CheckOptions& options) {
   });
   DataFile data;
   if (!attempt("data", [&] { data = read_data_file(options.data); })) return findings;
+  CheckOptions looks = options;
+  if (network) looks.channels = network->net().channels;
   CheckedSet train, valid;
   train.name = "train";
   valid.name = "valid";
-  const bool trains = attempt("data", [&] { train = check_set(data, Split::train, options, findings); });
+  const bool trains = attempt("data", [&] { train = check_set(data, Split::train, looks, findings); });
   if (!data.has(Split::valid))
     findings.push_back(
         {Severity::warning, "valid", 0, "there is no validation list: no mAP is measured", {}});
   else
-    attempt("data", [&] { valid = check_set(data, Split::valid, options, findings); });
+    attempt("data", [&] { valid = check_set(data, Split::valid, looks, findings); });
   if (!trains) return findings;
   check_class_counts(train.dataset, findings);
   check_overlap(train, valid, findings);

@@ -27,6 +27,7 @@ struct CheckOptions {
   std::string cfg, data;
   Device device = Device::cpu;
   bool lenient = false;
+  int channels = 0;              // that images must have; 0: any. check_training() takes the network's
   bool negatives = false;        // an image without a label file shows nothing, on purpose
   std::optional<size_t> memory;  // bytes that there are, instead of what the device says
 };

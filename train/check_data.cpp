@@ -41,10 +41,10 @@ struct Decoded {
   std::string problem;
 };
 
-Decoded decode(const std::string& path) {
+Decoded decode(const std::string& path, int channels) {
   Decoded image;
   try {
-    const ByteImage bytes = load_bytes(path);
+    const ByteImage bytes = load_bytes(path, channels);
     image.width = bytes.width;
     image.height = bytes.height;
     image.fingerprint = fingerprint(bytes);
@@ -54,10 +54,11 @@ Decoded decode(const std::string& path) {
   return image;
 }
 
-std::vector<Decoded> decode_all(const Dataset& dataset) {
+std::vector<Decoded> decode_all(const Dataset& dataset, int channels) {
   std::vector<Decoded> images(dataset.samples.size());
   parallel_for(int64_t(images.size()), 1, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) images[size_t(i)] = decode(dataset.samples[size_t(i)].image);
+    for (int64_t i = first; i < last; ++i)
+      images[size_t(i)] = decode(dataset.samples[size_t(i)].image, channels);
   });
   return images;
 }
@@ -150,7 +151,7 @@ CheckedSet check_set(const DataFile& data, Split split, const CheckOptions& opti
   images.format = data.format;
   Boxes boxes;
   std::set<std::string> seen;
-  const std::vector<Decoded> decoded = decode_all(set.dataset);
+  const std::vector<Decoded> decoded = decode_all(set.dataset, options.channels);
   for (size_t i = 0; i < decoded.size(); ++i) {
     Sample& sample = set.dataset.samples[i];
     images.look(sample, decoded[i], !seen.insert(sample.image).second);

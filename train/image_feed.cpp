@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/parallel.h"
+#include "data/render.h"
 
 namespace osprey {
 
@@ -50,8 +51,7 @@ void ImageFeed::give(const std::vector<const ByteImage*>& images,
   plans_.clear();
   for (const ByteImage* image : images) {
     plans_.push_back(fit_plan(fit_, image->width, image->height, size.w, size.h));
-    plans_.back().part[0].offset = int64_t(bytes_.size());
-    bytes_.insert(bytes_.end(), image->pixels.begin(), image->pixels.end());
+    pack(plans_.back().part[0], *image, bytes_);
   }
   plans_.resize(size_t(size.n), plans_[0]);  // the rest of the mini-batch is not looked at
   network_.set_samples(bytes_, plans_);

@@ -45,19 +45,20 @@ Image sample_sheet(const Batch& batch, const std::vector<float>& images, int cha
   const int columns = std::min(shown, kColumns), rows = (shown + columns - 1) / columns;
   const int zoom = std::max(1, (kLeastSide + batch.width - 1) / batch.width);
   const int width = zoom * batch.width, height = zoom * batch.height;
-  Image sheet(columns * width, rows * height, channels);
+  Image sheet(columns * width, rows * height, channels < 3 ? 1 : 3);
   for (int n = 0; n < shown; ++n) {
     Image image(batch.width, batch.height, channels);
     std::copy_n(images.begin() + int64_t(n) * int64_t(image.pixels.size()), image.pixels.size(),
                 image.pixels.begin());
-    image = resize(image, width, height);
+    image = resize(visible(image), width, height);
     if (batch.targets.empty())
       draw_boxes(image, batch, n, names);
     else
       draw_classes(image, batch, n, names);
     const int left = n % columns * width, top = n / columns * height;
     for (int y = 0; y < height; ++y)
-      std::copy_n(image.pixels.begin() + int64_t(image.index(y, 0, 0)), size_t(width) * channels,
+      std::copy_n(image.pixels.begin() + int64_t(image.index(y, 0, 0)),
+                  size_t(width) * size_t(sheet.channels),
                   sheet.pixels.begin() + int64_t(sheet.index(top + y, left, 0)));
   }
   return sheet;

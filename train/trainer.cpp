@@ -176,10 +176,10 @@ const std::vector<std::string>& Trainer::fill(Network& network) {
       network.set_samples(batch.bytes, batch.plans);
   };
   give_images();
-  const int channels = network.net().channels;
-  if (batch.step == 0 && (channels == 1 || channels == 3)) {
+  if (batch.step == 0) {
     network.upload();
-    save_image(file("_samples.jpg"), sample_sheet(batch, network.read_input(), channels, train_set_.names));
+    save_image(file("_samples.jpg"),
+               sample_sheet(batch, network.read_input(), network.net().channels, train_set_.names));
     give_images();
   }
   if (const View<float> targets = network.targets())

@@ -84,6 +84,22 @@ TEST_F(Commands, DetectWritesJsonTextAndPictures) {
   EXPECT_EQ(nlohmann::json::parse(read_file(again, "JSON")).size(), 6u);
 }
 
+// Six channels of 16 bits in an array; the picture is of what eyes can see of it.
+TEST_F(Commands, DetectReadsImagesOfManyChannels) {
+  const std::string net = drawn_cfg(3, "channels=6\n"), cfg = folder_.write("six.cfg", net),
+                    weights = folder_ / "six.weights", array = folder_ / "six.npy";
+  PlannedNetwork network(net);
+  save_weights(weights, network, {});
+  save_array(array, rounded(Image(40, 30, 6, .3f), 2));
+  const Said said =
+      osprey_command({"detect", cfg, weights, array, "--thresh", "0.1", "--out", folder_ / "drawn"});
+  ASSERT_EQ(said.status, 0) << said.err;
+  EXPECT_EQ(load_image(folder_ / "drawn/six.jpg", 0).channels, 3);
+  expect_refused({"detect", cfg, weights, image_},
+                 image_ + ": the image has 3 channels, but the network takes 6 (channels=6 in [net])");
+  expect_refused({"detect", cfg_, weights_, array}, "the image has 6 channels, but the network takes 3");
+}
+
 TEST_F(Commands, ClassifyAndEvalTellClasses) {
   const std::string net =
       "[net]\nwidth=16\nheight=16\n[convolutional]\nfilters=3\nsize=1\nactivation=linear\n[avgpool]\n["

@@ -2,6 +2,7 @@
 #include "data/augment.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "cuda/preprocess.h"
 #include "data/class_sample.h"
@@ -13,11 +14,12 @@ namespace {
 
 const std::pair<int, int> kSizes[] = {{1, 1}, {2, 3}, {17, 9}, {40, 5}, {6, 31}};
 
+// Of 16 bits where the seed is odd.
 ByteImage random_image(std::pair<int, int> size, int channels, uint64_t seed) {
-  ByteImage image{size.second, size.first, channels, {}};
+  ByteImage image{size.second, size.first, channels, {}, seed % 2 ? 2 : 1};
   Random random(seed, Purpose::test);
-  for (int i = 0; i < size.first * size.second * channels; ++i)
-    image.pixels.push_back(uint8_t(random.bits()));
+  image.pixels.resize(size_t(image.height) * image.row_bytes());
+  for (uint8_t& byte : image.pixels) byte = uint8_t(random.bits());
   return image;
 }
 
@@ -35,7 +37,7 @@ void expect_batch(const std::vector<SamplePlan>& plans, const std::vector<uint8_
 
 // Twelve samples of up to four random images each: `describe(images, n)` makes the plan of the n-th.
 template <class Describe>
-void expect_rendered(int width, int height, const Describe& describe) {
+void expect_rendered(int width, int height, int channels, const Describe& describe) {
   std::vector<SamplePlan> plans;
   std::vector<uint8_t> bytes;
   Values want;
@@ -44,24 +46,24 @@ void expect_rendered(int width, int height, const Describe& describe) {
     std::array<Image, 4> units;
     std::array<Labelled, 4> labelled;
     for (size_t i = 0; i < 4; ++i) {
-      images[i] = random_image(kSizes[(n + i) % 5], 3, 4 * n + i);
+      images[i] = random_image(kSizes[(n + i) % 5], channels, 4 * n + i);
       units[i] = unit_image(images[i]);
       labelled[i] = {images[i].width, images[i].height, {}};
     }
     SamplePlan plan = describe(labelled, n);
-    Image made(width, height, 3, NAN);
+    Image made(width, height, channels, NAN);
     render(plan, units, width, height, made.pixels.data());
     want.insert(want.end(), made.pixels.begin(), made.pixels.end());
     for (int k = 0; k < plan.parts; ++k) pack(plan.part[k], images[size_t(k)], bytes);
     plans.push_back(plan);
   }
-  in_all_orders([&] { expect_batch(plans, bytes, want, {12, height, width, 3}); });
+  in_all_orders([&] { expect_batch(plans, bytes, want, {12, height, width, channels}); });
 }
 
 TEST(PreprocessParity, ForDetectionIsFit) {
   for (const Fit fit_kind : {Fit::stretch, Fit::letterbox, Fit::crop})
     for (const auto& [width, height] : {std::pair{1, 1}, {16, 16}, {13, 22}, {17, 9}})
-      for (const int channels : {1, 3}) {
+      for (const int channels : {1, 3, 6}) {
         std::vector<SamplePlan> plans;
         std::vector<uint8_t> bytes;
         Values want;
@@ -85,10 +87,11 @@ TEST(PreprocessParity, ForTrainingIsRender) {
   o.flip = true;
   for (int form = 0; form < 3; ++form) {  // cropped, letterboxed, mosaic
     o.letter_box = form == 1;
-    for (const auto& [width, height] : {std::pair{1, 1}, {12, 10}, {7, 16}}) {
+    for (const auto& [width, height, channels] :
+         {std::tuple{1, 1, 3}, {12, 10, 3}, {7, 16, 3}, {12, 10, 6}}) {
       o.width = width;
       o.height = height;
-      expect_rendered(width, height, [&](const std::array<Labelled, 4>& images, uint64_t n) {
+      expect_rendered(width, height, channels, [&](const std::array<Labelled, 4>& images, uint64_t n) {
         Random random(3, Purpose::augment, uint64_t(form), n);
         return (form == 2 ? describe_mosaic(images, o, random) : describe(images[0], o, random)).plan;
       });
@@ -105,10 +108,11 @@ TEST(PreprocessParity, ForClassifiersIsRender) {
   o.angle = 30;
   o.aspect = 1.3f;
   for (const ClassMix mix : {ClassMix::none, ClassMix::mean, ClassMix::paste, ClassMix::mosaic})
-    for (const auto& [width, height] : {std::pair{1, 1}, {12, 10}, {7, 16}}) {
+    for (const auto& [width, height, channels] :
+         {std::tuple{1, 1, 3}, {12, 10, 3}, {7, 16, 3}, {12, 10, 6}}) {
       o.width = width;
       o.height = height;
-      expect_rendered(width, height, [&](const std::array<Labelled, 4>& images, uint64_t n) {
+      expect_rendered(width, height, channels, [&](const std::array<Labelled, 4>& images, uint64_t n) {
         Random random(5, Purpose::augment, uint64_t(mix), n);
         SamplePlan plan = describe_class(images, mix, o, 1, random).plan;
         if (n % 2) plan.part[0].noise = .1f, plan.part[0].noise_key = n;

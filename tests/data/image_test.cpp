@@ -304,9 +304,6 @@ TEST(ImageFile, WhatTheDecoderDoesNotCheckIsChecked) {
   constexpr char kOther[] = "\xFF\xD8\xFF\xE1\0\x16\xFF\xC4\0\x14 what a camera says";
   EXPECT_TRUE(has_sound_tables({kOther, sizeof(kOther)}));
   EXPECT_TRUE(has_sound_tables("BM\xFF\xC4"));
-
-  const std::string wide = folder.write("wide.pgm", std::string("P5 2 1 65535\n\1\0\2\0", 17));
-  expect_in("wide.pgm: PNM files of 16 bits are not read", error_of([&] { load_bytes(wide); }));
 }
 
 TEST(ImageFile, Messages) {

@@ -1,4 +1,4 @@
-// Images: JPEG, PNG, BMP and what else is read.
+// Images: JPEG, PNG, BMP, TIFF, .npy and what else is read.
 #include "data/image.h"
 
 #include "tests/fuzz/fuzz.h"
@@ -9,5 +9,6 @@ int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   const ForeignFile file(text_of(bytes, size));
   answered([&] { image_size(file.path()); });
   answered([&] { load_bytes(file.path()); });
+  answered([&] { load_bytes(file.path(), 0); });
   return 0;
 }

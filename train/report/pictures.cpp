@@ -47,7 +47,7 @@ class Picture {
 
   std::string html() const {
     const Sample& sample = measured_.valid.samples[size_t(judged_.image)];
-    Image image = load_image(sample.image);
+    Image image = visible(load_image(sample.image, 0));
     const double scale = std::min(1.0, double(kLongestSide) / std::max(image.width, image.height));
     if (scale < 1)
       image = resize(image, std::max(1, int(image.width * scale)), std::max(1, int(image.height * scale)));
