@@ -171,6 +171,7 @@ void Tiff::check_room(const Page& page) const {
 
 void Tiff::read_block(const Page& page, uint32_t x, uint32_t y, uint16_t plane, std::vector<uint8_t>& block,
                       size_t size) {
+  said_.clear();  // what libtiff put up with before is no fault of the values
   const tmsize_t got =
       page.tiles
           ? TIFFReadEncodedTile(tiff_, TIFFComputeTile(tiff_, x, y, 0, plane), block.data(), tmsize_t(size))
