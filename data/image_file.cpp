@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <climits>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -82,11 +83,24 @@ struct Header {
   const char* fault = nullptr;  // why it cannot be read
 };
 
+// stb_image tries one kind of file after the other, and goes back to the start each time. Read by callbacks,
+// it goes back by a buffer at most, and where a kind was given up only later takes the middle of the file for
+// its start. So what is asked of a header is asked of memory; and no file is decoded whose kind it finds out
+// so, which is one that begins with bytes of ones: they may stand before the start of a JPEG.
+struct Start {
+  const stbi_uc* bytes;
+  int size;
+};
+Start start_of(std::string_view bytes) {
+  return {reinterpret_cast<const stbi_uc*>(bytes.data()), int(std::min(bytes.size(), size_t(INT_MAX)))};
+}
+
 Header read_header(std::string_view bytes) {
+  if (bytes.starts_with("\xFF\xFF")) return {0, 0, 0, "no kind of image begins so"};
   if (!has_sound_tables(bytes)) return {0, 0, 0, "its Huffman tables are damaged"};
   Header header;
-  Source source{bytes};
-  if (!stbi_info_from_callbacks(&kCallbacks, &source, &header.width, &header.height, &header.channels))
+  const Start start = start_of(bytes);
+  if (!stbi_info_from_memory(start.bytes, start.size, &header.width, &header.height, &header.channels))
     header.fault = stbi_failure_reason();
   return header;
 }
@@ -115,8 +129,8 @@ bool has_whole_chunks(std::string_view png) {
 }
 
 bool has_16_bits(std::string_view bytes) {
-  Source source{bytes};
-  return stbi_is_16_bit_from_callbacks(&kCallbacks, &source);
+  const Start start = start_of(bytes);
+  return stbi_is_16_bit_from_memory(start.bytes, start.size);
 }
 
 // With the channels that are asked for, of 1 to 4; 0: with its own.
