@@ -145,6 +145,16 @@ TEST(Dataset, ASplitIsThereByItsListOrByItsAnnotations) {
   EXPECT_FALSE(coco.has(Split::train));
 }
 
+TEST(Dataset, ANameWithAZeroByteIsMissing) {
+  Temporary folder;
+  image_at(folder, "a.png");
+  folder.write("list.txt", std::string("a.png\na.png\0.jpg\n", 17));
+  const DataFile data = read_data_file(folder.write("a.data", "class_names = x\ntrain = list.txt\n"));
+  const Dataset set = load_dataset(data, Split::train);
+  EXPECT_EQ(set.samples.size(), 1u);
+  EXPECT_EQ(set.report.missing_images, 1);
+}
+
 TEST(Dataset, VocByNamesAndByPaths) {
   Temporary folder;
   image_at(folder, "JPEGImages/a.jpg");
