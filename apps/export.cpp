@@ -15,7 +15,7 @@ struct Arguments {
   LoadOptions load;
   std::string output;
   int batch = 0;
-  bool raw = false, decode = true;
+  bool raw = false;
 };
 
 std::string text_of(const onnx::Value& value) {
@@ -50,8 +50,7 @@ void add_export(CLI::App& app) {
   command->add_option("output", a->output, "the .onnx file to write")->required();
   command->add_option("--batch", a->batch, "images at a time (default: any number, told when it runs)")
       ->check(CLI::PositiveNumber);
-  auto* raw = command->add_flag("--raw", a->raw, "outputs are what the heads read, not boxes and scores");
-  command->add_flag("--decode", a->decode, "outputs are boxes and scores (default)")->excludes(raw);
+  command->add_flag("--raw", a->raw, "outputs are what the heads read, not boxes and scores");
   command->add_flag("--lenient", a->load.lenient, "unknown keys are warnings, not errors");
   command->callback([a] { run_export(*a); });
 }
