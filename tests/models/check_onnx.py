@@ -3,17 +3,13 @@
 
 check_onnx.py FOLDER TOLERANCE: each folder in FOLDER has model.onnx, images.npy [N,H,W,C], and for some values of the
 model NAME.npy with what they must be: [N,H,W,C], or for outputs of three axes [N,1,K,numbers]. TOLERANCE is the largest
-difference, in parts of the largest magnitude in the array. Exits 1 if one is larger, 77 if a package is missing.
+difference, in parts of the largest magnitude in the array. Exits 1 if one is larger.
 """
 import pathlib
 import sys
 
-try:
-    import numpy as np
-    import onnxruntime
-except ImportError as missing:
-    print(missing)
-    sys.exit(77)
+import numpy as np
+import onnxruntime
 
 
 def length_delimited(field, content):

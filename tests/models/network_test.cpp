@@ -219,9 +219,7 @@ TEST(Network, KeepingAllOutputsChangesNoResult) {
 TEST(Network, AConvolutionDoesTheSumThatFollowsIt) {
   PlannedNetwork absorbed(kDetector, 1, 32, 32, inference());
   EXPECT_EQ(absorbed.nodes()[3].absorbed_by, 2);
-  NetworkOptions plain = inference();
-  plain.keep_all = true;
-  PlannedNetwork separate(kDetector, 1, 32, 32, plain);
+  PlannedNetwork separate(kDetector, 1, 32, 32, all_kept());
   EXPECT_EQ(separate.nodes()[3].absorbed_by, -1);
   // Somebody else reads what the convolution made: then the sum must stay.
   Network read_twice =
@@ -240,10 +238,9 @@ TEST(Network, SumsDoneByConvolutionsAreTheSameOnADevice) {
     const std::string cfg = "[net]\nwidth=6\nheight=5\nchannels=3\n" + convolution + "linear\n" +
                             convolution + activation + "\n[shortcut]\nfrom=-2\nactivation=" + activation +
                             "\n";
-    NetworkOptions separate = inference(), on_device = inference();
-    separate.keep_all = true;
+    NetworkOptions on_device = inference();
     on_device.build.device = Device::cuda;
-    PlannedNetwork want(cfg, 2, 6, 5, separate), got(cfg, 2, 6, 5, on_device);
+    PlannedNetwork want(cfg, 2, 6, 5, all_kept()), got(cfg, 2, 6, 5, on_device);
     EXPECT_EQ(got.nodes()[2].absorbed_by, 1);
     for (Network* network : {static_cast<Network*>(&want), static_cast<Network*>(&got)}) {
       fill_randomly(network->input(), 3);

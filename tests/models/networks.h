@@ -20,6 +20,13 @@ inline NetworkOptions inference() {
   return options;
 }
 
+// Each layer does its own work, and its output can be read.
+inline NetworkOptions all_kept() {
+  NetworkOptions options = inference();
+  options.keep_all = true;
+  return options;
+}
+
 inline void fill_randomly(View<float> v, uint64_t seed, float low = 0, float high = 1) {
   Random random(seed, Purpose::test);
   for (float& value : v) value = random.uniform(low, high);
