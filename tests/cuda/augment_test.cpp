@@ -8,6 +8,7 @@
 #include "data/class_sample.h"
 #include "data/render.h"
 #include "tests/cuda/kernel_test.h"
+#include "tests/data/deep_images.h"
 
 namespace osprey::test {
 namespace {
@@ -15,12 +16,8 @@ namespace {
 const std::pair<int, int> kSizes[] = {{1, 1}, {2, 3}, {17, 9}, {40, 5}, {6, 31}};
 
 // Of 16 bits where the seed is odd.
-ByteImage random_image(std::pair<int, int> size, int channels, uint64_t seed) {
-  ByteImage image{size.second, size.first, channels, {}, seed % 2 ? 2 : 1};
-  Random random(seed, Purpose::test);
-  image.pixels.resize(size_t(image.height) * image.row_bytes());
-  for (uint8_t& byte : image.pixels) byte = uint8_t(random.bits());
-  return image;
+ByteImage image_of(std::pair<int, int> size, int channels, uint64_t seed) {
+  return random_image(size.first, size.second, channels, seed % 2 ? 2 : 1, seed);
 }
 
 // A mini-batch of the plans, whose bytes lie one after the other.
@@ -46,7 +43,7 @@ void expect_rendered(int width, int height, int channels, const Describe& descri
     std::array<Image, 4> units;
     std::array<Labelled, 4> labelled;
     for (size_t i = 0; i < 4; ++i) {
-      images[i] = random_image(kSizes[(n + i) % 5], channels, 4 * n + i);
+      images[i] = image_of(kSizes[(n + i) % 5], channels, 4 * n + i);
       units[i] = unit_image(images[i]);
       labelled[i] = {images[i].width, images[i].height, {}};
     }
@@ -68,7 +65,7 @@ TEST(PreprocessParity, ForDetectionIsFit) {
         std::vector<uint8_t> bytes;
         Values want;
         for (const auto& size : kSizes) {
-          const ByteImage image = random_image(size, channels, plans.size());
+          const ByteImage image = image_of(size, channels, plans.size());
           plans.push_back(fit_plan(fit_kind, image.width, image.height, width, height));
           pack(plans.back().part[0], image, bytes);
           const Image fitted = fit(unit_image(image), width, height, fit_kind);
