@@ -36,10 +36,10 @@ class Darknet:
             self.conv(count, 3 if count > before else 1)
             before = count
 
-    def spp(self, largest_first=True):
+    def spp(self, sizes=(5, 9, 13), largest_first=True):
         """Maxima of three windows beside what came in. He et al., "Spatial pyramid pooling", ECCV 2014."""
         parts = [self.cfg.count - 1]
-        for size in (5, 9, 13):
+        for size in sizes:
             if len(parts) > 1:
                 self.route(parts[0])
             parts.append(self.maxpool(size, 1))

@@ -1,7 +1,7 @@
 """Which of Darknet's networks are in cfg/, with what they were trained. The first line of each file tells its size, which
 tests/models/darknet_files_test.cpp holds it to."""
 
-from . import classifiers, yolo, yolov4, yolov7
+from . import classifiers, yolo, yolo_fastest, yolov4, yolov7
 from .text import Cfg
 
 DETECTOR = dict(batch=64, momentum=0.9, decay=0.0005, saturation=1.5, exposure=1.5, hue=0.1, policy="steps")
@@ -43,6 +43,8 @@ V3 = dict(V2, subdivisions=16)
 V4 = dict(V3, learning_rate=0.0013, steps="400000,450000", max_batches=500500, mosaic=1)
 SCALED_V4 = dict(V4, learning_rate=0.001, letter_box=1, ema_alpha=0.9998, mosaic=None)
 V4_TINY = dict(V3, learning_rate=0.00261, steps="1600000,1800000", max_batches=2000200)
+
+FASTEST = dict(V2, batch=32, subdivisions=1, momentum=0.949, burn_in=4000, max_batches=500000)
 
 V2_COCO_ANCHORS = "0.57273,0.677385, 1.87446,2.06253, 3.33843,5.47434, 7.88282,3.52778, 9.77052,9.16828"
 V2_VOC_ANCHORS = "1.3221,1.73145, 3.19275,4.00944, 5.05587,8.09892, 9.47112,4.84053, 11.2364,10.0071"
@@ -99,6 +101,8 @@ NETWORKS = {
                                     net=SCALED_V4),
     "csresnext50-panet-spp": lambda: detector("CSPResNeXt-50 with YOLOv4's neck", COCO, 512, 71.344, 228123400, WANG_2020,
                                               yolov4.csresnext50_panet_spp, net=V3),
+    "yolo-fastest-1.1": lambda: detector("YOLO-Fastest 1.1", COCO, 320, 0.251, 1384268, "github.com/dog-qiuqiu/Yolo-Fastest",
+                                         yolo_fastest.version_1_1, net=FASTEST),
     "enet-coco": lambda: detector("EfficientNet-B0 with the heads of yolov3-tiny-prn", COCO, 416, 3.731, 19233100,
                                   "Tan and Le, \"EfficientNet\", ICML 2019.", yolo.enet_coco, net=V3),
     "darknet": lambda: classifier("Darknet's reference network", 256, 0.967, 29293940, REDMON_2016,

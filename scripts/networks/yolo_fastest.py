@@ -1,4 +1,5 @@
-"""YOLO-Fastest (dog-qiuqiu, github.com/dog-qiuqiu/Yolo-Fastest), version 1.0: a MobileNetV2 made thin."""
+"""YOLO-Fastest (dog-qiuqiu, github.com/dog-qiuqiu/Yolo-Fastest): a MobileNetV2 made thin. Versions 1.0 and 1.1 have the
+same backbone."""
 
 from .darknet import Darknet
 
@@ -68,3 +69,25 @@ def three_heads(cfg, ends, classes, anchors, **head):
         parts.predict(3 * (5 + classes))
         cfg.add("yolo", mask=",".join(str(3 * level + k) for k in range(3)), anchors=anchors, classes=classes,
                 num=9, **dict(HEAD, **head))
+
+
+ANCHORS = "12,18, 37,49, 52,132, 115,73, 119,199, 242,238"
+
+
+def version_1_1(cfg):
+    """Two heads of two 5x5 convolutions each, behind maxima of three windows."""
+    parts = Fastest(cfg)
+    _, c4, _ = backbone(cfg)
+    cfg.comment("Head at stride 32")
+    parts.spp((3, 5, 9))
+    coarse = parts.conv(96, 1)
+    for mask, filters in (("3,4,5", 96), ("0,1,2", 120)):
+        if filters == 120:
+            cfg.comment("Head at stride 16")
+            parts.route(coarse)
+            parts.upsample()
+            parts.route(-1, c4 - 1)  # what that stage makes, before it is widened for the next
+        for _ in range(2):
+            parts.separable(filters, 5)
+        parts.predict(3 * (5 + 80))
+        cfg.add("yolo", mask=mask, anchors=ANCHORS, classes=80, num=6, **HEAD)

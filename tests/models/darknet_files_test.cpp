@@ -50,6 +50,7 @@ constexpr File kFiles[] = {
     {"yolov7-tiny", 24967560, 5.802, 99},
     {"csresnext50-panet-spp", 228123400, 71.344, 138},
     {"enet-coco", 19233100, 3.731, 146},
+    {"yolo-fastest-1.1", 1384268, 0.252, 131},
     {"darknet", 29293940, 0.967, 16},
     {"darknet-tiny", 4185972, 0.985, 22},
     {"darknet19", 83427124, 7.295, 26},
@@ -86,7 +87,7 @@ TEST_P(DarknetFiles, HaveTheSizeOfDarknets) {
 std::string name_of(const testing::TestParamInfo<File>& info) {
   std::string name = info.param.name;
   for (char& c : name)
-    if (c == '-') c = '_';
+    if (c == '-' || c == '.') c = '_';
   return name;
 }
 
