@@ -1,8 +1,8 @@
-// osprey bench: how long the network takes, by itself: no image files, no boxes drawn.
+// osprey bench: how long the network takes, by itself: no image files, no boxes drawn; and what the machine
+// does at most.
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
 #include <ctime>
 #include <fstream>
 #include <memory>
@@ -10,7 +10,10 @@
 #include <optional>
 
 #include "apps/commands.h"
+#include "apps/layer_times.h"
 #include "apps/load.h"
+#include "apps/probe.h"
+#include "apps/timing.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "core/random.h"
@@ -25,17 +28,9 @@ namespace {
 struct Arguments {
   LoadOptions load;
   int iterations = 20, warmup = 3;
-  bool training = false, detections = false, layers = false;
+  bool training = false, detections = false, layers = false, probe = false;
   float threshold = 0.25f;  // of detections
 };
-
-// Wall clock in milliseconds.
-template <class Body>
-double milliseconds(Body&& body) {
-  const auto start = std::chrono::steady_clock::now();
-  body();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
 
 // What iterations took, in milliseconds: by the clock, and of the processor in all threads, which on a busy
 // machine says more of a single thread.
@@ -53,12 +48,6 @@ struct Times {
     processor.erase(processor.begin(), processor.begin() + count);
   }
 };
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
 
 // The most memory that this process has held so far.
 double peak_mib() {
@@ -100,7 +89,30 @@ void set_variances_to_one(Parameters& parameters) {
   parameters.upload();
 }
 
-void print_json(const Arguments& a, const Times& times, const DeviceMemory& memory) {
+nlohmann::ordered_json json_of(const Ceilings& c) {
+  return {{"threads", c.threads},   {"avx2_gflops", c.avx2}, {"avx512_gflops", c.avx512},
+          {"fp32_gflops", c.fp32},  {"bf16_gflops", c.bf16}, {"read_gbytes", c.read},
+          {"triad_gbytes", c.triad}};
+}
+
+nlohmann::ordered_json json_of(const Network& network, const std::vector<LayerFigures>& figures) {
+  nlohmann::ordered_json layers = nlohmann::ordered_json::array();
+  for (size_t k = 0; k < figures.size(); ++k) {
+    const Node& node = network.nodes()[k];
+    const Shape& y = node.output;
+    nlohmann::ordered_json layer = {{"layer", k},
+                                    {"type", node.type->name},
+                                    {"window", node.layer->summary().window},
+                                    {"output", {y.w, y.h, y.c}},
+                                    {"milliseconds", figures[k].milliseconds},
+                                    {"gflops", figures[k].gflops}};
+    if (figures[k].of_roof > 0) layer["of_roof"] = figures[k].of_roof;
+    layers.push_back(layer);
+  }
+  return layers;
+}
+
+nlohmann::ordered_json json_of(const Arguments& a, const Times& times, const DeviceMemory& memory) {
   const double per_image = median(times.wall) / a.load.batch;
   nlohmann::ordered_json json = {{"mode", a.training     ? "training"
                                           : a.detections ? "detection"
@@ -113,7 +125,7 @@ void print_json(const Arguments& a, const Times& times, const DeviceMemory& memo
                                  {"images_per_second", 1000 / per_image},
                                  {"peak_mib", peak_mib()}};
   if (memory.mib() > 0) json["device_mib"] = memory.mib();
-  fmt::print("{}\n", json.dump());
+  return json;
 }
 
 // Every time anew, since later layers may be planned over the input's memory; but what is on a GPU once stays
@@ -142,40 +154,6 @@ void fill_proposals(const Network& network) {
   }
 }
 
-// Layers one by one, in the order of Network::forward. Their sum is a little more than a whole forward: the
-// clock is read between them.
-void print_layers(Network& network, const Arguments& a, const std::vector<float>& images) {
-  std::vector<std::vector<double>> times(network.nodes().size());
-  for (int i = 0; i < a.warmup + a.iterations; ++i) {
-    give(network, images, i == 0);
-    network.upload();
-    network.enqueue_input();
-    for (size_t k = 0; k < times.size(); ++k) {
-      if (network.nodes()[k].absorbed_by >= 0) continue;
-      const double t = milliseconds([&] {
-        network.nodes()[k].layer->forward(network.stream());
-        network.wait();
-      });
-      if (i >= a.warmup) times[k].push_back(t);
-    }
-  }
-  std::vector<double> medians;
-  double total = 0;
-  for (const std::vector<double>& t : times) {
-    medians.push_back(t.empty() ? 0 : median(t));
-    total += medians.back();
-  }
-  fmt::print("{:>5} {:<15} {:<8} {:<16} {:>9} {:>9} {:>7}\n", "layer", "type", "window", "output", "ms",
-             "GFLOP/s", "share");
-  for (size_t k = 0; k < medians.size(); ++k) {
-    const Node& node = network.nodes()[k];
-    const LayerSummary s = node.layer->summary();
-    const double rate = medians[k] > 0 ? s.flops * a.load.batch / medians[k] / 1e6 : 0;
-    fmt::print("{:5} {:<15} {:<8} {:4} x{:4} x{:4} {:9.3f} {:9.1f} {:6.1f}%\n", k, node.type->name, s.window,
-               node.output.w, node.output.h, node.output.c, medians[k], rate, 100 * medians[k] / total);
-  }
-}
-
 void measure_inference(const Arguments& a) {
   const DeviceMemory memory(a.load.device.device());
   const auto network = load_network(a.load);
@@ -200,8 +178,21 @@ void measure_inference(const Arguments& a) {
     });
   }
   times.forget_first(a.warmup);
-  print_json(a, times, memory);
-  if (a.layers) print_layers(*network, a, images);
+  nlohmann::ordered_json json = json_of(a, times, memory);
+  std::string table;
+  if (a.layers) {
+    Ceilings ceilings;
+    if (network->device() == Device::cpu) {
+      ceilings = measure_ceilings(threads());
+      json["ceilings"] = nlohmann::ordered_json::array({json_of(ceilings)});
+    }
+    const LayerRuns runs = {a.load.device.precision().value_or(network->net().precision), a.warmup,
+                            a.iterations, [&](bool first) { give(*network, images, first); }};
+    const std::vector<LayerFigures> figures = measure_layers(*network, runs, ceilings);
+    json["layers"] = json_of(*network, figures);
+    table = table_of(*network, figures);
+  }
+  fmt::print("{}\n{}", json.dump(), table);
 }
 
 // One mini-batch is one batch, so that an iteration is one forward, backward and update.
@@ -269,10 +260,21 @@ void measure_training(const Arguments& a) {
   Times times;
   for (int i = 0; i < a.warmup + a.iterations; ++i) times.add([&] { step.run(i + 1, 0, fill); });
   times.forget_first(a.warmup);
-  print_json(a, times, memory);
+  fmt::print("{}\n", json_of(a, times, memory).dump());
+}
+
+// For one thread, and for all that --threads gives.
+void probe() {
+  const int all = threads();
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
+  json.push_back(json_of(measure_ceilings(1)));
+  if (all > 1) json.push_back(json_of(measure_ceilings(all)));
+  fmt::print("{}\n", nlohmann::ordered_json{{"ceilings", json}}.dump());
 }
 
 void run_bench(const Arguments& a) {
+  if (a.probe) return probe();
+  if (a.load.cfg.empty()) fail("bench needs a .cfg file, or --probe");
   if (a.training && a.layers) fail("--layers measures inference: leave --training out");
   if (a.training && a.detections) fail("--detections measures inference: leave --training out");
   a.training ? measure_training(a) : measure_inference(a);
@@ -283,7 +285,7 @@ void run_bench(const Arguments& a) {
 void add_bench(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("bench", "Measure the time of inference or of a training iteration");
-  command->add_option("cfg", a->load.cfg, "the .cfg file")->required();
+  command->add_option("cfg", a->load.cfg, "the .cfg file");
   command->add_option("weights", a->load.weights, "the .weights file (default: random parameters)");
   command->add_option("--batch", a->load.batch, "images that run together")
       ->check(CLI::PositiveNumber)
@@ -302,7 +304,10 @@ void add_bench(CLI::App& app) {
   command->add_option("--threshold", a->threshold, "the least score of --detections")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  command->add_flag("--layers", a->layers, "also a table of what each layer takes");
+  command->add_flag("--layers", a->layers,
+                    "also a table of what each layer takes, beside what this machine does at most");
+  command->add_flag("--probe", a->probe,
+                    "instead of a network: what this machine does at most, on one thread and on --threads");
   command->add_flag("--lenient", a->load.lenient, "unknown keys of the .cfg are warnings, not errors");
   command->callback([a] { run_bench(*a); });
 }

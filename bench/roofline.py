@@ -6,7 +6,7 @@ along; in training it takes the statistics of batch norm along, and batch norm i
 backward. No cache carries anything from one kernel to the next.
 """
 import dataclasses
-import re
+import json
 
 import networks
 
@@ -149,6 +149,6 @@ def layer_table(layers, precision, batch, training, ceilings, measured=None):
 
 
 def measured_layers(text):
-    """{layer: milliseconds} from the table of `osprey bench --layers`."""
-    lines = re.finditer(r"^ *(\d+) [a-z]\S* .* ([\d.]+) +[\d.]+ +[\d.]+%$", text, re.MULTILINE)
-    return {int(m[1]): float(m[2]) for m in lines}
+    """{layer: milliseconds} from what `osprey bench --layers` prints, but for layers that take no time."""
+    layers = json.loads(text.splitlines()[0])["layers"]
+    return {layer["layer"]: layer["milliseconds"] for layer in layers if layer["milliseconds"] > 0}

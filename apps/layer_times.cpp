@@ -1,0 +1,93 @@
+// A roof: no layer is faster than its operations at the peak rate of its precision, nor than its bytes at the
+// bandwidth of memory. Caches beat the second; Winograd, which needs fewer operations, beats the first.
+#include "apps/layer_times.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "apps/timing.h"
+
+namespace osprey {
+namespace {
+
+// Layers one by one, in the order of Network::forward: the median milliseconds of each. Their sum is a little
+// more than a whole forward: the clock is read between them.
+std::vector<double> time_layers(Network& network, const LayerRuns& runs) {
+  std::vector<std::vector<double>> times(network.nodes().size());
+  for (int i = 0; i < runs.warmup + runs.iterations; ++i) {
+    runs.give(i == 0);
+    network.upload();
+    network.enqueue_input();
+    for (size_t k = 0; k < times.size(); ++k) {
+      if (network.nodes()[k].absorbed_by >= 0) continue;
+      const double t = milliseconds([&] {
+        network.nodes()[k].layer->forward(network.stream());
+        network.wait();
+      });
+      if (i >= runs.warmup) times[k].push_back(t);
+    }
+  }
+  std::vector<double> medians;
+  for (const std::vector<double>& t : times) medians.push_back(t.empty() ? 0 : median(t));
+  return medians;
+}
+
+size_t output_bytes(const Network& network, int layer) {
+  if (layer == kInput) return network.input().bytes();
+  const Node& node = network.nodes()[size_t(layer)];
+  return size_t(node.output.elements()) * bytes_of(node.output_type);
+}
+
+// What each layer reads and writes at least, once: what it sees, what it makes, its parameters (of 2 bytes
+// under bf16), and what the layers that it does the work of see besides.
+std::vector<double> bytes_of_layers(const Network& network, Precision precision) {
+  const auto& nodes = network.nodes();
+  std::vector<double> bytes(nodes.size());
+  for (size_t k = 0; k < nodes.size(); ++k) {
+    const int worker = nodes[k].absorbed_by >= 0 ? nodes[k].absorbed_by : int(k);
+    for (int from : nodes[k].inputs)
+      if (from != worker) bytes[size_t(worker)] += double(output_bytes(network, from));
+    if (worker == int(k)) bytes[k] += double(output_bytes(network, int(k)));
+  }
+  for (const ParameterSpan& span : network.parameters().spans())
+    bytes[size_t(span.layer)] += double(span.shape.elements()) * (precision == Precision::bf16 ? 2 : 4);
+  return bytes;
+}
+
+}  // namespace
+
+std::vector<LayerFigures> measure_layers(Network& network, const LayerRuns& runs, const Ceilings& ceilings) {
+  const std::vector<double> times = time_layers(network, runs),
+                            bytes = bytes_of_layers(network, runs.precision);
+  const double peak = runs.precision == Precision::bf16 && ceilings.bf16 > 0 ? ceilings.bf16 : ceilings.fp32;
+  std::vector<LayerFigures> figures(times.size());
+  for (size_t k = 0; k < times.size(); ++k) {
+    constexpr double kNothing = 1e-3;  // milliseconds, of a layer that only names what is there
+    if (times[k] <= kNothing) continue;
+    const double flops = network.nodes()[k].layer->summary().flops * network.input().shape.n;
+    figures[k] = {times[k], flops / times[k] / 1e6, 0};
+    if (network.device() == Device::cpu)
+      figures[k].of_roof = std::max(flops / peak, bytes[k] / ceilings.bandwidth()) / times[k] / 1e6;
+  }
+  return figures;
+}
+
+std::string table_of(const Network& network, const std::vector<LayerFigures>& figures) {
+  double total = 0;
+  for (const LayerFigures& f : figures) total += f.milliseconds;
+  std::string table = fmt::format("{:>5} {:<15} {:<8} {:<16} {:>9} {:>9} {:>7} {:>8}\n", "layer", "type",
+                                  "window", "output", "ms", "GFLOP/s", "share", "of roof");
+  for (size_t k = 0; k < figures.size(); ++k) {
+    const Node& node = network.nodes()[k];
+    const LayerFigures& f = figures[k];
+    const std::string of_roof = f.of_roof > 0 ? fmt::format("{:.1f}%", 100 * f.of_roof) : "";
+    table += fmt::format("{:5} {:<15} {:<8} {:4} x{:4} x{:4} {:9.3f} {:9.1f} {:6.1f}% {:>8}\n", k,
+                         node.type->name, node.layer->summary().window, node.output.w, node.output.h,
+                         node.output.c, f.milliseconds, f.gflops, 100 * f.milliseconds / total, of_roof);
+  }
+  return table;
+}
+
+}  // namespace osprey
