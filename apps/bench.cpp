@@ -105,6 +105,7 @@ nlohmann::ordered_json json_of(const Network& network, const std::vector<LayerFi
                                     {"window", node.layer->summary().window},
                                     {"output", {y.w, y.h, y.c}},
                                     {"milliseconds", figures[k].milliseconds},
+                                    {"least_milliseconds", figures[k].least_milliseconds},
                                     {"gflops", figures[k].gflops}};
     if (figures[k].of_roof > 0) layer["of_roof"] = figures[k].of_roof;
     layers.push_back(layer);

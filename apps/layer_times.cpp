@@ -12,9 +12,9 @@
 namespace osprey {
 namespace {
 
-// Layers one by one, in the order of Network::forward: the median milliseconds of each. Their sum is a little
-// more than a whole forward: the clock is read between them.
-std::vector<double> time_layers(Network& network, const LayerRuns& runs) {
+// Layers one by one, in the order of Network::forward: the milliseconds of each, in every iteration. Their
+// sum is a little more than a whole forward: the clock is read between them.
+std::vector<std::vector<double>> time_layers(Network& network, const LayerRuns& runs) {
   std::vector<std::vector<double>> times(network.nodes().size());
   for (int i = 0; i < runs.warmup + runs.iterations; ++i) {
     runs.give(i == 0);
@@ -29,9 +29,7 @@ std::vector<double> time_layers(Network& network, const LayerRuns& runs) {
       if (i >= runs.warmup) times[k].push_back(t);
     }
   }
-  std::vector<double> medians;
-  for (const std::vector<double>& t : times) medians.push_back(t.empty() ? 0 : median(t));
-  return medians;
+  return times;
 }
 
 size_t output_bytes(const Network& network, int layer) {
@@ -59,17 +57,21 @@ std::vector<double> bytes_of_layers(const Network& network, Precision precision)
 }  // namespace
 
 std::vector<LayerFigures> measure_layers(Network& network, const LayerRuns& runs, const Ceilings& ceilings) {
-  const std::vector<double> times = time_layers(network, runs),
-                            bytes = bytes_of_layers(network, runs.precision);
+  const std::vector<std::vector<double>> times = time_layers(network, runs);
+  const std::vector<double> bytes = bytes_of_layers(network, runs.precision);
   const double peak = runs.precision == Precision::bf16 && ceilings.bf16 > 0 ? ceilings.bf16 : ceilings.fp32;
   std::vector<LayerFigures> figures(times.size());
   for (size_t k = 0; k < times.size(); ++k) {
     constexpr double kNothing = 1e-3;  // milliseconds, of a layer that only names what is there
-    if (times[k] <= kNothing) continue;
+    LayerFigures& f = figures[k];
+    const double usual = times[k].empty() ? 0 : median(times[k]);
+    if (usual <= kNothing) continue;
     const double flops = network.nodes()[k].layer->summary().flops * network.input().shape.n;
-    figures[k] = {times[k], flops / times[k] / 1e6, 0};
+    f.milliseconds = usual;
+    f.least_milliseconds = *std::min_element(times[k].begin(), times[k].end());
+    f.gflops = flops / usual / 1e6;
     if (network.device() == Device::cpu)
-      figures[k].of_roof = std::max(flops / peak, bytes[k] / ceilings.bandwidth()) / times[k] / 1e6;
+      f.of_roof = std::max(flops / peak, bytes[k] / ceilings.bandwidth()) / usual / 1e6;
   }
   return figures;
 }

@@ -17,9 +17,11 @@ struct LayerRuns {
 };
 
 struct LayerFigures {
-  double milliseconds = 0;  // 0: done by another layer, or nothing but a name for what is there
-  double gflops = 0;        // a second
-  double of_roof = 0;       // the least time that the ceilings allow, in parts of what it took; 0: not known
+  double milliseconds = 0;  // the median; 0: done by another layer, or nothing but a name for what is there
+  double least_milliseconds = 0;  // of all iterations: on a busy machine it says more
+  double gflops = 0;              // a second, as usual
+  double of_roof =
+      0;  // the least time that the ceilings allow, in parts of what it usually took; 0: not known
 };
 
 // Runs the layers one by one. The ceilings are those of the CPU, and say nothing of other devices.
