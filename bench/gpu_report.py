@@ -1,6 +1,8 @@
 """Figures of bench/gpu-compare: ratios within rounds, targets, and a Markdown file."""
 import statistics
 
+from judging import ratios, verdict
+
 NAMES = {"osprey": "osprey", "eager": "PyTorch eager", "compiled": "torch.compile"}
 
 
@@ -38,22 +40,6 @@ def targets_table():
     for case, (card, least) in IMAGES_PER_SECOND.items():
         rows.append(f"| {name_of(case)}, on an {card} | at least {least:,} images/s |")
     return "\n".join(rows)
-
-
-def ratios(rounds, engine, quantity="time"):
-    """Ours over theirs, round by round: below 1 ours is faster, or smaller. Empty where one was not measured."""
-    pairs = [(r["osprey"][quantity], r[engine][quantity]) for r in rounds if "osprey" in r and engine in r]
-    return [ours / theirs for ours, theirs in pairs if ours and theirs]
-
-
-def verdict(words, values, most, unit=""):
-    """PASS or FAIL where all rounds say so, or lie within 10% of each other; else the machine was too restless."""
-    if not values:
-        return f"NOT MEASURED {words}"
-    median = statistics.median(values)
-    clear = max(values) <= most or min(values) > most or max(values) - min(values) <= 0.1 * median
-    word = "UNCLEAR" if not clear else "PASS" if median <= most else "FAIL"
-    return f"{word} {words}: {median:.3g}{unit} (rounds {min(values):.3g} to {max(values):.3g}), at most {most:.3g}{unit}"
 
 
 def verdicts(case, rounds, card):

@@ -1,4 +1,5 @@
-"""launch.py REPORT COMMAND...: runs the command and writes its wall seconds and peak memory to REPORT.
+"""launch.py REPORT COMMAND...: runs the command and writes its seconds, of the clock and of the processor, and its peak
+memory to REPORT.
 
 A process of its own because Linux counts the peak of the process that starts a command as the command's: this
 one is smaller than anything that is measured.
@@ -18,5 +19,6 @@ if child == 0:
         os._exit(127)
 _, status, usage = os.wait4(child, 0)
 with open(sys.argv[1], "w") as file:
-    json.dump({"seconds": time.perf_counter() - begin, "mib": usage.ru_maxrss / 1024}, file)
+    json.dump({"seconds": time.perf_counter() - begin, "processor_seconds": usage.ru_utime + usage.ru_stime,
+               "mib": usage.ru_maxrss / 1024}, file)
 sys.exit(0 if status == 0 else 1)

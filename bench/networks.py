@@ -19,6 +19,16 @@ def resized(path, folder, width, height):
     return copy
 
 
+def without_colours(path, folder):
+    """A copy of the .cfg whose [net] has neither mean nor deviation: the peers take images as they are."""
+    with open(path) as file:
+        text = re.sub(r"(?m)^(mean|deviation)=.*\n", "", file.read())
+    copy = os.path.join(folder, os.path.basename(path))
+    with open(copy, "w") as file:
+        file.write(text)
+    return copy
+
+
 def read_cfg(path):
     """The sections in order, as (name, {key: text})."""
     sections = []
@@ -85,7 +95,7 @@ def layers_of(path, route_groups=True):
             size, stride = layer.number("size", 1), layer.number("stride", 1)
             pad = size // 2 if layer.number("pad") else 0
             h, w = (h + 2 * pad - size) // stride + 1, (w + 2 * pad - size) // stride + 1
-            weights = layer.number("filters") * c * size * size
+            weights = layer.number("filters") * c // layer.number("groups", 1) * size * size
             layer.weights = 0 if "share" in keys else weights
             layer.flops = 2.0 * weights * h * w
             c = layer.number("filters")
@@ -110,11 +120,27 @@ def layers_of(path, route_groups=True):
         elif name == "roi_align":
             h, w, c = layer.number("size", 7), layer.number("size", 7), layers[layer.sources[1]].c
             layer.per_image = 1000  # the default of [rpn]
-        elif name not in HEADS and name not in ON_ROIS and name != "activation":
+        elif name not in HEADS and name not in ON_ROIS and name not in ("activation", "dropout"):
             raise ValueError(f"{path}: [{name}] is not known to the benchmark's peers")
         layer.c, layer.h, layer.w = c, h, w
         layers.append(layer)
     return net, layers
+
+
+def pool_padding(layer, layers):
+    """Darknet's of a [maxpool], in pixels: left, right, top, bottom. It is size - 1 in all, the smaller half before, and
+    never wins."""
+    seen = layers[layer.sources[0]]
+    size, stride = layer.number("size", 2), layer.number("stride", 2)
+    before = (size - 1) // 2
+    right, bottom = (max(0, (out - 1) * stride + size - before - side)
+                     for out, side in ((layer.w, seen.w), (layer.h, seen.h)))
+    return before, right, before, bottom
+
+
+def follows(layer, layers):
+    """The name of the section that sees this layer next, but for [dropout]."""
+    return next((after.name for after in layers[layer.index + 1:] if after.name != "dropout"), "")
 
 
 def heads_of(layers):
@@ -151,7 +177,7 @@ def write_weights(path, layers, seed=1):
                 continue
             if layer.normalized:
                 # The last convolution before a sum adds little, or a residual network would grow at each block.
-                before_sum = layers[layer.index + 1].name == "shortcut"
+                before_sum = follows(layer, layers) == "shortcut"
                 write(file, layer.c, 0.1)
                 write(file, layer.c, 0.05, 0.1 if before_sum else 1)
                 write(file, layer.c, 0.1)

@@ -33,7 +33,7 @@ class Convolution(nn.Sequential):
         size = layer.number("size", 1)
         pad = size // 2 if layer.number("pad") else 0
         super().__init__(nn.Conv2d(layer.inputs, layer.c, size, layer.number("stride", 1), pad,
-                                   bias=not layer.normalized))
+                                   groups=layer.number("groups", 1), bias=not layer.normalized))
         if layer.normalized:
             self.append(nn.BatchNorm2d(layer.c, eps=1e-5, momentum=0.01))
         self.extend(activation_of(layer))
@@ -59,15 +59,10 @@ class Connected(nn.Sequential):
 
 
 class MaxPool(nn.Module):
-    """Darknet's padding: size - 1 in all, the smaller half before, of values that never win."""
-
-    def __init__(self, layer, in_h, in_w):
+    def __init__(self, layer, layers):
         super().__init__()
         self.size, self.stride = layer.number("size", 2), layer.number("stride", 2)
-        before = (self.size - 1) // 2
-        after = [max(0, (out - 1) * self.stride + self.size - before - size)
-                 for out, size in ((layer.w, in_w), (layer.h, in_h))]
-        self.pad = (before, after[0], before, after[1])
+        self.pad = networks.pool_padding(layer, layers)
 
     def forward(self, x):
         if any(self.pad):
@@ -93,12 +88,13 @@ class Network(nn.Module):
         if layer.name == "convolutional":
             return Convolution(layer)
         if layer.name == "maxpool":
-            before = self.layers[layer.index - 1]
-            return MaxPool(layer, before.h, before.w)
+            return MaxPool(layer, self.layers)
         if layer.name == "connected":
             return Connected(layer)
         if layer.name == "avgpool":
             return nn.AdaptiveAvgPool2d(1)
+        if layer.name == "dropout":
+            return nn.Dropout(float(layer.keys.get("probability", ".5")))
         if layer.name == "shortcut":
             return nn.Sequential(*activation_of(layer))
         if layer.name == "upsample":

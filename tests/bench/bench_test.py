@@ -1,4 +1,4 @@
-"""The arithmetic, the reports and the refusals of bench/gpu-*. OSPREY_BUILD is the folder of the programs."""
+"""The arithmetic, the reports and the refusals of the programs in bench/. OSPREY_BUILD is the folder of the programs."""
 import importlib.machinery
 import importlib.util
 import json
@@ -18,6 +18,8 @@ sys.path.insert(0, BENCH)
 import gpu_report
 import networks
 import npy
+import report
+import roof
 import roofline
 
 try:
@@ -306,6 +308,140 @@ class Report(Folder):
         self.assertEqual(gpu_report.ratios(rounds_of([10, 20], [20, 40]), "eager"), [0.5, 0.5])
         row = next(line for line in gpu_report.table(self.case, rounds_of([32], [64]), 16).splitlines() if "osprey" in line)
         self.assertEqual(row, "| osprey | 32.000 | 32.000 | 32.000 | 2,000 |  | 60 | 50% |")
+
+
+class Task:
+    """An inference of yolov3-tiny as bench/compare describes it to its report."""
+    mode, batch, threads = "inference", 1, 2
+
+    class case:
+        name, detector, darknet_work, net = "yolov3-tiny", False, 1, {"width": 416, "height": 416}
+
+    def __init__(self, *engines):
+        self.engines = engines
+
+
+def of_times(**times):
+    """One round: each engine's time, and a memory of ten times as much."""
+    return {key.replace("_", "-"): {"time": time, "memory": 10 * time} for key, time in times.items()}
+
+
+class CompareReport(unittest.TestCase):
+    engines = ("osprey", "osprey-bf16", "torch", "ncnn", "ncnn-bf16", "onnxruntime")
+
+    def test_each_precision_is_held_against_its_own_fastest_peer(self):
+        rounds = [of_times(osprey=50, osprey_bf16=30, torch=90, ncnn=60, ncnn_bf16=36, onnxruntime=80)] * 2
+        said = "\n".join(report.verdicts([(Task(*self.engines), rounds)]))
+        where = "yolov3-tiny 416x416, inference, 1 image, 2 threads"
+        for line in (f"PASS {where}, fp32: time of the fastest peer, ncnn: 0.833",
+                     f"FAIL {where}, fp32: peak memory of ncnn: 0.833",
+                     f"FAIL {where}, bf16: time of the fastest peer, ncnn, bf16: 0.833",
+                     f"PASS {where}: bf16's time of our own fp32: 0.6",
+                     "FAIL inference, 1 image, fp32: time of the fastest peer, geometric mean of 1 case: 0.833",
+                     "FAIL inference, 1 image, fp32: time of ONNX Runtime, geometric mean of 1 case: 0.625"):
+            self.assertIn(line, said)
+
+    def test_the_mean_is_geometric_within_rounds(self):
+        results = [(Task("osprey", "ncnn"), [of_times(osprey=x, ncnn=100) for x in of_network])
+                   for of_network in ((20, 40), (80, 90))]
+        values, count = report.mean_ratios(results, lambda rounds: "ncnn", "osprey")
+        self.assertEqual(count, 2)
+        self.assertAlmostEqual(values[0], 0.4)
+        self.assertAlmostEqual(values[1], 0.6)
+
+    def test_what_was_not_measured_is_told_and_no_figure(self):
+        rounds = [of_times(osprey=50, ncnn=60, ncnn_bf16=36), of_times(osprey=50, ncnn=60)]
+        task = Task("osprey", "osprey-bf16", "ncnn", "ncnn-bf16")
+        said = report.verdicts([(task, rounds)])
+        self.assertIn("NOT MEASURED yolov3-tiny 416x416, inference, 1 image, 2 threads, bf16", said)
+        self.assertFalse([line for line in said if "bf16" in line and not line.startswith("NOT MEASURED")])
+        self.assertNotIn("ncnn, bf16", report.table(task, rounds))
+        lines = report.missing_lines([("osprey-bf16", "a", "no"), ("osprey-bf16", "b", "no"), ("ncnn", "c", "broken")])
+        self.assertEqual(lines, ["osprey, bf16 not measured: no (2 cases)", "ncnn not measured: broken (c)"])
+
+    def test_a_busy_machine_passes_nothing(self):
+        said = report.verdicts([(Task("osprey", "ncnn"), [of_times(osprey=50, ncnn=100)])], busy=True)
+        self.assertTrue(said)
+        self.assertTrue(all(line.startswith(("UNCLEAR", "NOT MEASURED")) for line in said), said)
+
+    def test_table(self):
+        rounds = [of_times(osprey=50, ncnn=100), of_times(osprey=40, ncnn=100)]
+        row = next(line for line in report.table(Task("osprey", "ncnn"), rounds).splitlines() if "| ncnn" in line)
+        self.assertEqual(row, "| ncnn | 100.0 | 100.0 | 100.0 | 10.0 | 0.45 (0.40 to 0.50) | 1000 | 0.45 |")
+
+
+class Roof(unittest.TestCase):
+    def answer(self):
+        layers = [("convolutional", "3x3/1", 4, 2, 0.5), ("convolutional", "3x3/1", 2, 2, 1.5), ("maxpool", "2x2/2", 9, 9, 1),
+                  ("convolutional", "3x3/2 g8", 1, 1, 0.25), ("convolutional", "1x1/1", 0, 0, None)]
+        return {"layers": [{"type": kind, "window": window, "milliseconds": usual, "least_milliseconds": least,
+                            **({"of_roof": share} if share else {})} for kind, window, usual, least, share in layers]}
+
+    def test_shares_are_of_the_least_time(self):
+        # Allowed are 2, 3 and 0.25 milliseconds.
+        self.assertEqual(roof.shares(self.answer()), {"3x3": (4, 1.25), "grouped": (1, 0.25), "all": (5, 1.05)})
+        self.assertRaises(ValueError, roof.read, "{}\n")
+
+    def test_floors(self):
+        floors = program("floors")
+        self.assertEqual(floors.under({"3x3": 0.6, "1x1": 0.5}, {"3x3": 0.6, "1x1": 0.51, "5x5": 0.1}), ["1x1", "5x5"])
+        run = lambda floor: started("floors", "--networks", "quickstart", "--floor", f"3x3={floor}", "--tries", "1",
+                                    "--osprey", os.path.join(BUILD, "osprey"))
+        self.assertEqual(run(1e-6).returncode, 0)
+        done = run(1e6)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("floors: quickstart: its convolutions 3x3 are under", done.stderr)
+        self.assertEqual(started("floors", "--networks", "yolov4").returncode, 2)
+
+
+try:
+    import ncnn_network
+    import numpy
+except ImportError:
+    numpy = None
+
+
+@unittest.skipIf(numpy is None, "numpy is not installed")
+class NcnnNetwork(Folder):
+    def written_as_ncnn(self, text):
+        cfg = self.written("n.cfg", text)
+        networks.write_weights(self.path("w"), networks.layers_of(cfg)[1])
+        ncnn_network.write(cfg, self.path("w"), self.path("n"))
+        with open(self.path("n.param")) as file:
+            return file.read().splitlines()
+
+    def test_batch_norm_is_folded(self):
+        lines = self.written_as_ncnn(CFG.split("[shortcut]")[0])
+        self.assertEqual(lines[:2], ["7767517", "3 3"])
+        self.assertEqual(lines[3], "Convolution layer0 1 1 images layer0 0=6 1=3 3=1 4=1 5=1 6=216 9=2 -23310=1,0.1")
+        theirs = numpy.fromfile(self.path("n.bin"), numpy.float32)
+        biases, scales, means, variances = (numpy.fromfile(self.path("w"), numpy.float32)[5:29].reshape(4, 6))
+        weights = numpy.fromfile(self.path("w"), numpy.float32)[29:245]
+        self.assertEqual(len(theirs), 1 + 216 + 6 + 1 + 24 + 4)
+        factors = scales / numpy.sqrt(variances + 1e-5)
+        self.assertTrue(numpy.allclose(theirs[1:217].reshape(6, -1), weights.reshape(6, -1) * factors[:, None]))
+        self.assertTrue(numpy.allclose(theirs[217:223], biases - means * factors))
+
+    def test_every_blob_goes_to_one_layer(self):
+        lines = self.written_as_ncnn(CFG.replace("filters=4", "filters=6").replace(
+            "layers=-1,0", "layers=-1,0\ngroups=2\ngroup_id=1"))
+        count, blobs = map(int, lines[1].split())
+        self.assertEqual(count, len(lines) - 2)
+        made, read = [], []
+        for line in lines[2:]:
+            kind, _, inputs, outputs, *rest = line.split()
+            read += rest[:int(inputs)]
+            made += rest[int(inputs):int(inputs) + int(outputs)]
+        self.assertEqual((len(made), len(set(made))), (blobs, blobs))
+        self.assertEqual(len(set(read)), len(read))
+        self.assertEqual(set(made) - set(read), {"layer3"})
+        self.assertTrue(any(line.startswith("Crop layer3_part0 1 1 layer0_") and line.endswith("2=3 3=8 4=8 5=3")
+                            for line in lines), lines)
+
+    def test_what_ncnn_is_not_told_is_refused(self):
+        text = CFG.replace("activation=leaky", "activation=mish")
+        with self.assertRaisesRegex(ValueError, "activation=mish"):
+            self.written_as_ncnn(text)
 
 
 class Programs(Folder):
