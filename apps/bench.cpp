@@ -237,6 +237,7 @@ void measure_training(const Arguments& a) {
   NetworkOptions options;
   options.lenient = a.load.lenient;
   options.build.device = a.load.device.device();
+  options.build.convolution = a.load.device.convolution();
   options.precision = a.load.device.precision();
   Network network(sections_with_batch(a.load), options);
   const std::vector<Head*> heads = network.heads();

@@ -28,6 +28,12 @@ std::optional<Precision> DeviceOptions::precision() const {
   return Precision(at - std::begin(kPrecisionNames));
 }
 
+ConvolutionAlgorithm DeviceOptions::convolution() const {
+  const auto at =
+      std::find(std::begin(kConvolutionAlgorithms), std::end(kConvolutionAlgorithms), convolution_name);
+  return ConvolutionAlgorithm(at - std::begin(kConvolutionAlgorithms));
+}
+
 void add_device_options(CLI::App& command, DeviceOptions& options) {
   command
       .add_option(
@@ -40,6 +46,14 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
                   "fp32, tf32 or bf16, instead of precision in [net]; the CPU computes in fp32")
       ->check(
           CLI::IsMember(std::vector<std::string>(std::begin(kPrecisionNames), std::end(kPrecisionNames))));
+  command
+      .add_option(
+          "--convolution", options.convolution_name,
+          "how the CPU convolves: automatic takes the fastest for each shape, found by the clock once and "
+          "remembered; any other gives the same digits on every run and machine of its kind")
+      ->check(CLI::IsMember(
+          std::vector<std::string>(std::begin(kConvolutionAlgorithms), std::end(kConvolutionAlgorithms))))
+      ->capture_default_str();
 }
 
 void hand_over_to_emulation(int argc, char** argv) {

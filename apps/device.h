@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "core/convolution_algorithm.h"
 #include "core/stream.h"
 #include "models/net_section.h"
 
@@ -14,11 +15,12 @@ class App;
 namespace osprey {
 
 struct DeviceOptions {
-  std::string name = "cpu", precision_name;
+  std::string name = "cpu", precision_name, convolution_name = "automatic";
 
   // Error: a device that this machine or this build does not have.
   Device device() const;
   std::optional<Precision> precision() const;  // nothing: as [net] says
+  ConvolutionAlgorithm convolution() const;
 };
 
 void add_device_options(CLI::App& command, DeviceOptions& options);

@@ -30,7 +30,7 @@ std::string text_of(const onnx::Value& value) {
 void run_export(Arguments& a) {
   if (!a.output.ends_with(".onnx")) fail("{}: expected a name that ends with .onnx", a.output);
   a.load.keep_all = true;               // no layer does the work of another
-  a.load.reference_convolution = true;  // which does not pack the weights
+  a.load.device.convolution_name = "reference";  // which does not pack the weights
   const auto network = load_network(a.load);
   const onnx::Model model = to_onnx(*network, {a.batch > 0 ? a.batch : onnx::kAnyBatch, a.raw});
   onnx::write_model(a.output, model);

@@ -17,7 +17,7 @@ namespace {
 
 struct Arguments {
   LoadOptions load;
-  std::string input, dump, convolution = "onednn";
+  std::string input, dump;
   std::vector<int> layers;
 };
 
@@ -44,9 +44,6 @@ std::vector<float> read_input(const std::string& path, const NetSection& net, in
 }
 
 void run_forward(Arguments a) {
-  if (a.convolution != "onednn" && a.convolution != "reference")
-    fail("--conv must be onednn or reference, not `{}`", a.convolution);
-  a.load.reference_convolution = a.convolution == "reference";
   a.load.keep_all = true;
   std::vector<Section> sections = read_cfg(a.load.cfg);
   const NetSection net = read_net_section(sections[0], a.load.lenient);
@@ -84,8 +81,6 @@ void add_forward(CLI::App& app) {
       ->required();
   command->add_option("--dump", a->dump, "folder for NNN_type.npy, float32 [N,H,W,C]")->required();
   command->add_option("--layers", a->layers, "only these layers")->delimiter(',');
-  command->add_option("--conv", a->convolution, "onednn, or reference: the readable form")
-      ->capture_default_str();
   add_device_options(*command, a->load.device);
   command->add_flag("--lenient", a->load.lenient, "unknown keys are warnings, not errors");
   // To compare with engines that use another epsilon in batch norm (OpenCV: 1e-6). Not shown in the help.

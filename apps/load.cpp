@@ -9,7 +9,7 @@ std::unique_ptr<Network> load_network(const LoadOptions& options) {
   build.build.training = false;
   build.build.device = options.device.device();
   build.precision = options.device.precision();
-  build.build.reference_convolution = options.reference_convolution;
+  build.build.convolution = options.device.convolution();
   build.build.batchnorm_epsilon = options.batchnorm_epsilon;
   build.lenient = options.lenient;
   build.keep_all = options.keep_all;

@@ -13,7 +13,7 @@ struct LoadOptions {
   std::string cfg, weights;  // without weights the parameters are Darknet's initial random ones
   DeviceOptions device;
   int batch = 1;
-  bool lenient = false, keep_all = false, reference_convolution = false;
+  bool lenient = false, keep_all = false;
   float batchnorm_epsilon = 1e-5f;
 };
 

@@ -72,6 +72,7 @@ void add_train(CLI::App& app) {
   command->callback([o, device] {
     o->device = device->device();
     o->precision = device->precision();
+    o->convolution = device->convolution();
     run_training(*o);
   });
 }

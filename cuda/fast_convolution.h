@@ -2,7 +2,7 @@
 // The plain kernels remain the specification, and run wherever no library does.
 //
 // All that takes time happens while an object is made: the library is asked for its kernels, a few of them
-// are timed, the fastest is kept (cuda/autotune.h). Its functions only start work, so they may be captured in
+// are timed, the fastest is kept (core/autotune.h). Its functions only start work, so they may be captured in
 // a graph.
 #pragma once
 

@@ -10,7 +10,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
-#include "cuda/autotune.h"
+#include "core/autotune.h"
 #include "cuda/convolution_ways.h"
 #include "cuda/libraries.h"
 #include "cuda/library_functions.h"

@@ -9,7 +9,7 @@ DeviceConvolution::DeviceConvolution(Plan& p, cuda::ConvolutionProblem problem, 
   problem_.training = p.training();
   problem_.needs_dx = p.needs_dx();
   problem_.allow_tf32 = p.options().allow_tf32;
-  if (!p.options().reference_convolution) fast_ = make_fast(problem_);
+  if (p.options().convolution != ConvolutionAlgorithm::reference) fast_ = make_fast(problem_);
   if (const size_t bytes = fast_ ? fast_->workspace_bytes() : 0; bytes > 0)
     p.scratch(workspace_, {1, 1, 1, int(bytes)}, Type::u8);
   if (!p.training()) return;

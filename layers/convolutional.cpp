@@ -3,15 +3,15 @@
 //   z = x * weights          y = activation(batchnorm(z))   or   y = activation(z + biases)
 //
 // Training keeps z, from which backward works out again what it needs, and writes the gradient of z over that
-// of y. With oneDNN it keeps no z where batch norm is frozen, or absent, and the slope of the activation can
+// of y. On the CPU it keeps no z where batch norm is frozen, or absent, and the slope of the activation can
 // be told from y: the convolution itself then scales, shifts and activates. A network that never trains folds
 // batch norm into weights and biases (in double, as AlexeyAB's Darknet does), applies the activation in the
 // convolution, and takes in an addition that follows (absorb_sum). The shapes follow Darknet: `pad=1` means
 // size / 2 on each side, and dilation does not change the output's size. With antialiasing all of that is
 // done with stride 1, and a blur behind it has the stride.
 //
-// The convolution itself is oneDNN's, or the readable one of convolution_reference.cpp, on the CPU; on a GPU
-// it is a DeviceConvolution.
+// The convolution itself is a CpuConvolution, or the readable one of convolution_reference.cpp, on the CPU;
+// on a GPU it is a DeviceConvolution.
 
 #include <algorithm>
 #include <cmath>
@@ -23,8 +23,8 @@
 #include "cuda/fold.h"
 #include "layers/antialiasing.h"
 #include "layers/batchnorm_parameters.h"
+#include "layers/convolution_cpu.h"
 #include "layers/convolution_device.h"
-#include "layers/convolution_onednn.h"
 #include "layers/frozen_norm.h"
 #include "layers/initial_weights.h"
 #include "layers/layer.h"
@@ -130,10 +130,10 @@ class Convolutional final : public Layer, public OnnxLayer {
     flops_ = 2.0 * double(weights.elements()) * out.h * out.w * p.items_per_image();
 
     training_ = p.training();
-    reference_ = p.options().reference_convolution;
+    reference_ = p.options().convolution == ConvolutionAlgorithm::reference;
     norm_.activation = activation_;
     fused_ = training_ && !p.on_gpu() && !reference_ && (norm_.frozen || !batch_normalize_) &&
-             slope_from_output(activation_) && OneDnnConvolution::folds(activation_);
+             slope_from_output(activation_);
     z_ = {};
     if (fused_ && activation_ != Activation::linear) p.backward_reads_output();
     if (fused_ && batch_normalize_) p.scratch(factors_, channels), p.scratch(shifts_, channels);
@@ -156,7 +156,7 @@ class Convolutional final : public Layer, public OnnxLayer {
   }
 
   void prepare(Stream& s) override {
-    if (!onednn_) {
+    if (!cpu_) {
       on(s, cpu::fold_batchnorm, cuda::fold_batchnorm)(s, weights_, norm_, folded_weights_, folded_biases_);
       return;
     }
@@ -164,7 +164,7 @@ class Convolutional final : public Layer, public OnnxLayer {
     std::vector<float> folded(size_t(weights_.size()));
     const View<float> weights{folded.data(), weights_.shape};
     cpu::fold_batchnorm(s, weights_, norm_, weights, folded_biases_);
-    onednn_->pack(weights, packed_);
+    cpu_->pack(weights, packed_);
   }
 
   void forward(Stream& s) override {
@@ -201,8 +201,6 @@ class Convolutional final : public Layer, public OnnxLayer {
 
   bool absorb_sum(Activation activation) override {
     if (antialiasing_.on() || channels_.kind != Activation::linear) return false;
-    if (onednn_ && !(OneDnnConvolution::folds(activation_) && OneDnnConvolution::folds(activation)))
-      return false;
     absorbs_sum_ = true;
     sum_activation_ = activation;
     return true;
@@ -212,7 +210,7 @@ class Convolutional final : public Layer, public OnnxLayer {
     std::string window = fmt::format("{}x{}/{}", size_, size_, stride_);
     if (dilation_ > 1) window += fmt::format("({})", dilation_);
     if (convolution_.groups > 1) window += fmt::format(" g{}", convolution_.groups);
-    return {filters_, window, flops_};
+    return {filters_, window, flops_, cpu_ ? cpu_->algorithms() : ""};
   }
 
   std::string to_onnx(OnnxGraph& g) const override {
@@ -261,24 +259,25 @@ class Convolutional final : public Layer, public OnnxLayer {
   }
 
   void plan_onednn(Plan& p, Shape out) {
-    OneDnnConvolution::Options options;
+    CpuConvolution::Options options;
     options.training = training_;
     options.needs_dx = p.needs_dx();
     options.bias = !training_ || !batch_normalize_ || fused_;
     options.factors = fused_ && batch_normalize_;
     if (fused_) options.activation = activation_;
-    if (!training_ && OneDnnConvolution::folds(activation_) && OneDnnConvolution::folds(sum_activation_)) {
+    if (!training_) {
       options.activation = activation_;
       options.residual = absorbs_sum_;
       options.residual_activation = sum_activation_;
     }
-    onednn_ = std::make_unique<OneDnnConvolution>(p.input(), out, convolution_, options);
-    const Shape packed{1, 1, 1, onednn_->packed_size()};
+    options.algorithm = p.options().convolution;
+    cpu_ = std::make_unique<CpuConvolution>(p.input(), out, convolution_, options);
+    const Shape packed{1, 1, 1, cpu_->packed_size()};
     if (training_)
       p.scratch(packed_, packed);
     else
       p.lasting(packed_, packed);
-    p.scratch(scratch_, {1, 1, 1, std::max(onednn_->scratch_size(), 1)});
+    p.scratch(scratch_, {1, 1, 1, std::max(cpu_->scratch_size(), 1)});
   }
 
   bool keeps_z() const {
@@ -292,9 +291,9 @@ class Convolutional final : public Layer, public OnnxLayer {
   // z = x * weights + bias
   void convolve(Stream& s, View<const float> bias, Tensor z) {
     if (device_) return device_->forward(s, x(), weights_in_precision(), bias, {}, z);
-    if (!onednn_) return cpu::convolution_forward(s, x(), weights_, bias, z, scratch_, convolution_);
-    onednn_->pack(weights_, packed_);
-    onednn_->forward(x(), packed_, {bias, {}, {}}, z, scratch_);
+    if (!cpu_) return cpu::convolution_forward(s, x(), weights_, bias, z, scratch_, convolution_);
+    cpu_->pack(weights_, packed_);
+    cpu_->forward(x(), packed_, {bias, {}, {}}, z, scratch_);
   }
 
   // dW and dx of the convolution alone.
@@ -302,9 +301,9 @@ class Convolutional final : public Layer, public OnnxLayer {
     if (device_)
       return device_->backward(s, x(), weights_in_precision(), dz, weight_gradients_, dx(),
                                dx() ? writes() : Write::add);
-    if (onednn_) {
-      onednn_->backward_weights(x(), dz, weight_gradients_, scratch_);
-      if (dx()) onednn_->backward_data(dz, weights_, dx(), writes() == Write::add, scratch_);
+    if (cpu_) {
+      cpu_->backward_weights(x(), dz, weight_gradients_, scratch_);
+      if (dx()) cpu_->backward_data(dz, weights_, dx(), writes() == Write::add, scratch_);
       return;
     }
     cpu::convolution_backward_weights(s, x(), dz, weight_gradients_, scratch_, convolution_);
@@ -325,19 +324,15 @@ class Convolutional final : public Layer, public OnnxLayer {
 
   void forward_fused(Tensor y) {
     if (batch_normalize_) cpu::frozen_factors(norm_, factors_, shifts_);
-    onednn_->pack(weights_, packed_);
-    onednn_->forward(x(), packed_, {batch_normalize_ ? shifts_ : norm_.bias, factors_, {}}, y, scratch_);
+    cpu_->pack(weights_, packed_);
+    cpu_->forward(x(), packed_, {batch_normalize_ ? shifts_ : norm_.bias, factors_, {}}, y, scratch_);
   }
 
   void forward_folded(Stream& s, Tensor y) {
     const Tensor residual = absorbs_sum_ ? x(1) : Tensor();
     if (device_) return device_->forward(s, x(), folded_weights_, folded_biases_, residual, y);
     const View<float> out = y;
-    if (onednn_) {
-      onednn_->forward(x(), packed_, {folded_biases_, {}, residual}, out, scratch_);
-      if (!OneDnnConvolution::folds(activation_)) cpu::activation_forward(s, out, out, activation_);
-      return;
-    }
+    if (cpu_) return cpu_->forward(x(), packed_, {folded_biases_, {}, residual}, out, scratch_);
     cpu::convolution_forward(s, x(), folded_weights_, folded_biases_, out, scratch_, convolution_);
     cpu::activation_forward(s, out, out, activation_);
     if (!absorbs_sum_) return;
@@ -362,10 +357,10 @@ class Convolutional final : public Layer, public OnnxLayer {
   Tensor weights_copy_;                     // in the network's precision
   BatchNorm norm_;                          // without batch norm only its bias and bias_gradient are used
   Tensor z_;                                // the output before batch norm and activation, if kept
-  View<float> factors_, shifts_;            // of the channels, where frozen batch norm is done by oneDNN
-  Tensor folded_weights_;                   // where it never trains, unless oneDNN has them packed
+  View<float> factors_, shifts_;            // of the channels, where the convolution does frozen batch norm
+  Tensor folded_weights_;                   // where it never trains, unless they are packed
   View<float> folded_biases_, packed_, scratch_;
-  std::unique_ptr<OneDnnConvolution> onednn_;
+  std::unique_ptr<CpuConvolution> cpu_;
   std::unique_ptr<DeviceConvolution> device_;
 };
 

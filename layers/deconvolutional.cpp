@@ -7,7 +7,7 @@
 //
 // That is the gradient of the data of a convolution that leads from y to x, so all three directions are those
 // of convolution with the ends exchanged: forward is its backward_data, the gradient of x its forward, and
-// the gradient of the weights its backward_weights. By oneDNN, or the readable convolution_reference.cpp, on
+// the gradient of the weights its backward_weights. By a CpuConvolution, or the readable convolution_reference.cpp, on
 // the CPU; by cuda/convolution.cu on a GPU.
 #include <algorithm>
 
@@ -17,7 +17,7 @@
 #include "cuda/convolution.h"
 #include "cuda/epilogue.h"
 #include "layers/batchnorm_parameters.h"
-#include "layers/convolution_onednn.h"
+#include "layers/convolution_cpu.h"
 #include "layers/initial_weights.h"
 #include "layers/layer.h"
 #include "layers/onnx_graph.h"
@@ -173,14 +173,14 @@ class Deconvolutional final : public Layer, public OnnxLayer {
   void plan_cpu(Plan& p) {
     const Shape in = p.input(), out = p.output_shape();
     if (p.needs_dx()) p.scratch(sum_, in);
-    if (p.options().reference_convolution) {
+    if (p.options().convolution == ConvolutionAlgorithm::reference) {
       p.scratch(scratch_, convolution_.patches(out));
       return;
     }
     // Forward is a backward pass of oneDNN's convolution, so it is always one that trains.
-    onednn_ = std::make_unique<OneDnnConvolution>(out, in, convolution_, OneDnnConvolution::Options{});
-    p.scratch(packed_, {1, 1, 1, onednn_->packed_size()});
-    p.scratch(scratch_, {1, 1, 1, std::max(onednn_->scratch_size(), 1)});
+    cpu_ = std::make_unique<CpuConvolution>(out, in, convolution_, CpuConvolution::Options{});
+    p.scratch(packed_, {1, 1, 1, cpu_->packed_size()});
+    p.scratch(scratch_, {1, 1, 1, std::max(cpu_->scratch_size(), 1)});
   }
 
   bool keeps_z() const { return training_ && (batch_normalize_ || norm_.activation != Activation::linear); }
@@ -189,7 +189,7 @@ class Deconvolutional final : public Layer, public OnnxLayer {
 
   // z = x * weights, on the CPU.
   void spread(Stream& s, View<float> z) {
-    if (onednn_) return onednn_->backward_data(x(), weights_, z, false, scratch_);
+    if (cpu_) return cpu_->backward_data(x(), weights_, z, false, scratch_);
     std::fill(z.begin(), z.end(), 0.0f);
     cpu::convolution_backward_data(s, x(), weights_, z, scratch_, convolution_);
   }
@@ -213,15 +213,15 @@ class Deconvolutional final : public Layer, public OnnxLayer {
   }
 
   void backward_on_cpu(Stream& s, View<float> dz) {
-    if (onednn_)
-      onednn_->backward_weights(dz, x(), weight_gradients_, scratch_);
+    if (cpu_)
+      cpu_->backward_weights(dz, x(), weight_gradients_, scratch_);
     else
       cpu::convolution_backward_weights(s, dz, x(), weight_gradients_, scratch_, convolution_);
     if (!dx()) return;
     const View<float> gradient = dx(), result = writes() == Write::add ? sum_ : gradient;
-    if (onednn_) {
-      onednn_->pack(weights_, packed_);
-      onednn_->forward(dz, packed_, {}, result, scratch_);
+    if (cpu_) {
+      cpu_->pack(weights_, packed_);
+      cpu_->forward(dz, packed_, {}, result, scratch_);
     } else {
       cpu::convolution_forward(s, dz, weights_, {}, result, scratch_, convolution_);
     }
@@ -246,7 +246,7 @@ class Deconvolutional final : public Layer, public OnnxLayer {
   BatchNorm norm_;                          // without batch norm only its bias, gradient and activation
   Tensor z_;                                // the output before batch norm and activation
   View<float> packed_, scratch_, sum_, partial_sums_;
-  std::unique_ptr<OneDnnConvolution> onednn_;
+  std::unique_ptr<CpuConvolution> cpu_;
 };
 
 }  // namespace

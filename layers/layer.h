@@ -9,6 +9,7 @@
 
 #include "core/activations.h"
 #include "core/cfg.h"
+#include "core/convolution_algorithm.h"
 #include "core/step.h"
 #include "core/stream.h"
 #include "core/tensor.h"
@@ -47,7 +48,7 @@ struct BuildOptions {
   Device device = Device::cpu;
   Type precision = Type::f32;          // of activations and of the weights' copy; bf16 on Device::cuda only
   bool allow_tf32 = false;             // fp32 convolutions on a GPU may round their factors to 10 bits
-  bool reference_convolution = false;  // the readable form instead of oneDNN, cuDNN and cuBLASLt
+  ConvolutionAlgorithm convolution = ConvolutionAlgorithm::automatic;  // on a GPU only `reference` matters
   float batchnorm_epsilon = 1e-5f;     // AlexeyAB's; OpenCV's is 1e-6
   bool losses_only = false;  // built as for training, but only to measure losses: nothing is trained
   bool frozen = false;       // this layer does not change in training: batch norm uses its rolling statistics
@@ -233,6 +234,7 @@ struct LayerSummary {
   int filters = 0;
   std::string window;  // "3x3/2"
   double flops = 0;    // for one image, a multiply-add counted as two, as Darknet prints it
+  std::string algorithms = "";  // of a convolution on the CPU: CpuConvolution::algorithms()
 };
 
 class Head;

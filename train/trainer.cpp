@@ -37,7 +37,7 @@ NetworkOptions Trainer::network_options() const {
   build.lenient = options_.lenient;
   build.build.device = options_.device;
   build.precision = options_.precision;
-  build.build.reference_convolution = options_.reference_convolution;
+  build.build.convolution = options_.convolution;
   build.uncleared_gradients = options_.uncleared_gradients;
   return build;
 }

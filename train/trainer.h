@@ -45,7 +45,8 @@ struct TrainOptions {
   int64_t save_every = 0;  // iterations; 0: `savelast` of the .data file, or 100
   int patience = 0;        // stop when so many measurements in a row bring no better score; 0: never
   int loader_threads = 2;
-  bool strict = false, lenient = false, map = true, reference_convolution = false;
+  bool strict = false, lenient = false, map = true;
+  ConvolutionAlgorithm convolution = ConvolutionAlgorithm::automatic;  // on the CPU
   bool validation_loss = true;       // measured with the score
   bool uncleared_gradients = false;  // see NetworkOptions
   Device device = Device::cpu;

@@ -157,7 +157,7 @@ TEST_F(Commands, ForwardDumpsEveryLayer) {
   }
   // The readable convolution gives the same up to rounding, and only the layers that were asked for.
   const std::string plain = folder_ / "plain";
-  ASSERT_EQ(osprey_command({"forward", cfg_, weights_, "--input", image_, "--dump", plain, "--conv",
+  ASSERT_EQ(osprey_command({"forward", cfg_, weights_, "--input", image_, "--dump", plain, "--convolution",
                             "reference", "--layers", "2,5"})
                 .status,
             0);

@@ -254,7 +254,7 @@ TEST(Network, SumsDoneByConvolutionsAreTheSameOnADevice) {
 // Of a network with an input of 20x14.
 void expect_both_convolutions_agree(const std::string& cfg) {
   NetworkOptions reference;
-  reference.build.reference_convolution = true;
+  reference.build.convolution = ConvolutionAlgorithm::reference;
   PlannedNetwork fast(cfg, 2, 20, 14), plain(cfg, 2, 20, 14, reference);
   const Pass a = training_pass(fast, 5), b = training_pass(plain, 5);
   ASSERT_EQ(a.y.size(), b.y.size());

@@ -83,7 +83,7 @@ void expect_sum_of_copies(const std::string& norm, NetworkOptions options, float
 NetworkOptions on_device(Device device, bool reference = false) {
   NetworkOptions options;
   options.build.device = device;
-  options.build.reference_convolution = reference;
+  if (reference) options.build.convolution = ConvolutionAlgorithm::reference;
   return options;
 }
 

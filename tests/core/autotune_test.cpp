@@ -1,4 +1,4 @@
-#include "cuda/autotune.h"
+#include "core/autotune.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 namespace osprey::test {
 namespace {
 
-using namespace osprey::cuda;
+
 
 // A folder of its own for each test.
 class Autotune : public testing::Test {
@@ -144,6 +144,7 @@ TEST_F(Autotune, ThePathFollowsTheEnvironment) {
   unsetenv("XDG_CACHE_HOME");
   unsetenv("HOME");
   EXPECT_EQ(autotune_path(), "");
+  unsetenv("OSPREY_AUTOTUNE");
   EXPECT_TRUE(autotune_wanted());
   setenv("OSPREY_AUTOTUNE", "0", 1);
   EXPECT_FALSE(autotune_wanted());

@@ -1,4 +1,4 @@
-#include "cuda/autotune.h"
+#include "core/autotune.h"
 
 #include <cstdlib>
 #include <filesystem>
@@ -10,7 +10,7 @@
 #include "core/file.h"
 #include "core/log.h"
 
-namespace osprey::cuda {
+namespace osprey {
 namespace {
 
 constexpr int kFormat = 1;
@@ -112,4 +112,4 @@ std::optional<size_t> choose(const std::string& key, const std::vector<Candidate
   return std::nullopt;
 }
 
-}  // namespace osprey::cuda
+}  // namespace osprey

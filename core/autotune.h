@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace osprey::cuda {
+namespace osprey {
 
 // The choices of earlier runs: {"format": 1, "choices": {key: name}}. A key names all that a choice depends
 // on: operation, shape, types, card, versions of the libraries. So a new version finds nothing, and chooses
@@ -52,4 +52,4 @@ struct Candidate {
 constexpr int kMostTimed = 8;
 std::optional<size_t> choose(const std::string& key, const std::vector<Candidate>&, AutotuneCache*);
 
-}  // namespace osprey::cuda
+}  // namespace osprey

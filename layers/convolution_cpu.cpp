@@ -1,0 +1,232 @@
+#include "layers/convolution_cpu.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <mutex>
+#include <vector>
+
+#include "core/autotune.h"
+#include "core/parallel.h"
+#include "layers/simd/outer_product.h"
+#include "layers/simd/weight_gradient.h"
+#include "layers/simd/window_product.h"
+#include "layers/simd/winograd.h"
+
+namespace osprey {
+namespace {
+
+class Direct final : public ConvolutionDirection {
+ public:
+  explicit Direct(std::vector<simd::WindowProduct> parts) : parts_(std::move(parts)) {}
+
+  int64_t packed_size() const override {
+    int64_t size = 0;
+    for (const auto& part : parts_) size += part.packed_size();
+    return size;
+  }
+  void pack(const float* weights, float* packed) const override {
+    for (const auto& part : parts_) {
+      part.pack(weights, packed);
+      packed += part.packed_size();
+    }
+  }
+  void run(const float* in, const float* packed, const simd::Epilogue& e, float* out) const override {
+    for (const auto& part : parts_) {
+      part.run(in, packed, e, out);
+      packed += part.packed_size();
+    }
+  }
+
+ private:
+  std::vector<simd::WindowProduct> parts_;
+};
+
+class ByWinograd final : public ConvolutionDirection {
+ public:
+  explicit ByWinograd(simd::Winograd form) : form_(form) {}
+
+  int64_t packed_size() const override { return form_.packed_size(); }
+  void pack(const float* weights, float* packed) const override { form_.pack(weights, packed); }
+  void run(const float* in, const float* packed, const simd::Epilogue& e, float* out) const override {
+    form_.run(in, packed, e, out);
+  }
+
+ private:
+  simd::Winograd form_;
+};
+
+// Where it is tried: arrays of the sizes of the problem, that hold small numbers, since zeros cost less
+// power.
+struct TrialGround {
+  explicit TrialGround(int64_t ins, int64_t weights, int64_t outs)
+      : in(size_t(ins), 0.01f), weights(size_t(weights), 0.01f), out(size_t(outs)) {}
+
+  // The fastest of some runs: whatever else the machine does only adds.
+  double seconds(const ConvolutionDirection& direction, bool packs_each_time) {
+    std::vector<float> packed(size_t(direction.packed_size()));
+    const auto time = [&](auto&& work) {
+      using Clock = std::chrono::steady_clock;
+      constexpr int kRuns = 4;
+      double least = std::numeric_limits<double>::infinity();
+      for (int i = 0; i < kRuns; ++i) {
+        const auto start = Clock::now();
+        work();
+        least = std::min(least, std::chrono::duration<double>(Clock::now() - start).count());
+      }
+      return least;
+    };
+    const auto pack = [&] { direction.pack(weights.data(), packed.data()); };
+    pack();
+    const double run = time([&] { direction.run(in.data(), packed.data(), {}, out.data()); });
+    return packs_each_time ? run + time(pack) : run;
+  }
+
+  std::vector<float> in, weights, out;
+};
+
+AutotuneCache& choices() {
+  static AutotuneCache cache(autotune_path());
+  return cache;
+}
+
+// Too much to be had, which the plan refuses, where there are more.
+int count_of(int64_t floats) { return int(std::min<int64_t>(floats, std::numeric_limits<int>::max())); }
+
+constexpr int kLine = 16;  // floats of a line of the cache
+
+}  // namespace
+
+// Winograd's transforms are worth it where there are channels enough, and his larger tiles where the image
+// has room for many: with few tiles the time goes into reading the weights, of which larger tiles have more.
+CpuConvolution::Choice CpuConvolution::choose(bool backward) const {
+  using Algorithm = ConvolutionAlgorithm;
+  if (options_.algorithm == Algorithm::onednn || convolution_.groups > 1) return {"onednn", nullptr};
+
+  const auto make = [&](Algorithm a) -> std::unique_ptr<ConvolutionDirection> {
+    if (a == Algorithm::direct) {
+      auto parts = backward ? simd::WindowProduct::backward_data(x_, y_, convolution_)
+                            : std::vector{simd::WindowProduct::forward(x_, y_, convolution_)};
+      return std::make_unique<Direct>(std::move(parts));
+    }
+    const int m = a == Algorithm::winograd2 ? 2 : a == Algorithm::winograd4 ? 4 : 6;
+    return std::make_unique<ByWinograd>(backward ? simd::Winograd::backward_data(x_, y_, convolution_, m)
+                                                 : simd::Winograd::forward(x_, y_, convolution_, m));
+  };
+  const auto choice = [&](Algorithm a) { return Choice{kConvolutionAlgorithms[int(a)], make(a)}; };
+  if (!simd::Winograd::fits(convolution_)) return choice(Algorithm::direct);
+  if (options_.algorithm != Algorithm::automatic) return choice(options_.algorithm);
+
+  // The best guess first: it is what is taken without a clock.
+  const Shape in = backward ? y_ : x_, out = backward ? x_ : y_;
+  constexpr int kFewChannels = 16, kFewTiles = 32;
+  std::vector<Algorithm> candidates = {Algorithm::winograd4, Algorithm::winograd2, Algorithm::direct};
+  if (std::min(in.c, out.c) < kFewChannels)
+    candidates = {Algorithm::direct};
+  else if (int64_t(out.n) * ((out.h + 3) / 4) * ((out.w + 3) / 4) < kFewTiles)
+    candidates = {Algorithm::winograd2, Algorithm::winograd4, Algorithm::direct};
+  if (candidates.size() == 1 || !autotune_wanted()) return choice(candidates[0]);
+
+  const std::string key = fmt::format(
+      "cpu f32 {} {} {} to {} pad {} {} vectors of {} threads {}",
+      options_.training ? "training" : "inference", backward ? "backward data" : "forward", x_.text(),
+      y_.text(), convolution_.window.h.before, convolution_.window.w.before, simd::vector_width(), threads());
+  std::unique_ptr<TrialGround> ground;
+  std::vector<Candidate> trials;
+  for (const Algorithm a : candidates)
+    trials.push_back({kConvolutionAlgorithms[int(a)], "", false, [] { return true; },
+                      [&, a] {
+                        if (!ground)
+                          ground = std::make_unique<TrialGround>(in.elements(), int64_t(9) * in.c * out.c,
+                                                                 out.elements());
+                        return ground->seconds(*make(a), options_.training);
+                      }});
+  static std::mutex mutex;  // nothing is timed while another thread does the same
+  const std::lock_guard lock(mutex);
+  const size_t chosen = *osprey::choose(key, trials, &choices());
+  choices().save();
+  return choice(candidates[chosen]);
+}
+
+CpuConvolution::CpuConvolution(Shape x, Shape y, Convolution convolution, Options options)
+    : x_(x), y_(y), convolution_(convolution), options_(options) {
+  forward_ = choose(false);
+  if (options.training && options.needs_dx) data_ = choose(true);
+  if (forward_.direction) return;
+  OneDnnConvolution::Options o;
+  o.training = options.training;
+  o.needs_dx = options.needs_dx;
+  o.bias = options.bias;
+  o.factors = options.factors;
+  if (OneDnnConvolution::folds(options.activation) && OneDnnConvolution::folds(options.residual_activation)) {
+    o.activation = options.activation;
+    o.residual = options.residual;
+    o.residual_activation = options.residual_activation;
+    onednn_finishes_ = true;
+  }
+  onednn_ = std::make_unique<OneDnnConvolution>(x, y, convolution, o);
+}
+
+CpuConvolution::~CpuConvolution() = default;
+
+int CpuConvolution::packed_size() const {
+  return onednn_ ? onednn_->packed_size() : count_of(forward_.direction->packed_size());
+}
+
+int CpuConvolution::scratch_size() const {
+  if (onednn_) return onednn_->scratch_size();
+  return data_.direction ? count_of(data_.direction->packed_size()) : kLine;
+}
+
+void CpuConvolution::pack(View<const float> weights, View<float> packed) {
+  if (onednn_) return onednn_->pack(weights, packed);
+  forward_.direction->pack(weights.data, packed.data);
+}
+
+void CpuConvolution::forward(View<const float> x, View<float> packed, const Epilogue& e, View<float> y,
+                             View<float> scratch) {
+  if (!onednn_)
+    return forward_.direction->run(
+        x.data, packed.data,
+        {e.factors.data, e.bias.data, e.residual.data, options_.activation, options_.residual_activation},
+        y.data);
+  onednn_->forward(x, packed, {e.bias, e.factors, onednn_finishes_ ? e.residual : View<const float>()}, y,
+                   scratch);
+  if (onednn_finishes_) return;
+  with_activation(options_.activation, [&](auto act) {
+    parallel_for(y.size(), 1 << 14, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) y.data[i] = activate(act, y.data[i]);
+    });
+  });
+  if (!e.residual) return;
+  with_activation(options_.residual_activation, [&](auto act) {
+    parallel_for(y.size(), 1 << 14, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) y.data[i] = activate(act, y.data[i] + e.residual.data[i]);
+    });
+  });
+}
+
+void CpuConvolution::backward_data(View<const float> dy, View<const float> weights, View<float> dx, bool add,
+                                   View<float> scratch) {
+  if (onednn_) return onednn_->backward_data(dy, weights, dx, add, scratch);
+  data_.direction->pack(weights.data, scratch.data);
+  simd::Epilogue e;
+  if (add) e.residual = dx.data;
+  data_.direction->run(dy.data, scratch.data, e, dx.data);
+}
+
+void CpuConvolution::backward_weights(View<const float> x, View<const float> dy, View<float> dweights,
+                                      View<float> scratch) {
+  if (onednn_) return onednn_->backward_weights(x, dy, dweights, scratch);
+  simd::weight_gradient(x, dy, dweights, convolution_);
+}
+
+std::string CpuConvolution::algorithms() const {
+  if (!options_.training) return forward_.name;
+  return fmt::format("{}, {}, {}", forward_.name, options_.needs_dx ? data_.name : "-",
+                     onednn_ ? "onednn" : "direct");
+}
+
+}  // namespace osprey

@@ -1,0 +1,77 @@
+// Convolution on the CPU in f32, NHWC: forward, with what follows each sum done while it is in a register,
+// and the two gradients. Each direction is computed by the algorithm that suits its shape. Built once per
+// shape.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/activations.h"
+#include "core/convolution_algorithm.h"
+#include "core/tensor.h"
+#include "cuda/convolution.h"
+#include "layers/convolution_onednn.h"
+#include "layers/simd/epilogue.h"
+
+namespace osprey {
+
+// One direction, of products with packed weights: the forward pass or the gradient of the input.
+class ConvolutionDirection {
+ public:
+  virtual ~ConvolutionDirection() = default;
+  virtual int64_t packed_size() const = 0;  // in floats
+  virtual void pack(const float* weights, float* packed) const = 0;
+  virtual void run(const float* in, const float* packed, const simd::Epilogue&, float* out) const = 0;
+};
+
+class CpuConvolution {
+ public:
+  struct Options {
+    bool training = true;
+    bool needs_dx = true;
+    bool bias = false;
+    bool factors = false;  // one for each channel; the bias is added to the products
+    Activation activation = Activation::linear;
+    bool residual = false;                                // only where it never trains, and without factors
+    Activation residual_activation = Activation::linear;  // after the addition
+    ConvolutionAlgorithm algorithm = ConvolutionAlgorithm::automatic;
+  };
+
+  CpuConvolution(Shape x, Shape y, Convolution, Options);
+  ~CpuConvolution();
+
+  // The weights are packed as the algorithm wants them. Sizes in floats of the memory the caller provides:
+  int packed_size() const;   // one copy of the weights, for forward
+  int scratch_size() const;  // for any one call
+  void pack(View<const float> weights, View<float> packed);
+
+  // y = residual_activation(activation(factors * (x * weights) + bias) + residual); factors, bias and
+  // residual as the options say.
+  struct Epilogue {
+    View<const float> bias, factors, residual;
+  };
+  void forward(View<const float> x, View<float> packed, const Epilogue&, View<float> y, View<float> scratch);
+  void backward_data(View<const float> dy, View<const float> weights, View<float> dx, bool add,
+                     View<float> scratch);
+  // Adds to dweights.
+  void backward_weights(View<const float> x, View<const float> dy, View<float> dweights, View<float> scratch);
+
+  // "winograd4", or in training one for each direction: "winograd4, direct, onednn".
+  std::string algorithms() const;
+
+ private:
+  struct Choice {
+    std::string name;
+    std::unique_ptr<ConvolutionDirection> direction;  // null: all directions are oneDNN's
+  };
+  Choice choose(bool backward) const;
+
+  Shape x_, y_;
+  Convolution convolution_;
+  Options options_;
+  Choice forward_, data_;
+  std::unique_ptr<OneDnnConvolution> onednn_;  // all directions, where forward is not ours; else null
+  bool onednn_finishes_ = false;               // it has the activations, and adds the residual
+};
+
+}  // namespace osprey

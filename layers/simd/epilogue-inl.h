@@ -1,0 +1,116 @@
+// The epilogue of a tile of sums, for each kind of processor.
+#if defined(OSPREY_LAYERS_SIMD_EPILOGUE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef OSPREY_LAYERS_SIMD_EPILOGUE_INL_H_
+#undef OSPREY_LAYERS_SIMD_EPILOGUE_INL_H_
+#else
+#define OSPREY_LAYERS_SIMD_EPILOGUE_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include "layers/simd/epilogue.h"
+#include "layers/simd/outer_product-inl.h"
+#include "layers/vector_loop.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace osprey::simd::HWY_NAMESPACE {
+
+// Of two values the comparison of which is false, as of NaN, processors return the second: NaN stays.
+HWY_INLINE V bounded(V x, const Bounds& b) {
+  const V steep = hn::Max(hn::Mul(hn::Set(kFloats, b.slope), x), x);
+  return hn::Min(hn::Set(kFloats, b.high), hn::Max(hn::Set(kFloats, b.low), steep));
+}
+
+// The first `count` values, if there are fewer than a vector holds; no memory behind them is touched.
+HWY_INLINE V load_first(const float* from, int count) {
+  if (count >= kLanes) return hn::LoadU(kFloats, from);
+#if HWY_TARGET <= HWY_AVX2
+  return hn::MaskedLoad(hn::FirstN(kFloats, size_t(count)), kFloats, from);
+#else
+  alignas(64) float values[kLanes] = {};
+  for (int i = 0; i < kLanes && i < count; ++i) values[i] = from[i];
+  return hn::Load(kFloats, values);
+#endif
+}
+
+HWY_INLINE void store_first(V x, float* to, int count) {
+  if (count >= kLanes) return hn::StoreU(x, kFloats, to);
+#if HWY_TARGET <= HWY_AVX2
+  hn::BlendedStore(x, hn::FirstN(kFloats, size_t(count)), kFloats, to);
+#else
+  alignas(64) float values[kLanes];
+  hn::Store(x, kFloats, values);
+  for (int i = 0; i < kLanes && i < count; ++i) to[i] = values[i];
+#endif
+}
+
+// Activations that are more than bounds, on values that were just stored.
+inline HWY_NOINLINE void activate_stored(const Epilogue& e, float* values, const float* residual, int count) {
+  with_activation(e.activation, [=](auto act) HWY_ATTR {
+    VECTOR_LOOP
+    for (int i = 0; i < count; ++i) values[i] = activate(act, values[i]);
+  });
+  if (!residual) return;
+  with_activation(e.residual_activation, [=](auto act) HWY_ATTR {
+    VECTOR_LOOP
+    for (int i = 0; i < count; ++i) values[i] = activate(act, values[i] + residual[i]);
+  });
+}
+
+// Row p goes to out + places[p]; `filters` values of it.
+template <int P, int NV>
+HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters, const Epilogue& e, float* out) {
+  if (e.factors) {
+    OSPREY_UNROLL
+    for (int v = 0; v < NV; ++v) {
+      const V factor = load_first(e.factors + v * kLanes, filters - v * kLanes);
+      OSPREY_UNROLL
+      for (int p = 0; p < P; ++p) sums[p][v] = hn::Mul(sums[p][v], factor);
+    }
+  }
+  if (e.bias) {
+    OSPREY_UNROLL
+    for (int v = 0; v < NV; ++v) {
+      const V bias = load_first(e.bias + v * kLanes, filters - v * kLanes);
+      OSPREY_UNROLL
+      for (int p = 0; p < P; ++p) sums[p][v] = hn::Add(sums[p][v], bias);
+    }
+  }
+  Bounds own, of_sum;
+  const bool both_bounded = bounds_of(e.activation, own) && bounds_of(e.residual_activation, of_sum);
+  if (both_bounded) {
+    OSPREY_UNROLL
+    for (int p = 0; p < P; ++p) {
+      OSPREY_UNROLL
+      for (int v = 0; v < NV; ++v) {
+        sums[p][v] = bounded(sums[p][v], own);
+        if (e.residual) {
+          const V residual = load_first(e.residual + places[p] + v * kLanes, filters - v * kLanes);
+          sums[p][v] = bounded(hn::Add(sums[p][v], residual), of_sum);
+        }
+      }
+    }
+  }
+  if (filters == NV * kLanes) {
+    OSPREY_UNROLL
+    for (int p = 0; p < P; ++p) {
+      OSPREY_UNROLL
+      for (int v = 0; v < NV; ++v) hn::StoreU(sums[p][v], kFloats, out + places[p] + v * kLanes);
+    }
+  } else {
+    OSPREY_UNROLL
+    for (int p = 0; p < P; ++p) {
+      OSPREY_UNROLL
+      for (int v = 0; v < NV; ++v)
+        store_first(sums[p][v], out + places[p] + v * kLanes, filters - v * kLanes);
+    }
+  }
+  if (both_bounded) return;
+  for (int p = 0; p < P; ++p)
+    activate_stored(e, out + places[p], e.residual ? e.residual + places[p] : nullptr, filters);
+}
+
+}  // namespace osprey::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,61 @@
+// What becomes of the sums of a convolution while they are in a register.
+#pragma once
+
+#include <limits>
+
+#include "core/activations.h"
+
+namespace osprey::simd {
+
+// y = residual_activation(activation(factors * sum + bias) + residual)
+struct Epilogue {
+  const float* factors = nullptr;   // of each filter; null: 1
+  const float* bias = nullptr;      // of each filter; null: 0
+  const float* residual = nullptr;  // of the shape of y, and may be y itself; null: 0
+  Activation activation = Activation::linear;
+  Activation residual_activation = Activation::linear;
+};
+
+// That of the filters from `filter` on, for an `out` that starts there too; those of a group begin at
+// `group`, which the places in `out` already count.
+inline Epilogue from_filter(Epilogue e, int filter, int group = 0) {
+  if (e.factors) e.factors += group + filter;
+  if (e.bias) e.bias += group + filter;
+  if (e.residual) e.residual += filter;
+  return e;
+}
+
+// Activations that are min(high, max(low, max(x, slope * x))) cost four instructions a vector.
+struct Bounds {
+  float slope = 1;
+  float low = -std::numeric_limits<float>::infinity();
+  float high = std::numeric_limits<float>::infinity();
+};
+
+inline bool bounds_of(Activation a, Bounds& b) {
+  b = {};
+  switch (a) {
+    case Activation::linear:
+      return true;
+    case Activation::leaky:
+    case Activation::revleaky:
+      b.slope = 0.1f;
+      return true;
+    case Activation::relie:
+      b.slope = 0.01f;
+      return true;
+    case Activation::relu:
+      b.low = 0;
+      return true;
+    case Activation::relu6:
+      b.low = 0, b.high = 6;
+      return true;
+    case Activation::hardtan:
+      b.low = -1, b.high = 1;
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace osprey::simd

@@ -1,0 +1,13 @@
+// The gradient of a convolution's weights, as sums of outer products of gradients and pixels.
+#pragma once
+
+#include "core/tensor.h"
+#include "cuda/convolution.h"
+
+namespace osprey::simd {
+
+// dweights[f][tap][c] += sum over all pixels q of y: dy[q][f] * x[q * stride + tap][c], in the order of q,
+// whatever the number of threads. dweights is {filters, h, w, c / groups}.
+void weight_gradient(View<const float> x, View<const float> dy, View<float> dweights, const Convolution&);
+
+}  // namespace osprey::simd

@@ -1,0 +1,258 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "layers/simd/window_product.cpp"
+#include <hwy/foreach_target.h>  // must come before highway.h
+//
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <span>
+
+#include "core/parallel.h"
+#include "layers/simd/epilogue-inl.h"
+#include "layers/simd/outer_product-inl.h"
+#include "layers/simd/outer_product.h"
+#include "layers/simd/window_product.h"
+#include "layers/vector_loop.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace osprey::simd::HWY_NAMESPACE {
+namespace {
+
+constexpr int kTilesInBlock = 32;  // share a panel of weights while it is in the cache
+
+// A few pixels of the output, by the rows of the input that they read.
+struct Tile {
+  int count = 0;
+  std::vector<const float*> rows;  // of run r and pixel p: [r * kRows + p]
+  std::array<int64_t, kRows> out;  // where each pixel lies in `out`, in floats
+  std::vector<float> edges;        // runs that reach over the edge of the image, filled up with zeros
+
+  void reserve(const WindowProduct& c) {
+    rows.resize(std::max(rows.size(), size_t(c.runs_ * kRows)));
+    if (c.taps_in_run_ > 1)
+      edges.resize(std::max(edges.size(), size_t(c.runs_ * kRows * c.taps_in_run_ * c.in_channels_)));
+  }
+};
+
+struct Place {  // a pixel of the lattice
+  int n, h, w;
+};
+
+void gather(const WindowProduct& c, const float* in, int group, Place& place, int count, Tile& tile) {
+  tile.count = count;
+  const int height = c.in_.h, width = c.in_.w, channels = c.in_.c;
+  const Lattice& lattice = c.lattice_;
+  const int length = c.taps_in_run_ * c.in_channels_;
+  for (int p = 0; p < count; ++p) {
+    const int y0 = place.h * lattice.h.scale, x0 = place.w * lattice.w.scale;
+    const float* image = in + int64_t(place.n) * height * width * channels + group * c.in_channels_;
+    for (int r = 0; r < c.runs_; ++r) {
+      const Lattice::Tap& tap = lattice.taps[size_t(r * c.taps_in_run_)];
+      const int y = y0 + tap.h, x = x0 + tap.w;
+      const float*& row = tile.rows[size_t(r * kRows + p)];
+      if (y < 0 || y >= height || x >= width || x + c.taps_in_run_ <= 0) {
+        row = c.zeros_.data();
+      } else if (x >= 0 && x + c.taps_in_run_ <= width) {
+        row = image + (int64_t(y) * width + x) * channels;
+      } else {
+        float* edge = tile.edges.data() + int64_t(r * kRows + p) * length;
+        const int first = std::max(0, -x), last = std::min(c.taps_in_run_, width - x);
+        std::fill(edge, edge + first * channels, 0.0f);
+        std::copy_n(image + (int64_t(y) * width + x + first) * channels, (last - first) * channels,
+                    edge + first * channels);
+        std::fill(edge + last * channels, edge + length, 0.0f);
+        row = edge;
+      }
+    }
+    const int out_y = lattice.h.start + place.h * lattice.h.step,
+              out_x = lattice.w.start + place.w * lattice.w.step;
+    tile.out[size_t(p)] =
+        ((int64_t(place.n) * c.out_.h + out_y) * c.out_.w + out_x) * c.out_.c + group * c.out_channels_;
+    if (++place.w < lattice.w.count) continue;
+    place.w = 0;
+    if (++place.h < lattice.h.count) continue;
+    place.h = 0;
+    ++place.n;
+  }
+}
+
+template <int P, int NV>
+void multiply_tile(const WindowProduct& c, const Tile& tile, const float* weights, int filters,
+                   const Epilogue& e, float* out) {
+  V sums[P][NV];
+  OSPREY_UNROLL
+  for (int p = 0; p < P; ++p) {
+    OSPREY_UNROLL
+    for (int v = 0; v < NV; ++v) sums[p][v] = hn::Zero(kFloats);
+  }
+  add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.taps_in_run_ * c.in_channels_, weights, sums);
+  finish<P, NV>(sums, tile.out.data(), filters, e, out);
+}
+
+using Multiply = void (*)(const WindowProduct&, const Tile&, const float* weights, int filters,
+                          const Epilogue&, float* out);
+
+template <int NV, int... P>
+constexpr std::array<Multiply, sizeof...(P)> tiles(std::integer_sequence<int, P...>) {
+  return {multiply_tile<P + 1, NV>...};
+}
+constexpr std::array<Multiply, kRows> kTiles[kVectors] = {tiles<1>(std::make_integer_sequence<int, kRows>()),
+                                                          tiles<2>(std::make_integer_sequence<int, kRows>())};
+
+// The pixels [first, last) of the lattice, and the panels [first_panel, last_panel) of each group.
+void run_part(const WindowProduct& c, const float* in, const float* packed, const Epilogue& e, float* out,
+              int64_t first, int64_t last, int first_panel, int last_panel) {
+  const int taps = int(c.lattice_.taps.size());
+  const int64_t panel_size = int64_t(taps) * c.in_channels_ * kPanel;
+  const int panels = (c.out_channels_ + kPanel - 1) / kPanel;
+  const int64_t pixels = last - first, tiles = (pixels + kRows - 1) / kRows;
+  const int64_t area = int64_t(c.lattice_.h.count) * c.lattice_.w.count;
+  // Kept by the thread: it grows with the first networks, and then nothing is allocated any more.
+  thread_local std::vector<Tile> kept(kTilesInBlock);
+  const std::span block(kept.data(), size_t(std::min<int64_t>(tiles, kTilesInBlock)));
+  for (Tile& tile : block) tile.reserve(c);
+  for (int g = 0; g < c.groups_; ++g) {
+    Place place{int(first / area), int(first % area / c.lattice_.w.count), int(first % c.lattice_.w.count)};
+    // Tiles of nearly equal size: a last one of a single row would waste the registers.
+    for (int64_t t = 0; t < tiles; t += int64_t(block.size())) {
+      const int64_t in_block = std::min<int64_t>(int64_t(block.size()), tiles - t);
+      for (int64_t k = 0; k < in_block; ++k) {
+        const int64_t begin = pixels * (t + k) / tiles, end = pixels * (t + k + 1) / tiles;
+        gather(c, in, g, place, int(end - begin), block[size_t(k)]);
+      }
+      for (int b = first_panel; b < last_panel; ++b) {
+        const int filter = b * kPanel, filters = std::min(kPanel, c.out_channels_ - filter);
+        const int vectors = (filters + kLanes - 1) / kLanes;
+        const float* weights = packed + g * (panels * panel_size) + b * panel_size;
+        const Epilogue own = from_filter(e, filter, g * c.out_channels_);
+        for (int64_t k = 0; k < in_block; ++k) {
+          const Tile& tile = block[size_t(k)];
+          kTiles[vectors - 1][size_t(tile.count - 1)](c, tile, weights, filters, own, out + filter);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace osprey::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace osprey::simd {
+
+HWY_EXPORT(run_part);
+
+namespace {
+
+constexpr int kFewChannels = 32;  // below, the loop over them is too short to be worth its start
+
+int panels_of(int channels, int panel) { return (channels + panel - 1) / panel; }
+
+}  // namespace
+
+WindowProduct::WindowProduct(Shape in, Shape out, int groups, Lattice lattice, Order order)
+    : in_(in),
+      out_(out),
+      groups_(groups),
+      in_channels_(in.c / groups),
+      out_channels_(out.c / groups),
+      lattice_(std::move(lattice)),
+      order_(order),
+      panel_(panel_width()),
+      lanes_(vector_width()) {
+  const auto& taps = lattice_.taps;
+  int side_by_side = 1;
+  while (side_by_side < int(taps.size()) && taps[size_t(side_by_side)].h == taps[0].h &&
+         taps[size_t(side_by_side)].w == taps[0].w + side_by_side)
+    ++side_by_side;
+  bool all_rows =
+      groups == 1 && in.c < kFewChannels && !taps.empty() && taps.size() % size_t(side_by_side) == 0;
+  for (size_t t = 0; all_rows && t < taps.size(); ++t) {
+    const auto& first = taps[t - t % size_t(side_by_side)];
+    all_rows = taps[t].h == first.h && taps[t].w == first.w + int(t % size_t(side_by_side));
+  }
+  if (all_rows) taps_in_run_ = side_by_side;
+  runs_ = int(taps.size()) / taps_in_run_;
+  zeros_.resize(size_t(taps_in_run_ * in_channels_));
+}
+
+WindowProduct WindowProduct::forward(Shape x, Shape y, const Convolution& c) {
+  const Window &h = c.window.h, &w = c.window.w;
+  const int channels = x.c / c.groups;
+  Lattice lattice{{y.h, 0, 1, h.stride}, {y.w, 0, 1, w.stride}, {}};
+  for (int r = 0; r < h.size; ++r)
+    for (int s = 0; s < w.size; ++s)
+      lattice.taps.push_back(
+          {r * h.dilation - h.before, s * w.dilation - w.before, int64_t(r * w.size + s) * channels});
+  const int64_t filter = int64_t(h.size) * w.size * channels;
+  return {x, y, c.groups, std::move(lattice), {y.c / c.groups * filter, 1, filter}};
+}
+
+std::vector<WindowProduct> WindowProduct::backward_data(Shape x, Shape y, const Convolution& c) {
+  const Window &h = c.window.h, &w = c.window.w;
+  const int channels = x.c / c.groups;
+  const int64_t filter = int64_t(h.size) * w.size * channels;
+  std::vector<WindowProduct> phases;
+  for (int top = 0; top < std::min(h.stride, x.h); ++top)
+    for (int left = 0; left < std::min(w.stride, x.w); ++left) {
+      Lattice lattice{{(x.h - top + h.stride - 1) / h.stride, top, h.stride, 1},
+                      {(x.w - left + w.stride - 1) / w.stride, left, w.stride, 1},
+                      {}};
+      for (int r = 0; r < h.size; ++r)
+        for (int s = 0; s < w.size; ++s) {
+          const int from_h = top + h.before - r * h.dilation, from_w = left + w.before - s * w.dilation;
+          if (from_h % h.stride == 0 && from_w % w.stride == 0)
+            lattice.taps.push_back(
+                {from_h / h.stride, from_w / w.stride, int64_t(r * w.size + s) * channels});
+        }
+      phases.push_back({y, x, c.groups, std::move(lattice), {y.c / c.groups * filter, filter, 1}});
+    }
+  return phases;
+}
+
+int64_t WindowProduct::packed_size() const {
+  return int64_t(groups_) * panels_of(out_channels_, panel_) * panel_ * int64_t(lattice_.taps.size()) *
+         in_channels_;
+}
+
+void WindowProduct::pack(const float* weights, float* packed) const {
+  const int panels = panels_of(out_channels_, panel_);
+  const int taps = int(lattice_.taps.size());
+  const int64_t panel_size = int64_t(taps) * in_channels_ * panel_;
+  parallel_for(int64_t(groups_) * panels * taps, 1, [&](int64_t first, int64_t last) {
+    for (int64_t part = first; part < last; ++part) {
+      const int64_t group = part / taps / panels;
+      const int panel = int(part / taps % panels), tap = int(part % taps);
+      const int filters = std::min(panel_, out_channels_ - panel * panel_);
+      const int width = (filters + lanes_ - 1) / lanes_ * lanes_;  // a last panel may be a vector wide
+      const float* from = weights + group * order_.group_stride + panel * panel_ * order_.out_stride +
+                          lattice_.taps[size_t(tap)].weights;
+      float* to = packed + (group * panels + panel) * panel_size + int64_t(tap) * in_channels_ * width;
+      for (int i = 0; i < in_channels_; ++i, to += width) {
+        const float* of_channel = from + i * order_.in_stride;
+        for (int o = 0; o < filters; ++o) to[o] = of_channel[o * order_.out_stride];
+        std::fill(to + filters, to + width, 0.0f);
+      }
+    }
+  });
+}
+
+void WindowProduct::run(const float* in, const float* packed, const Epilogue& e, float* out) const {
+  const int64_t pixels = int64_t(out_.n) * lattice_.h.count * lattice_.w.count;
+  const int panels = panels_of(out_channels_, panel_);
+  constexpr int64_t kPixelsWorthAThread = 256;
+  // Few pixels and many filters: threads share the filters, so that none reads all weights.
+  if (pixels < kPixelsWorthAThread * threads() && panels >= 2 * threads()) {
+    parallel_for(panels, 1, [&](int64_t first, int64_t last) {
+      HWY_DYNAMIC_DISPATCH(run_part)(*this, in, packed, e, out, 0, pixels, int(first), int(last));
+    });
+    return;
+  }
+  parallel_for(pixels, 1, [&](int64_t first, int64_t last) {
+    HWY_DYNAMIC_DISPATCH(run_part)(*this, in, packed, e, out, first, last, 0, panels);
+  });
+}
+
+}  // namespace osprey::simd
+#endif

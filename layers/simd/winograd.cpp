@@ -1,0 +1,403 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "layers/simd/winograd.cpp"
+#include <hwy/foreach_target.h>  // must come before highway.h
+//
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "core/parallel.h"
+#include "layers/simd/epilogue-inl.h"
+#include "layers/simd/outer_product-inl.h"
+#include "layers/simd/outer_product.h"
+#include "layers/simd/winograd.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace osprey::simd::HWY_NAMESPACE {
+namespace {
+
+HWY_INLINE V times(float factor, V x) { return hn::Mul(hn::Set(kFloats, factor), x); }
+HWY_INLINE V plus(float factor, V x, V sum) { return hn::MulAdd(hn::Set(kFloats, factor), x, sum); }
+
+// The transforms of one row or column; `step` is from one of its values to the next. The points of
+// interpolation are 0, 1, -1 and infinity; m = 4 adds 2 and -2, m = 6 also 1/2 and -1/2.
+
+// Inputs: B' x. Of points z and -z the sums of even and of odd powers are shared.
+template <int M>
+HWY_INLINE void transform_input(const V* x, int step, V* out) {
+  const auto at = [=](int i) HWY_ATTR { return x[i * step]; };
+  const auto put = [=](int i, V v) HWY_ATTR { out[i * step] = v; };
+  if constexpr (M == 2) {
+    put(0, hn::Sub(at(0), at(2)));
+    put(1, hn::Add(at(2), at(1)));
+    put(2, hn::Sub(at(2), at(1)));
+    put(3, hn::Sub(at(1), at(3)));
+  } else if constexpr (M == 4) {
+    const V even1 = plus(-4, at(2), at(4)), odd1 = plus(-4, at(1), at(3));
+    const V even2 = hn::Sub(at(4), at(2)), odd2 = times(2, hn::Sub(at(3), at(1)));
+    put(0, plus(4, at(0), plus(-5, at(2), at(4))));
+    put(1, hn::Add(even1, odd1));
+    put(2, hn::Sub(even1, odd1));
+    put(3, hn::Add(even2, odd2));
+    put(4, hn::Sub(even2, odd2));
+    put(5, plus(4, at(1), plus(-5, at(3), at(5))));
+  } else {
+    const V even1 = plus(-4.25f, at(4), hn::Add(at(2), at(6)));
+    const V odd1 = plus(-4.25f, at(3), hn::Add(at(1), at(5)));
+    const V even2 = plus(0.25f, at(2), plus(-1.25f, at(4), at(6)));
+    const V odd2 = plus(0.5f, at(1), plus(-2.5f, at(3), times(2, at(5))));
+    const V even3 = plus(4, at(2), plus(-5, at(4), at(6)));
+    const V odd3 = plus(2, at(1), plus(-2.5f, at(3), times(0.5f, at(5))));
+    put(0, plus(5.25f, hn::Sub(at(4), at(2)), hn::Sub(at(0), at(6))));
+    put(1, hn::Add(even1, odd1));
+    put(2, hn::Sub(even1, odd1));
+    put(3, hn::Add(even2, odd2));
+    put(4, hn::Sub(even2, odd2));
+    put(5, hn::Add(even3, odd3));
+    put(6, hn::Sub(even3, odd3));
+    put(7, plus(5.25f, hn::Sub(at(3), at(5)), hn::Sub(at(7), at(1))));
+  }
+}
+
+// Sums: A' x, M values of M + 2.
+template <int M>
+HWY_INLINE void transform_output(const V* x, int step, V* out, int out_step) {
+  const auto at = [=](int i) HWY_ATTR { return x[i * step]; };
+  const auto put = [=](int i, V v) HWY_ATTR { out[i * out_step] = v; };
+  const V even1 = hn::Add(at(1), at(2)), odd1 = hn::Sub(at(1), at(2));
+  if constexpr (M == 2) {
+    put(0, hn::Add(at(0), even1));
+    put(1, hn::Sub(odd1, at(3)));
+  } else {
+    const V even2 = hn::Add(at(3), at(4)), odd2 = hn::Sub(at(3), at(4));
+    if constexpr (M == 4) {
+      put(0, hn::Add(at(0), hn::Add(even1, even2)));
+      put(1, plus(2, odd2, odd1));
+      put(2, plus(4, even2, even1));
+      put(3, hn::Add(plus(8, odd2, odd1), at(5)));
+    } else {
+      const V even3 = hn::Add(at(5), at(6)), odd3 = hn::Sub(at(5), at(6));
+      put(0, hn::Add(at(0), hn::Add(even1, hn::Add(even2, even3))));
+      put(1, plus(2, odd2, plus(0.5f, odd3, odd1)));
+      put(2, plus(4, even2, plus(0.25f, even3, even1)));
+      put(3, plus(8, odd2, plus(0.125f, odd3, odd1)));
+      put(4, plus(16, even2, plus(0.0625f, even3, even1)));
+      put(5, hn::Add(plus(32, odd2, plus(0.03125f, odd3, odd1)), at(7)));
+    }
+  }
+}
+
+// Weights: G g, M + 2 values of 3.
+template <int M>
+HWY_INLINE void transform_weights(const V* g, int step, V* out, int out_step) {
+  const auto put = [=](int i, V v) HWY_ATTR { out[i * out_step] = v; };
+  const V a = g[0], b = g[step], c = g[2 * step];
+  const auto pair = [=](int i, float fa, float fb, float fc) HWY_ATTR {
+    const V even = plus(fa, a, times(fc, c)), odd = times(fb, b);
+    put(i, hn::Add(even, odd));
+    put(i + 1, hn::Sub(even, odd));
+  };
+  if constexpr (M == 2) {
+    put(0, a);
+    pair(1, 0.5f, 0.5f, 0.5f);
+    put(3, c);
+  } else if constexpr (M == 4) {
+    put(0, times(0.25f, a));
+    pair(1, -1.0f / 6, -1.0f / 6, -1.0f / 6);
+    pair(3, 1.0f / 24, 1.0f / 12, 1.0f / 6);
+    put(5, c);
+  } else {
+    put(0, a);
+    pair(1, -2.0f / 9, -2.0f / 9, -2.0f / 9);
+    pair(3, 1.0f / 90, 1.0f / 45, 2.0f / 45);
+    pair(5, 32.0f / 45, 16.0f / 45, 8.0f / 45);
+    put(7, c);
+  }
+}
+
+struct TilePlace {
+  int n, y, x;  // of its first output
+};
+TilePlace place_of(const Winograd& c, int64_t tile) {
+  return {int(tile / (c.tiles_h_ * c.tiles_w_)), int(tile / c.tiles_w_ % c.tiles_h_) * c.m_,
+          int(tile % c.tiles_w_) * c.m_};
+}
+
+template <int M>
+void transform_tiles(const Winograd& c, const float* in, const Winograd::Block& block, int64_t first,
+                     int64_t last) {
+  constexpr int A = M + 2;
+  const int64_t row = c.input_row(), point = block.tiles * row;
+  for (int64_t t = first; t < last; ++t) {
+    const TilePlace place = place_of(c, block.first_tile + t);
+    const int y0 = place.y - c.before_h_, x0 = place.x - c.before_w_;
+    const bool inside = y0 >= 0 && x0 >= 0 && y0 + A <= c.in_.h && x0 + A <= c.in_.w;
+    const int64_t origin = ((int64_t(place.n) * c.in_.h + y0) * c.in_.w + x0) * c.in_.c;
+    for (int channel = 0; channel < c.in_.c; channel += kLanes) {
+      const int count = c.in_.c - channel;
+      V x[A * A];
+      for (int i = 0; i < A; ++i)
+        for (int j = 0; j < A; ++j) {
+          const bool there = inside || (y0 + i >= 0 && y0 + i < c.in_.h && x0 + j >= 0 && x0 + j < c.in_.w);
+          x[i * A + j] = there
+                             ? load_first(in + origin + (int64_t(i) * c.in_.w + j) * c.in_.c + channel, count)
+                             : hn::Zero(kFloats);
+        }
+      V half[A * A];
+      OSPREY_UNROLL
+      for (int j = 0; j < A; ++j) transform_input<M>(x + j, A, half + j);
+      OSPREY_UNROLL
+      for (int i = 0; i < A; ++i) transform_input<M>(half + i * A, 1, x + i * A);
+      float* to = block.inputs + t * row + channel;
+      OSPREY_UNROLL
+      for (int i = 0; i < A * A; ++i) hn::StoreU(x[i], kFloats, to + i * point);
+    }
+  }
+}
+
+template <int P>
+void multiply_tile(const float* rows, int64_t row, int length, const float* weights, float* products,
+                   int64_t products_row) {
+  const float* x[kRows];
+  OSPREY_UNROLL
+  for (int p = 0; p < P; ++p) x[p] = rows + p * row;
+  V sums[P][kVectors];
+  OSPREY_UNROLL
+  for (int p = 0; p < P; ++p) {
+    OSPREY_UNROLL
+    for (int v = 0; v < kVectors; ++v) sums[p][v] = hn::Zero(kFloats);
+  }
+  add_outer_products<P, kVectors>(x, 1, length, weights, sums);
+  OSPREY_UNROLL
+  for (int p = 0; p < P; ++p) {
+    OSPREY_UNROLL
+    for (int v = 0; v < kVectors; ++v)
+      hn::StoreU(sums[p][v], kFloats, products + p * products_row + v * kLanes);
+  }
+}
+template <int... P>
+constexpr auto tiles(std::integer_sequence<int, P...>) {
+  return std::array{multiply_tile<P + 1>...};
+}
+constexpr auto kTiles = tiles(std::make_integer_sequence<int, kRows>());
+
+// Point by point, so that the inputs of one stay in the cache while all its weights go by, once.
+void multiply(const Winograd& c, const float* packed, const Winograd::Block& block, int first_panel,
+              int last_panel) {
+  const int64_t row = c.input_row(), products_row = c.product_row();
+  const int64_t chunk = int64_t(c.in_.c) * kPanel;  // weights of a point and a panel
+  const int64_t groups = (block.tiles + kRows - 1) / kRows;
+  for (int point = 0; point < c.points(); ++point)
+    for (int b = first_panel; b < last_panel; ++b) {
+      const float* weights = packed + (int64_t(point) * c.panels() + b) * chunk;
+      for (int64_t g = 0; g < groups; ++g) {
+        const int64_t begin = block.tiles * g / groups, end = block.tiles * (g + 1) / groups;
+        kTiles[size_t(end - begin - 1)](
+            block.inputs + (point * block.tiles + begin) * row, row, c.in_.c, weights,
+            block.products + (point * block.tiles + begin) * products_row + b * kPanel, products_row);
+      }
+    }
+}
+
+template <int M>
+void transform_outputs(const Winograd& c, const Winograd::Block& block, const Epilogue& e, float* out,
+                       int first_panel, int last_panel) {
+  constexpr int A = M + 2;
+  const int64_t row = c.product_row(), point = block.tiles * row;
+  const int last_filter = std::min(last_panel * kPanel, c.out_.c);
+  for (int64_t t = 0; t < block.tiles; ++t) {
+    const TilePlace place = place_of(c, block.first_tile + t);
+    const int rows = std::min(M, c.out_.h - place.y), columns = std::min(M, c.out_.w - place.x);
+    const int64_t origin = ((int64_t(place.n) * c.out_.h + place.y) * c.out_.w + place.x) * c.out_.c;
+    for (int filter = first_panel * kPanel; filter < last_filter; filter += kLanes) {
+      const float* from = block.products + t * row + filter;
+      V x[A * A], half[A * A];
+      OSPREY_UNROLL
+      for (int i = 0; i < A * A; ++i) x[i] = hn::LoadU(kFloats, from + i * point);
+      OSPREY_UNROLL
+      for (int j = 0; j < A; ++j) transform_output<M>(x + j, A, half + j, A);
+      const int filters = std::min(kLanes, c.out_.c - filter);
+      const Epilogue own = from_filter(e, filter);
+      OSPREY_UNROLL
+      for (int i = 0; i < M; ++i) {
+        if (i >= rows) break;
+        V y[M][1];
+        transform_output<M>(half + i * A, 1, &y[0][0], 1);
+        int64_t places[M];
+        for (int j = 0; j < M; ++j) places[j] = origin + (int64_t(i) * c.out_.w + j) * c.out_.c;
+        if (columns == M) {
+          finish<M, 1>(y, places, filters, own, out + filter);
+        } else {
+          for (int j = 0; j < columns; ++j) {
+            V one[1][1] = {{y[j][0]}};
+            finish<1, 1>(one, places + j, filters, own, out + filter);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Of the tiles [first, last) of the block.
+void transform_inputs(const Winograd& c, const float* in, const Winograd::Block& block, int64_t first,
+                      int64_t last) {
+  c.m_ == 2   ? transform_tiles<2>(c, in, block, first, last)
+  : c.m_ == 4 ? transform_tiles<4>(c, in, block, first, last)
+              : transform_tiles<6>(c, in, block, first, last);
+}
+
+// Of the panels [first, last): the products, and what comes out of them.
+void run_panels(const Winograd& c, const float* packed, const Winograd::Block& block, const Epilogue& e,
+                float* out, int first, int last) {
+  multiply(c, packed, block, first, last);
+  c.m_ == 2   ? transform_outputs<2>(c, block, e, out, first, last)
+  : c.m_ == 4 ? transform_outputs<4>(c, block, e, out, first, last)
+              : transform_outputs<6>(c, block, e, out, first, last);
+}
+
+// The weights of kLanes neighbours, filters or channels, whichever lie side by side in memory.
+template <int M>
+void pack_neighbours(const Winograd& c, const float* weights, int filter, int channel, int count, V* points) {
+  constexpr int A = M + 2;
+  V g[9], half[A * 3];
+  const int channels = c.reversed_ ? c.out_.c : c.in_.c;  // of the weights as they are
+  const float* from = weights + (c.reversed_ ? int64_t(channel) * 9 * channels + filter
+                                             : int64_t(filter) * 9 * channels + channel);
+  for (int t = 0; t < 9; ++t) g[t] = load_first(from + int64_t(c.reversed_ ? 8 - t : t) * channels, count);
+  OSPREY_UNROLL
+  for (int j = 0; j < 3; ++j) transform_weights<M>(g + j, 3, half + j, 3);
+  OSPREY_UNROLL
+  for (int i = 0; i < A; ++i) transform_weights<M>(half + i * 3, 1, points + i * A, 1);
+}
+
+// Of the filters of one panel: packed[point][panel][channel][filter of the panel].
+template <int M>
+void pack_one(const Winograd& c, const float* weights, float* packed, int panel) {
+  constexpr int kPoints = (M + 2) * (M + 2);
+  const int64_t chunk = int64_t(c.in_.c) * kPanel, point = int64_t(c.panels()) * chunk;
+  float* to = packed + panel * chunk;
+  const int filters = std::min(kPanel, c.out_.c - panel * kPanel);
+  for (int p = 0; filters < kPanel && p < kPoints; ++p) std::fill_n(to + p * point, chunk, 0.0f);
+  V points[kPoints];
+  if (c.reversed_) {
+    for (int channel = 0; channel < c.in_.c; ++channel)
+      for (int o = 0; o < filters; o += kLanes) {
+        pack_neighbours<M>(c, weights, panel * kPanel + o, channel, filters - o, points);
+        for (int p = 0; p < kPoints; ++p)
+          store_first(points[p], to + p * point + int64_t(channel) * kPanel + o, filters - o);
+      }
+    return;
+  }
+  alignas(64) float columns[kPoints][kLanes][kLanes];  // of some filters and channels, to be turned
+  for (int channel = 0; channel < c.in_.c; channel += kLanes)
+    for (int o = 0; o < filters; o += kLanes) {
+      const int of_filters = std::min(kLanes, filters - o), of_channels = std::min(kLanes, c.in_.c - channel);
+      for (int k = 0; k < of_filters; ++k) {
+        pack_neighbours<M>(c, weights, panel * kPanel + o + k, channel, of_channels, points);
+        for (int p = 0; p < kPoints; ++p) hn::Store(points[p], kFloats, columns[p][k]);
+      }
+      for (int p = 0; p < kPoints; ++p)
+        for (int i = 0; i < of_channels; ++i)
+          for (int k = 0; k < of_filters; ++k)
+            to[p * point + int64_t(channel + i) * kPanel + o + k] = columns[p][k][i];
+    }
+}
+
+void pack_panel(const Winograd& c, const float* weights, float* packed, int panel) {
+  c.m_ == 2   ? pack_one<2>(c, weights, packed, panel)
+  : c.m_ == 4 ? pack_one<4>(c, weights, packed, panel)
+              : pack_one<6>(c, weights, packed, panel);
+}
+
+}  // namespace
+}  // namespace osprey::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace osprey::simd {
+
+HWY_EXPORT(transform_inputs);
+HWY_EXPORT(run_panels);
+HWY_EXPORT(pack_panel);
+
+Winograd::Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool reversed)
+    : in_(in),
+      out_(out),
+      m_(m),
+      before_h_(before_h),
+      before_w_(before_w),
+      reversed_(reversed),
+      panel_(panel_width()),
+      lanes_(vector_width()),
+      tiles_h_((out.h + m - 1) / m),
+      tiles_w_((out.w + m - 1) / m) {}
+
+bool Winograd::fits(const Convolution& c) {
+  const auto plain = [](const Window& w) { return w.size == 3 && w.stride == 1 && w.dilation == 1; };
+  return plain(c.window.h) && plain(c.window.w) && c.groups == 1;
+}
+
+Winograd Winograd::forward(Shape x, Shape y, const Convolution& c, int m) {
+  return {x, y, m, c.window.h.before, c.window.w.before, false};
+}
+
+Winograd Winograd::backward_data(Shape x, Shape y, const Convolution& c, int m) {
+  return {y, x, m, 2 - c.window.h.before, 2 - c.window.w.before, true};
+}
+
+int64_t Winograd::packed_size() const { return int64_t(points()) * panels() * panel_ * in_.c; }
+
+void Winograd::pack(const float* weights, float* packed) const {
+  parallel_for(panels(), 1, [&](int64_t first, int64_t last) {
+    for (int64_t p = first; p < last; ++p) HWY_DYNAMIC_DISPATCH(pack_panel)(*this, weights, packed, int(p));
+  });
+}
+
+// A block stays in a core's second cache if that leaves enough tiles to be worth reading all weights for;
+// otherwise in its part of the third.
+int64_t Winograd::tiles_in_block() const {
+  constexpr int64_t kSecond = 768 << 10, kThird = 8 << 20, kEnough = 48;
+  const int64_t tile = points() * (input_row() + product_row()) * int64_t(sizeof(float));
+  const int64_t near = kSecond / tile;
+  return near >= kEnough ? near : std::max<int64_t>(kThird / tile, 12);
+}
+
+// Memory of a thread, which grows with its first networks; then nothing is allocated any more.
+Winograd::Block Winograd::block_of(int64_t first, int64_t last) const {
+  constexpr int64_t kLine = 16;  // floats of a line of the cache
+  thread_local std::vector<float> kept;
+  const int64_t inputs = points() * (last - first) * input_row();
+  const size_t size = size_t(inputs + points() * (last - first) * product_row() + kLine);
+  if (kept.size() < size) kept.resize(size);
+  void* space = kept.data();
+  size_t room = kept.size() * sizeof(float);
+  float* aligned = static_cast<float*>(std::align(64, room - 64, space, room));
+  return {first, last - first, aligned, aligned + inputs};
+}
+
+void Winograd::run(const float* in, const float* packed, const Epilogue& e, float* out) const {
+  const int64_t most = tiles_in_block();
+  if (tiles() <= most) {  // threads share first the tiles, then the weights
+    const Block block = block_of(0, tiles());
+    parallel_for(tiles(), 1, [&](int64_t first, int64_t last) {
+      HWY_DYNAMIC_DISPATCH(transform_inputs)(*this, in, block, first, last);
+    });
+    parallel_for(panels(), 1, [&](int64_t first, int64_t last) {
+      HWY_DYNAMIC_DISPATCH(run_panels)(*this, packed, block, e, out, int(first), int(last));
+    });
+    return;
+  }
+  parallel_for(tiles(), most / 2, [&](int64_t first, int64_t last) {
+    const int64_t blocks = (last - first + most - 1) / most;
+    for (int64_t b = 0; b < blocks; ++b) {
+      const Block block =
+          block_of(first + (last - first) * b / blocks, first + (last - first) * (b + 1) / blocks);
+      HWY_DYNAMIC_DISPATCH(transform_inputs)(*this, in, block, 0, block.tiles);
+      HWY_DYNAMIC_DISPATCH(run_panels)(*this, packed, block, e, out, 0, panels());
+    }
+  });
+}
+
+}  // namespace osprey::simd
+#endif
