@@ -1,5 +1,7 @@
 #include "core/arena.h"
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 
 #include "core/available_memory.h"
@@ -8,12 +10,28 @@
 
 namespace osprey {
 
+namespace {
+
+// Tens of megabytes of weights go by in every pass: on pages of 4 KiB half of the time went into finding them.
+void* allocate_aligned(size_t bytes) {
+  constexpr size_t kHugePage = size_t(2) << 20;
+  const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
+  const size_t whole = (bytes + alignment - 1) / alignment * alignment;
+  void* memory = std::aligned_alloc(alignment, whole);
+#ifdef MADV_HUGEPAGE
+  if (memory && alignment == kHugePage) madvise(memory, whole, MADV_HUGEPAGE);  // a wish: it may be refused
+#endif
+  return memory;
+}
+
+}  // namespace
+
 Memory host_memory() {
   return {[](size_t bytes) -> void* {
             // The kernel would promise more, and end the program only when the memory is written to.
             const size_t available = available_memory();
             if (available && bytes > available) return nullptr;
-            return std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+            return allocate_aligned(bytes);
           },
           [](void* p) { std::free(p); }};
 }

@@ -38,36 +38,44 @@ struct Place {  // a pixel of the lattice
   int n, h, w;
 };
 
+// The run of a window that begins at (y, x) and is not all inside of the image.
+const float* edge_run(const WindowProduct& c, const float* image, int y, int x, float* edge) {
+  const int height = c.in_.h, width = c.in_.w, channels = c.in_.c;
+  if (y < 0 || y >= height || x >= width || x + c.taps_in_run_ <= 0) return c.zeros_.data();
+  const float* row = image + int64_t(y) * width * channels;
+  if (x >= 0 && x + c.taps_in_run_ <= width) return row + int64_t(x) * channels;
+  const int first = std::max(0, -x), last = std::min(c.taps_in_run_, width - x);
+  std::fill(edge, edge + first * channels, 0.0f);
+  std::copy_n(row + int64_t(x + first) * channels, (last - first) * channels, edge + first * channels);
+  std::fill(edge + last * channels, edge + c.taps_in_run_ * channels, 0.0f);
+  return edge;
+}
+
 void gather(const WindowProduct& c, const float* in, int group, Place& place, int count, Tile& tile) {
   tile.count = count;
-  const int height = c.in_.h, width = c.in_.w, channels = c.in_.c;
   const Lattice& lattice = c.lattice_;
-  const int length = c.taps_in_run_ * c.in_channels_;
+  const int channels = c.in_.c, runs = c.runs_;
+  const int64_t image_size = int64_t(c.in_.h) * c.in_.w * channels;
+  const int64_t out_size = int64_t(c.out_.h) * c.out_.w * c.out_.c;
+  const float** rows = tile.rows.data();
   for (int p = 0; p < count; ++p) {
-    const int y0 = place.h * lattice.h.scale, x0 = place.w * lattice.w.scale;
-    const float* image = in + int64_t(place.n) * height * width * channels + group * c.in_channels_;
-    for (int r = 0; r < c.runs_; ++r) {
-      const Lattice::Tap& tap = lattice.taps[size_t(r * c.taps_in_run_)];
-      const int y = y0 + tap.h, x = x0 + tap.w;
-      const float*& row = tile.rows[size_t(r * kRows + p)];
-      if (y < 0 || y >= height || x >= width || x + c.taps_in_run_ <= 0) {
-        row = c.zeros_.data();
-      } else if (x >= 0 && x + c.taps_in_run_ <= width) {
-        row = image + (int64_t(y) * width + x) * channels;
-      } else {
-        float* edge = tile.edges.data() + int64_t(r * kRows + p) * length;
-        const int first = std::max(0, -x), last = std::min(c.taps_in_run_, width - x);
-        std::fill(edge, edge + first * channels, 0.0f);
-        std::copy_n(image + (int64_t(y) * width + x + first) * channels, (last - first) * channels,
-                    edge + first * channels);
-        std::fill(edge + last * channels, edge + length, 0.0f);
-        row = edge;
+    const int y = place.h * lattice.h.scale, x = place.w * lattice.w.scale;
+    const float* image = in + place.n * image_size + group * c.in_channels_;
+    if (y >= c.inside_.top && y < c.inside_.bottom && x >= c.inside_.left && x < c.inside_.right) {
+      const float* origin = image + (int64_t(y) * c.in_.w + x) * channels;
+      const int64_t* offsets = c.offsets_.data();
+      for (int r = 0; r < runs; ++r) rows[r * kRows + p] = origin + offsets[r];
+    } else {
+      float* edges = tile.edges.data() + int64_t(p) * runs * c.taps_in_run_ * channels;
+      for (int r = 0; r < runs; ++r) {
+        const Lattice::Tap& tap = lattice.taps[size_t(r * c.taps_in_run_)];
+        rows[r * kRows + p] = edge_run(c, image, y + tap.h, x + tap.w, edges + int64_t(r) * c.taps_in_run_ * channels);
       }
     }
     const int out_y = lattice.h.start + place.h * lattice.h.step,
               out_x = lattice.w.start + place.w * lattice.w.step;
     tile.out[size_t(p)] =
-        ((int64_t(place.n) * c.out_.h + out_y) * c.out_.w + out_x) * c.out_.c + group * c.out_channels_;
+        place.n * out_size + (int64_t(out_y) * c.out_.w + out_x) * c.out_.c + group * c.out_channels_;
     if (++place.w < lattice.w.count) continue;
     place.w = 0;
     if (++place.h < lattice.h.count) continue;
@@ -175,6 +183,15 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, Lattice lattice, O
   if (all_rows) taps_in_run_ = side_by_side;
   runs_ = int(taps.size()) / taps_in_run_;
   zeros_.resize(size_t(taps_in_run_ * in_channels_));
+  inside_ = {0, 0, in.h, in.w};
+  for (const Lattice::Tap& tap : taps) {
+    inside_ = {std::max(inside_.top, -tap.h), std::max(inside_.left, -tap.w),
+               std::min(inside_.bottom, in.h - tap.h), std::min(inside_.right, in.w - tap.w)};
+  }
+  for (int r = 0; r < runs_; ++r) {
+    const Lattice::Tap& tap = taps[size_t(r * taps_in_run_)];
+    offsets_.push_back((int64_t(tap.h) * in.w + tap.w) * in.c);
+  }
 }
 
 WindowProduct WindowProduct::forward(Shape x, Shape y, const Convolution& c) {

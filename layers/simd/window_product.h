@@ -52,6 +52,10 @@ class WindowProduct {
   // Where neighbours of a window lie side by side in memory, and their channels are few, a row of the window
   // is one run; otherwise each tap is.
   int runs_ = 0, taps_in_run_ = 1;
+  std::vector<int64_t> offsets_;  // of each run from the pixel that its window belongs to
+  struct {
+    int top, left, bottom, right;
+  } inside_;       // pixels whose windows do not reach over the edge of the image
   int panel_ = 0;  // filters that are packed side by side
   int lanes_ = 0;
   std::vector<float> zeros_;  // what lies outside of the image

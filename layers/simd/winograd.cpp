@@ -4,9 +4,8 @@
 //
 #include <algorithm>
 #include <array>
-#include <memory>
-#include <vector>
 
+#include "core/arena.h"
 #include "core/parallel.h"
 #include "layers/simd/epilogue-inl.h"
 #include "layers/simd/outer_product-inl.h"
@@ -365,15 +364,11 @@ int64_t Winograd::tiles_in_block() const {
 
 // Memory of a thread, which grows with its first networks; then nothing is allocated any more.
 Winograd::Block Winograd::block_of(int64_t first, int64_t last) const {
-  constexpr int64_t kLine = 16;  // floats of a line of the cache
-  thread_local std::vector<float> kept;
+  thread_local Arena kept("a thread's memory for Winograd's tiles");
   const int64_t inputs = points() * (last - first) * input_row();
-  const size_t size = size_t(inputs + points() * (last - first) * product_row() + kLine);
-  if (kept.size() < size) kept.resize(size);
-  void* space = kept.data();
-  size_t room = kept.size() * sizeof(float);
-  float* aligned = static_cast<float*>(std::align(64, room - 64, space, room));
-  return {first, last - first, aligned, aligned + inputs};
+  kept.reserve(size_t(inputs + points() * (last - first) * product_row()) * sizeof(float));
+  float* space = reinterpret_cast<float*>(kept.data());
+  return {first, last - first, space, space + inputs};
 }
 
 void Winograd::run(const float* in, const float* packed, const Epilogue& e, float* out) const {

@@ -1,7 +1,7 @@
-// Convolution and its gradients against PyTorch, by all three writings of it: the readable one, oneDNN's, and
-// the emulated kernels.
+// Convolution and its gradients against PyTorch, by all writings of it: the readable one, each algorithm of
+// the CPU, and the emulated kernels.
 #include "cuda/convolution.h"
-#include "layers/convolution_onednn.h"
+#include "layers/convolution_cpu.h"
 #include "tests/golden/golden.h"
 #include "tests/layers/harness.h"
 
@@ -97,10 +97,11 @@ Results by_kernels(Problem p) {
   return r;
 }
 
-Results by_onednn(Problem p) {
-  OneDnnConvolution::Options options;
+Results on_cpu(Problem p, ConvolutionAlgorithm algorithm) {
+  CpuConvolution::Options options;
+  options.algorithm = algorithm;
   options.bias = !p.b.empty();
-  OneDnnConvolution onednn(p.x_shape, p.y_shape, p.convolution, options);
+  CpuConvolution convolution(p.x_shape, p.y_shape, p.convolution, options);
   // oneDNN wants its memory at a multiple of 64 bytes; a vector gives 16.
   const auto aligned = [](Values& values, int size) {
     values.assign(size_t(size) + 16, 0);
@@ -109,14 +110,14 @@ Results by_onednn(Problem p) {
     return View<float>{data, {1, 1, 1, size}};
   };
   Values packed_memory, scratch_memory;
-  const View<float> packed = aligned(packed_memory, onednn.packed_size());
-  const View<float> scratch = aligned(scratch_memory, onednn.scratch_size());
+  const View<float> packed = aligned(packed_memory, convolution.packed_size());
+  const View<float> scratch = aligned(scratch_memory, convolution.scratch_size());
   const View<float> x = view(p.x, p.x_shape), w = view(p.w, p.w_shape), dy = view(p.dy, p.y_shape);
   Results r = empty_results(p);
-  onednn.pack(w, packed);
-  onednn.forward(x, packed, {bias_of(p), {}, {}}, view(r.y, p.y_shape), scratch);
-  onednn.backward_data(dy, w, view(r.dx, p.x_shape), false, scratch);
-  onednn.backward_weights(x, dy, view(r.dw, p.w_shape), scratch);
+  convolution.pack(w, packed);
+  convolution.forward(x, packed, {bias_of(p), {}, {}}, view(r.y, p.y_shape), scratch);
+  convolution.backward_data(dy, w, view(r.dx, p.x_shape), false, scratch);
+  convolution.backward_weights(x, dy, view(r.dw, p.w_shape), scratch);
   Stream s;
   cpu::bias_backward(s, dy, view(r.db, {1, 1, 1, p.y_shape.c}));
   return r;
@@ -125,7 +126,8 @@ Results by_onednn(Problem p) {
 GOLDEN(conv2d) {
   const Problem p(c);
   expect_results(c, "patches and GEMM", p, by_patches(p));
-  expect_results(c, "oneDNN", p, by_onednn(p));
+  for (int a = int(ConvolutionAlgorithm::onednn); a < int(std::size(kConvolutionAlgorithms)); ++a)
+    expect_results(c, kConvolutionAlgorithms[a], p, on_cpu(p, ConvolutionAlgorithm(a)));
   expect_results(c, "emulated kernels", p, by_kernels(p));
 }
 

@@ -1,0 +1,290 @@
+// Every algorithm of the CPU's convolution, for every kind of processor that this one can play, beside sums
+// in double.
+#include "layers/convolution_cpu.h"
+
+#include <hwy/targets.h>
+
+#include <cmath>
+
+#include "core/activations.h"
+#include "core/arena.h"
+#include "core/parallel.h"
+#include "tests/layers/harness.h"
+
+namespace osprey {
+namespace {
+
+using Algorithm = ConvolutionAlgorithm;
+
+struct Case {
+  Shape x;
+  int filters, size, stride = 1, padding = 0, dilation = 1, groups = 1;
+
+  Convolution convolution() const {
+    const Window window = convolution_window(size, stride, padding, dilation);
+    return {{window, window}, groups};
+  }
+  Shape y() const { return convolution().output(x, filters); }
+  Shape weights() const { return convolution().weights(x, filters); }
+  std::string text() const {
+    return fmt::format("{} {}x{}/{} pad {} dilation {} groups {} to {}", x.text(), size, size, stride,
+                       padding, dilation, groups, filters);
+  }
+};
+
+// Channels below, at and above the widths of vectors and panels; images of a few pixels, of more than a tile,
+// and of more than a block of tiles.
+const std::vector<Case> kCases = {
+    {{1, 1, 1, 1}, 1, 1},
+    {{2, 5, 7, 3}, 16, 3, 1, 1},
+    {{1, 9, 14, 3}, 33, 3, 2, 1},
+    {{1, 12, 11, 4}, 8, 7, 2, 3},
+    {{2, 13, 13, 17}, 31, 3, 1, 1},
+    {{1, 6, 6, 40}, 70, 3, 1, 0},
+    {{1, 8, 5, 33}, 20, 3, 2, 1},
+    {{3, 7, 6, 65}, 48, 1},
+    {{1, 9, 9, 20}, 5, 1, 2},
+    {{1, 5, 4, 2}, 3, 4, 3, 2},
+    {{1, 10, 9, 5}, 6, 3, 1, 1, 2},
+    {{1, 3, 3, 16}, 16, 5, 1, 2},
+    {{1, 20, 21, 32}, 64, 3, 1, 2},
+    {{1, 6, 5, 12}, 18, 3, 1, 1, 1, 3},
+    {{1, 6, 5, 9}, 9, 3, 1, 1, 1, 9},
+};
+
+// Windows of 3x3 with stride 1 and channels enough: those that Winograd's algorithm is for.
+const std::vector<Case> kWinogradCases = {{{2, 13, 13, 17}, 31, 3, 1, 1},
+                                          {{1, 6, 6, 40}, 70, 3, 1, 0},
+                                          {{1, 20, 21, 32}, 64, 3, 1, 2},
+                                          {{1, 52, 52, 16}, 16, 3, 1, 1}};
+
+using Doubles = std::vector<double>;
+
+// Calls body(index in x, index in y, index in weights) for every product.
+template <class Body>
+void for_products(const Case& c, Body&& body) {
+  const Convolution k = c.convolution();
+  const Shape x = c.x, y = c.y(), w = c.weights();
+  const int filters = y.c / c.groups;
+  for (int n = 0; n < y.n; ++n)
+    for (int i = 0; i < y.h; ++i)
+      for (int j = 0; j < y.w; ++j)
+        for (int p = 0; p < w.h; ++p)
+          for (int q = 0; q < w.w; ++q) {
+            const int row = k.window.h.start(i) + p * c.dilation,
+                      column = k.window.w.start(j) + q * c.dilation;
+            if (row < 0 || row >= x.h || column < 0 || column >= x.w) continue;
+            for (int f = 0; f < y.c; ++f)
+              for (int ch = 0; ch < w.c; ++ch)
+                body(x.index(n, row, column, f / filters * w.c + ch), y.index(n, i, j, f),
+                     w.index(f, p, q, ch));
+          }
+}
+
+// The root of the mean of squared differences, by that of the true values.
+double relative_error(const View<float>& got, const Doubles& want) {
+  double difference = 0, size = 0;
+  for (int i = 0; i < got.size(); ++i) {
+    difference += std::pow(got[i] - want[size_t(i)], 2);
+    size += std::pow(want[size_t(i)], 2);
+  }
+  return std::sqrt(difference / size);
+}
+
+// A convolution with the memory that it asks for.
+struct Trial {
+  explicit Trial(const Case& c, CpuConvolution::Options options)
+      : convolution(c.x, c.y(), c.convolution(), options) {
+    packed_memory.reserve(size_t(convolution.packed_size()) * sizeof(float));
+    scratch_memory.reserve(size_t(convolution.scratch_size()) * sizeof(float));
+    packed = {reinterpret_cast<float*>(packed_memory.data()), {1, 1, 1, convolution.packed_size()}};
+    scratch = {reinterpret_cast<float*>(scratch_memory.data()), {1, 1, 1, convolution.scratch_size()}};
+    std::fill(packed.begin(), packed.end(), NAN);
+    std::fill(scratch.begin(), scratch.end(), NAN);
+  }
+
+  CpuConvolution convolution;
+  Arena packed_memory{"packed weights"}, scratch_memory{"scratch"};
+  View<float> packed, scratch;
+};
+
+// Errors of a sum of 3 x 3 x 65 terms at most; Winograd's are those that winograd.h states.
+double bound_of(Algorithm a) {
+  if (a == Algorithm::winograd6) return 2e-5;
+  return a == Algorithm::winograd4 || a == Algorithm::automatic ? 4e-6 : 1e-6;
+}
+
+void expect_all_directions(const Case& c, Algorithm algorithm) {
+  SCOPED_TRACE(c.text() + ", " + kConvolutionAlgorithms[int(algorithm)]);
+  CpuConvolution::Options options;
+  options.algorithm = algorithm;
+  Trial trial(c, options);
+  Values x = random_values(c.x, 1), w = random_values(c.weights(), 2), dy = random_values(c.y(), 3);
+  Doubles y_true(dy.size()), dx_true(x.size()), dw_true(w.size());
+  for_products(c, [&](int i, int o, int k) {
+    y_true[size_t(o)] += double(x[size_t(i)]) * w[size_t(k)];
+    dx_true[size_t(i)] += double(dy[size_t(o)]) * w[size_t(k)];
+    dw_true[size_t(k)] += double(dy[size_t(o)]) * x[size_t(i)];
+  });
+  const View<float> vx{x.data(), c.x}, vw{w.data(), c.weights()}, vdy{dy.data(), c.y()};
+  Values y(dy.size(), NAN), dx(x.size(), NAN), dw(w.size(), 0);
+  const View<float> vy{y.data(), c.y()}, vdx{dx.data(), c.x}, vdw{dw.data(), c.weights()};
+  trial.convolution.pack(vw, trial.packed);
+  trial.convolution.forward(vx, trial.packed, {}, vy, trial.scratch);
+  EXPECT_LE(relative_error(vy, y_true), bound_of(algorithm));
+  trial.convolution.backward_data(vdy, vw, vdx, false, trial.scratch);
+  EXPECT_LE(relative_error(vdx, dx_true), bound_of(algorithm));
+  trial.convolution.backward_weights(vx, vdy, vdw, trial.scratch);
+  EXPECT_LE(relative_error(vdw, dw_true), 1e-6);
+  // Both gradients can be added to what is there.
+  trial.convolution.backward_data(vdy, vw, vdx, true, trial.scratch);
+  trial.convolution.backward_weights(vx, vdy, vdw, trial.scratch);
+  for (double& v : dx_true) v *= 2;
+  for (double& v : dw_true) v *= 2;
+  EXPECT_LE(relative_error(vdx, dx_true), bound_of(algorithm));
+  EXPECT_LE(relative_error(vdw, dw_true), 1e-6);
+}
+
+// Each kind of processor that this program has loops for and that this machine can play.
+template <class Body>
+void on_each_processor(Body&& body) {
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    SCOPED_TRACE(hwy::TargetName(target));
+    hwy::SetSupportedTargetsForTest(target);
+    body();
+  }
+  hwy::SetSupportedTargetsForTest(0);
+}
+
+TEST(CpuConvolution, IsTheSumInEveryDirection) {
+  on_each_processor([] {
+    for (const Case& c : kCases)
+      for (const Algorithm a : {Algorithm::automatic, Algorithm::direct, Algorithm::onednn})
+        expect_all_directions(c, a);
+  });
+}
+
+TEST(CpuConvolution, WinogradIsTheSumWithinItsBounds) {
+  on_each_processor([] {
+    for (const Case& c : kWinogradCases)
+      for (const Algorithm a : {Algorithm::winograd2, Algorithm::winograd4, Algorithm::winograd6})
+        expect_all_directions(c, a);
+  });
+}
+
+// The larger the tile the larger the error: were they equal, the same algorithm would have run each time.
+TEST(CpuConvolution, RunsTheAlgorithmThatIsAskedFor) {
+  for (const Algorithm a : {Algorithm::direct, Algorithm::winograd2, Algorithm::winograd4,
+                            Algorithm::winograd6, Algorithm::onednn}) {
+    CpuConvolution::Options options;
+    options.training = false;
+    options.algorithm = a;
+    EXPECT_EQ(Trial({{1, 8, 8, 16}, 16, 3, 1, 1}, options).convolution.algorithms(),
+              kConvolutionAlgorithms[int(a)]);
+    if (a == Algorithm::onednn) continue;
+    EXPECT_EQ(Trial({{1, 8, 8, 16}, 16, 3, 2, 1}, options).convolution.algorithms(), "direct")
+        << "Winograd's algorithm is for stride 1";
+  }
+}
+
+// The epilogue: factors, bias, activation, residual, activation.
+TEST(CpuConvolution, FinishesItsSums) {
+  const Case c{{1, 6, 7, 20}, 37, 3, 1, 1};
+  Values x = random_values(c.x, 1), w = random_values(c.weights(), 2), bias = random_values({1, 1, 1, 37}, 3),
+         factors = random_values({1, 1, 1, 37}, 4), residual = random_values(c.y(), 5);
+  Doubles sums(residual.size());
+  for_products(c, [&](int i, int o, int k) { sums[size_t(o)] += double(x[size_t(i)]) * w[size_t(k)]; });
+  const auto expect = [&](Algorithm algorithm, Activation activation, Activation after, bool with_factors) {
+    SCOPED_TRACE(fmt::format("{} {} {}{}", kConvolutionAlgorithms[int(algorithm)],
+                             kActivationNames[int(activation)], kActivationNames[int(after)],
+                             with_factors ? " factors" : " residual"));
+    CpuConvolution::Options options;
+    options.training = with_factors;
+    options.bias = true;
+    options.factors = with_factors;
+    options.residual = !with_factors;
+    options.activation = activation;
+    options.residual_activation = with_factors ? Activation::linear : after;
+    options.algorithm = algorithm;
+    Trial trial(c, options);
+    Values y(sums.size(), NAN);
+    const View<float> vy{y.data(), c.y()};
+    const View<float> channels{bias.data(), {1, 1, 1, 37}};
+    CpuConvolution::Epilogue e{channels, {}, {}};
+    if (with_factors)
+      e.factors = View<const float>(factors.data(), {1, 1, 1, 37});
+    else
+      e.residual = View<const float>(residual.data(), c.y());
+    trial.convolution.pack({w.data(), c.weights()}, trial.packed);
+    trial.convolution.forward({x.data(), c.x}, trial.packed, e, vy, trial.scratch);
+    Doubles want(sums.size());
+    for (size_t i = 0; i < want.size(); ++i) {
+      const size_t f = i % 37;
+      want[i] = activate(activation, float((with_factors ? factors[f] : 1) * sums[i] + bias[f]));
+      if (!with_factors) want[i] = activate(after, float(want[i] + residual[i]));
+    }
+    EXPECT_LE(relative_error(vy, want), 4e-6);
+  };
+  on_each_processor([&] {
+    for (const Algorithm a : {Algorithm::direct, Algorithm::winograd4, Algorithm::onednn})
+      for (const bool with_factors : {false, true}) {
+        for (int kind = 0; kind <= int(Activation::softplus); ++kind)
+          if (Activation(kind) != Activation::stair)  // which jumps: an error in the last digit is seen
+            expect(a, Activation(kind), Activation::linear, with_factors);
+        expect(a, Activation::mish, Activation::relu, with_factors);
+        expect(a, Activation::leaky, Activation::swish, with_factors);
+      }
+  });
+}
+
+// A value that is not a number must not be lost between the bounds of an activation.
+TEST(CpuConvolution, KeepsWhatIsNotANumber) {
+  on_each_processor([] {
+    for (const Activation a : {Activation::relu, Activation::relu6, Activation::leaky, Activation::hardtan,
+                               Activation::mish, Activation::logistic}) {
+      const Case c{{1, 4, 4, 16}, 16, 1};
+      CpuConvolution::Options options;
+      options.training = false;
+      options.activation = a;
+      options.algorithm = Algorithm::direct;
+      Trial trial(c, options);
+      Values x = random_values(c.x, 1), w = random_values(c.weights(), 2), y(x.size());
+      x[5] = NAN;
+      trial.convolution.pack({w.data(), c.weights()}, trial.packed);
+      trial.convolution.forward({x.data(), c.x}, trial.packed, {}, {y.data(), c.y()}, trial.scratch);
+      for (size_t i = 0; i < y.size(); ++i)
+        EXPECT_EQ(std::isnan(y[i]), i < 16) << kActivationNames[int(a)] << " " << i;
+    }
+  });
+}
+
+// Which thread computes a value changes nothing in it.
+TEST(CpuConvolution, IsTheSameOnEveryNumberOfThreads) {
+  const int before = threads();
+  for (const Algorithm a : {Algorithm::direct, Algorithm::winograd2, Algorithm::winograd4}) {
+    const Case c{{2, 21, 19, 24}, 72, 3, 1, 1};
+    Values first[3];
+    for (const int count : {1, 2, 3}) {
+      set_threads(count);
+      CpuConvolution::Options options;
+      options.algorithm = a;
+      Trial trial(c, options);
+      Values x = random_values(c.x, 1), w = random_values(c.weights(), 2), dy = random_values(c.y(), 3);
+      Values results[3] = {Values(dy.size()), Values(x.size()), Values(w.size())};
+      trial.convolution.pack({w.data(), c.weights()}, trial.packed);
+      trial.convolution.forward({x.data(), c.x}, trial.packed, {}, {results[0].data(), c.y()}, trial.scratch);
+      trial.convolution.backward_data({dy.data(), c.y()}, {w.data(), c.weights()}, {results[1].data(), c.x},
+                                      false, trial.scratch);
+      trial.convolution.backward_weights({x.data(), c.x}, {dy.data(), c.y()},
+                                         {results[2].data(), c.weights()}, trial.scratch);
+      for (int k = 0; k < 3; ++k) {
+        if (count == 1) first[k] = results[k];
+        EXPECT_EQ(results[k], first[k]) << kConvolutionAlgorithms[int(a)] << ", result " << k;
+      }
+    }
+  }
+  set_threads(before);
+}
+
+}  // namespace
+}  // namespace osprey
