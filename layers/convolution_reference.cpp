@@ -1,5 +1,5 @@
 // Convolution for the reader: gather the pixels under each window into rows, then multiply matrices. What
-// oneDNN does in convolution_onednn.cpp is tested against this, and --conv reference runs it.
+// convolution_cpu.cpp does is tested against this, and --convolution reference runs it.
 #include <algorithm>
 #include <cstring>
 
