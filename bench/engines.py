@@ -24,6 +24,7 @@ ENGINES = {
     "torch-jit": Engine("PyTorch jit, frozen", "torch", INFERENCE, form="jit"),
     "onnxruntime": Engine("ONNX Runtime", "onnxruntime", START_UP),
     "ncnn": Engine("ncnn", "ncnn", START_UP),
+    "ncnn-direct": Engine("ncnn without Winograd", "ncnn", START_UP, form="direct"),
     "opencv": Engine("OpenCV dnn", "opencv", START_UP, tolerance=1e-3),
     "darknet": Engine("darknet (Debian)", "darknet", START_UP, images=1),
     "osprey-bf16": Engine("osprey, bf16", "osprey", ("inference", "training", "start-up"), "bf16", tolerance=0.1),
@@ -31,6 +32,7 @@ ENGINES = {
     "torch-autocast": Engine("PyTorch eager, autocast to bf16", "torch", ("inference", "training"), "bf16", "autocast",
                              tolerance=0.1),
     "ncnn-bf16": Engine("ncnn, bf16", "ncnn", START_UP, "bf16", tolerance=0.1),
+    "ncnn-bf16-direct": Engine("ncnn without Winograd, bf16", "ncnn", START_UP, "bf16", "direct", tolerance=0.1),
 }
 # The whole way from the image to the boxes, by torchvision's own models.
 DETECTOR_ENGINES = {

@@ -26,7 +26,7 @@ def arguments():
     p.add_argument("--scores", action="store_true", help="of torchvision: print those of all detections instead")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    p.add_argument("--form", choices=["", "jit", "autocast"], default="")
+    p.add_argument("--form", choices=["", "jit", "autocast", "direct"], default="")
     p.add_argument("--training", action="store_true")
     p.add_argument("--batch", type=int, default=1)
     p.add_argument("--iterations", type=int, default=20)
@@ -134,6 +134,7 @@ def ncnn(a):
     net.opt.num_threads = a.threads
     net.opt.use_bf16_storage = a.precision == "bf16"
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = a.precision != "fp32"  # else some weights become fp16
+    net.opt.use_winograd_convolution = a.form != "direct"
     if net.load_param(a.model + ".param") or net.load_model(a.model + ".bin"):
         raise SystemExit(f"ncnn does not load {a.model}")
 
