@@ -95,7 +95,7 @@ __device__ inline void part_pixel(const SamplePart& part, const uint8_t* bytes, 
   if (part.noise == 0) return;
   const int first = pixel * channels.all + channels.first;
   for (int i = 0; i < channels.count; ++i)
-    values[i] = Recolour::clamped(values[i] + part.noise * noise_at(part.noise_key, first + i));
+    values[i] = clamped_unit(values[i] + part.noise * noise_at(part.noise_key, first + i));
 }
 
 HOST_DEVICE inline int groups_of(int channels) { return (channels + kTogether - 1) / kTogether; }

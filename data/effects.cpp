@@ -118,9 +118,8 @@ ByteImage blurred_canvas(SamplePart& part, const ByteImage& image, int width, in
   whole.shown = {0, 0, width, height};
   whole.from_x = whole.from_y = 0;
   whole.noise = 0;
-  const Image units = unit_image(image);
   Image canvas(width, height, image.channels);
-  render(plan, std::span(&units, 1), width, height, canvas.pixels.data());
+  render(plan, std::span(&image, 1), width, height, canvas.pixels.data());
   Image soft = blurred(canvas, blur.side);
   for (const Box& box : blur.sharp) copy_box(canvas, box, soft);
 

@@ -1,50 +1,13 @@
 #include "data/image.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <limits>
 
 #include "core/error.h"
+#include "data/resize.h"
 
 namespace osprey {
-namespace {
-
-// Where the values of an output row come from.
-struct Taps {
-  std::vector<int> first, second;
-  std::vector<float> first_share, second_share;
-};
-
-Taps column_taps(const Image& image, ImageWindow window, bool mirror, int width) {
-  const int channels = image.channels;
-  const size_t count = size_t(width) * size_t(channels);
-  Taps taps{std::vector<int>(count), std::vector<int>(count), std::vector<float>(count),
-            std::vector<float>(count)};
-  const float scale = tap_scale(width, window.width);
-  for (int column = 0; column < width; ++column) {
-    const Tap tap = column_tap(column, width, window.width, scale);
-    const int from = clamped(window.left + tap.first, image.width);
-    const int to = clamped(window.left + tap.second, image.width);
-    const int place = (mirror ? width - 1 - column : column) * channels;
-    for (int c = 0; c < channels; ++c) {
-      taps.first[size_t(place + c)] = from * channels + c;
-      taps.second[size_t(place + c)] = to * channels + c;
-      taps.first_share[size_t(place + c)] = tap.first_share;
-      taps.second_share[size_t(place + c)] = tap.second_share;
-    }
-  }
-  return taps;
-}
-
-void blend_columns(const float* in, const Taps& taps, float* out) {
-  const size_t count = taps.first.size();
-  const int *first = taps.first.data(), *second = taps.second.data();
-  const float *first_share = taps.first_share.data(), *second_share = taps.second_share.data();
-  for (size_t i = 0; i < count; ++i) out[i] = first_share[i] * in[first[i]] + second_share[i] * in[second[i]];
-}
-
-}  // namespace
 
 Image::Image(int width, int height, int channels, float value)
     : height(height),
@@ -66,20 +29,8 @@ void round_values(const std::vector<float>& from, uint8_t* to) {
 }  // namespace
 
 Image unit_image(const ByteImage& image) {
-  if (image.value_bytes == 2) {
-    Image result(image.width, image.height, image.channels);
-    for (size_t i = 0; i < result.pixels.size(); ++i) {
-      uint16_t value;
-      std::memcpy(&value, image.pixels.data() + 2 * i, 2);
-      result.pixels[i] = unit_value(value);
-    }
-    return result;
-  }
-  std::array<float, 256> units;
-  for (int byte = 0; byte < 256; ++byte) units[size_t(byte)] = unit_value(uint8_t(byte));
   Image result(image.width, image.height, image.channels);
-  std::transform(image.pixels.begin(), image.pixels.end(), result.pixels.begin(),
-                 [&](uint8_t byte) { return units[byte]; });
+  to_units(image.pixels.data(), image.value_bytes, result.pixels.size(), result.pixels.data());
   return result;
 }
 
@@ -102,31 +53,8 @@ Image visible(const Image& image) {
 
 void resize_window(const Image& image, ImageWindow window, bool mirror, float* out, int width, int height,
                    size_t stride) {
-  if (image.pixels.empty() || window.width < 1 || window.height < 1)
-    fail("an image of {}x{} cannot be resized", window.width, window.height);
-  if (width < 1 || height < 1) fail("an image cannot be resized to {}x{}", width, height);
-  const Taps taps = column_taps(image, window, mirror, width);
-  const size_t count = taps.first.size();
-  // Rows already blended along their columns, by their number in the window: output rows share them.
-  std::vector<float> blended[2] = {std::vector<float>(count), std::vector<float>(count)};
-  int held[2] = {-1, -1};
-  const auto blended_row = [&](int row) {
-    const int slot = row % 2;
-    if (held[slot] != row) {
-      const int y = clamped(window.top + row, image.height);
-      blend_columns(image.pixels.data() + image.index(y, 0, 0), taps, blended[slot].data());
-      held[slot] = row;
-    }
-    return blended[slot].data();
-  };
-  const float scale = tap_scale(height, window.height);
-  for (int row = 0; row < height; ++row) {
-    const Tap tap = row_tap(row, height, window.height, scale);
-    const float *upper = blended_row(tap.first), *lower = blended_row(tap.second);
-    const float upper_share = tap.first_share, lower_share = tap.second_share;
-    float* to = out + size_t(row) * stride;
-    for (size_t i = 0; i < count; ++i) to[i] = upper_share * upper[i] + lower_share * lower[i];
-  }
+  ResizedRows rows(image, {window, width, height, mirror, 0, width});
+  for (int row = 0; row < height; ++row) rows.write(row, out + size_t(row) * stride);
 }
 
 Image resize(const Image& image, int width, int height) {
@@ -209,17 +137,19 @@ SamplePlan fit_plan(Fit fit, int image_width, int image_height, int width, int h
   return plan;
 }
 
-void recolour(float* pixels, size_t size, int channels, const Recolour& colour) {
-  if (!colour.changes()) return;
+void recolour(float* pixels, size_t size, int channels, const Recolour& of_all) {
+  if (!of_all.changes()) return;
+  const Recolour colour = of_all;  // which writing pixels does not change
   if (channels != 3) {
     for (size_t i = 0; i < size; ++i) pixels[i] = colour(pixels[i]);
     return;
   }
-  for (size_t i = 0; i + 2 < size; i += 3) {
-    const Rgb rgb = colour(Rgb{pixels[i], pixels[i + 1], pixels[i + 2]});
-    pixels[i] = rgb.r;
-    pixels[i + 1] = rgb.g;
-    pixels[i + 2] = rgb.b;
+  for (size_t i = 0; i < size / 3; ++i) {
+    float* pixel = pixels + 3 * i;
+    const Rgb rgb = colour(Rgb{pixel[0], pixel[1], pixel[2]});
+    pixel[0] = rgb.r;
+    pixel[1] = rgb.g;
+    pixel[2] = rgb.b;
   }
 }
 

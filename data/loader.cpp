@@ -194,9 +194,7 @@ void Loader::make_pixels(Slot& slot, int i, Described& sample, std::array<ByteIm
     batch.plans[size_t(i)] = sample.plan;
     return;
   }
-  std::array<Image, 4> units;
-  for (int k = 0; k < sample.plan.parts; ++k) units[size_t(k)] = unit_image(images[size_t(k)]);
-  render(sample.plan, units, batch.width, batch.height,
+  render(sample.plan, images, batch.width, batch.height,
          batch.images.data() + batch.images.size() / size_t(options_.batch) * size_t(i));
 }
 

@@ -3,34 +3,46 @@
 #include <algorithm>
 #include <tuple>
 
+#include "data/resize.h"
+
 namespace osprey {
 namespace {
 
-// The canvas of a part as resizing makes it, whole; then a piece of it.
-void paint_resized(const SamplePart& part, const Image& image, int width, int height, float* pixels,
-                   std::vector<float>& piece) {
-  const size_t channels = size_t(image.channels), stride = size_t(width) * channels;
+// Re-coloured and noisy, in place; `first`: of the row's values among those of the input.
+void finish(const SamplePart& part, float* row, size_t count, int channels, size_t first) {
+  recolour(row, count, channels, part.colour);
+  for (size_t i = 0; part.noise > 0 && i < count; ++i)
+    row[i] = clamped_unit(row[i] + part.noise * noise_at(part.noise_key, int(first + i)));
+}
+
+// Of a canvas with a grey margin only what is shown is made.
+template <class AnyImage>
+void paint_resized(const SamplePart& part, const AnyImage& image, int width, float* pixels) {
   const ImageWindow &shown = part.shown, &place = part.place;
-  const bool whole = shown.width == width && shown.height == height;
-  if (!whole) piece.resize(stride * size_t(height));
-  float* canvas = whole ? pixels : piece.data();
-  if (place.width < width || place.height < height) std::fill_n(canvas, stride * size_t(height), .5f);
-  resize_window(image, part.window, part.mirror,
-                canvas + size_t(place.top) * stride + size_t(place.left) * channels, place.width,
-                place.height, stride);
-  for (int y = 0; !whole && y < shown.height; ++y)
-    std::copy_n(canvas + size_t(part.from_y + y) * stride + size_t(part.from_x) * channels,
-                size_t(shown.width) * channels,
-                pixels + size_t(shown.top + y) * stride + size_t(shown.left) * channels);
+  const size_t channels = size_t(image.channels), count = size_t(shown.width) * channels;
+  const int left = std::max(part.from_x, place.left);
+  const int right = std::max(left, std::min(part.from_x + shown.width, place.left + place.width));
+  ResizedRows rows(image,
+                   {part.window, place.width, place.height, part.mirror, left - place.left, right - left});
+  for (int y = 0; y < shown.height; ++y) {
+    const size_t first = (size_t(shown.top + y) * size_t(width) + size_t(shown.left)) * channels;
+    float* to = pixels + first;
+    const int row = part.from_y + y - place.top;
+    const bool holds = row >= 0 && row < place.height && right > left;
+    if (!holds || right - left < shown.width) std::fill_n(to, count, .5f);
+    if (holds) rows.write(row, to + size_t(left - part.from_x) * channels);
+    finish(part, to, count, int(channels), first);
+  }
 }
 
 void paint_turned(const SamplePart& part, const Image& image, int width, float* pixels) {
   const ImageWindow &shown = part.shown, &place = part.place;
-  for (int row = 0; row < shown.height; ++row)
+  const int channels = image.channels;
+  for (int row = 0; row < shown.height; ++row) {
+    const size_t first = (size_t(shown.top + row) * size_t(width) + size_t(shown.left)) * size_t(channels);
     for (int column = 0; column < shown.width; ++column) {
-      const int x = part.from_x + column, y = part.from_y + row, channels = image.channels;
-      float* to =
-          pixels + (size_t(shown.top + row) * size_t(width) + size_t(shown.left + column)) * size_t(channels);
+      const int x = part.from_x + column, y = part.from_y + row;
+      float* to = pixels + first + size_t(column) * size_t(channels);
       if (x < place.left || x >= place.left + place.width || y < place.top || y >= place.top + place.height) {
         std::fill_n(to, channels, .5f);
         continue;
@@ -40,37 +52,43 @@ void paint_turned(const SamplePart& part, const Image& image, int width, float* 
         to[c] = at.mean(image.at(at.upper, at.left, c), image.at(at.upper, at.right, c),
                         image.at(at.lower, at.left, c), image.at(at.lower, at.right, c));
     }
+    finish(part, pixels + first, size_t(shown.width) * size_t(channels), channels, first);
+  }
 }
 
-void paint(const SamplePart& part, const Image& image, int width, int height, float* pixels,
-           std::vector<float>& piece) {
+const Image& in_floats(const Image& image) { return image; }
+Image in_floats(const ByteImage& image) { return unit_image(image); }
+
+template <class AnyImage>
+void paint(const SamplePart& part, const AnyImage& image, int width, float* pixels) {
   if (part.turned)
-    paint_turned(part, image, width, pixels);
+    paint_turned(part, in_floats(image), width, pixels);
   else
-    paint_resized(part, image, width, height, pixels, piece);
-  const ImageWindow& shown = part.shown;
-  const size_t channels = size_t(image.channels), count = size_t(shown.width) * channels;
-  for (int row = 0; row < shown.height; ++row) {
-    const size_t first = (size_t(shown.top + row) * size_t(width) + size_t(shown.left)) * channels;
-    recolour(pixels + first, count, int(channels), part.colour);
-    for (size_t i = first; part.noise > 0 && i < first + count; ++i)
-      pixels[i] = Recolour::clamped(pixels[i] + part.noise * noise_at(part.noise_key, int(i)));
+    paint_resized(part, image, width, pixels);
+}
+
+template <class AnyImage>
+void render_plan(const SamplePlan& plan, std::span<const AnyImage> images, int width, int height,
+                 float* pixels) {
+  // The first part lies over the others.
+  for (int k = plan.parts - 1; k >= 0; --k) {
+    if (k == 0 && plan.mixed) break;
+    paint(plan.part[k], images[size_t(k)], width, pixels);
   }
+  if (!plan.mixed) return;
+  std::vector<float> first(size_t(width) * size_t(height) * size_t(images[0].channels));
+  paint(plan.part[0], images[0], width, first.data());
+  for (size_t i = 0; i < first.size(); ++i) pixels[i] = 0.5f * first[i] + 0.5f * pixels[i];
 }
 
 }  // namespace
 
 void render(const SamplePlan& plan, std::span<const Image> images, int width, int height, float* pixels) {
-  std::vector<float> piece;
-  // The first part lies over the others.
-  for (int k = plan.parts - 1; k >= 0; --k) {
-    if (k == 0 && plan.mixed) break;
-    paint(plan.part[k], images[size_t(k)], width, height, pixels, piece);
-  }
-  if (!plan.mixed) return;
-  std::vector<float> first(size_t(width) * size_t(height) * size_t(images[0].channels));
-  paint(plan.part[0], images[0], width, height, first.data(), piece);
-  for (size_t i = 0; i < first.size(); ++i) pixels[i] = 0.5f * first[i] + 0.5f * pixels[i];
+  render_plan(plan, images, width, height, pixels);
+}
+
+void render(const SamplePlan& plan, std::span<const ByteImage> images, int width, int height, float* pixels) {
+  render_plan(plan, images, width, height, pixels);
 }
 
 namespace {

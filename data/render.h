@@ -11,6 +11,7 @@ namespace osprey {
 
 // On the CPU: writes [height,width,channels] to `pixels`, from one image for each part.
 void render(const SamplePlan& plan, std::span<const Image> images, int width, int height, float* pixels);
+void render(const SamplePlan& plan, std::span<const ByteImage> images, int width, int height, float* pixels);
 
 // Where an image may begin behind so many bytes: at an even place, as values of 16 bits must.
 inline size_t image_begin(size_t bytes) { return (bytes + 1) / 2 * 2; }

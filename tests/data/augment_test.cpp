@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "data/render.h"
+#include "tests/data/deep_images.h"
 #include "tests/data/drawing.h"
 #include "tests/data/temporary.h"
 
@@ -272,13 +273,6 @@ TEST(Sample, BytesAreDarknetsNumbers) {
   for (int byte = 0; byte < 256; ++byte) EXPECT_EQ(unit_value(uint8_t(byte)), float(byte / 255.)) << byte;
 }
 
-ByteImage random_bytes(int width, int height, int channels, uint64_t seed) {
-  ByteImage image{height, width, channels, {}};
-  Random random(seed, Purpose::test);
-  for (int i = 0; i < width * height * channels; ++i) image.pixels.push_back(uint8_t(random.bits()));
-  return image;
-}
-
 // What pack() keeps of the images makes the same pixels as the whole images: nothing that is read is left
 // out.
 TEST(Sample, PackedPartsMakeTheSamePixels) {
@@ -294,7 +288,7 @@ TEST(Sample, PackedPartsMakeTheSamePixels) {
     std::array<Labelled, 4> labelled;
     for (size_t i = 0; i < 4; ++i) {
       const auto [width, height] = sizes[(n + i) % 5];
-      bytes[i] = random_bytes(width, height, 3, n * 4 + i);
+      bytes[i] = random_image(width, height, 3, 1, n * 4 + i);
       units[i] = unit_image(bytes[i]);
       labelled[i] = {width, height, {}};
     }
@@ -302,6 +296,8 @@ TEST(Sample, PackedPartsMakeTheSamePixels) {
         n % 2 && !o.letter_box ? describe_mosaic(labelled, o, random) : describe(labelled[0], o, random);
     Image want = blank(o), got = blank(o);
     render(sample.plan, units, o.width, o.height, want.pixels.data());
+    render(sample.plan, bytes, o.width, o.height, got.pixels.data());
+    ASSERT_EQ(got.pixels, want.pixels) << n;
     std::vector<uint8_t> buffer;
     for (int k = 0; k < sample.plan.parts; ++k) {
       SamplePart& part = sample.plan.part[k];

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/file.h"
@@ -192,6 +193,50 @@ TEST(Image, HsvThereAndBack) {
     ASSERT_NEAR(back.r, c.r, 2e-6f);
     ASSERT_NEAR(back.g, c.g, 2e-6f);
     ASSERT_NEAR(back.b, c.b, 2e-6f);
+  }
+}
+
+// Darknet's formulas as it writes them, in six cases.
+Rgb in_six_cases(const Recolour& colour, Rgb c) {
+  const float most = std::max({c.r, c.g, c.b}), range = most - std::min({c.r, c.g, c.b});
+  float h = 0, s = 0;
+  if (range > 0) {
+    h = c.r == most ? (c.g - c.b) / range : c.g == most ? 2 + (c.b - c.r) / range : 4 + (c.r - c.g) / range;
+    if (h < 0) h += 6;
+    h /= 6;
+    s = range / most;
+  }
+  h += colour.hue;
+  if (h > 1) h -= 1;
+  if (h < 0) h += 1;
+  s *= colour.saturation;
+  const float v = most * colour.exposure;
+  const int sixth = int(6 * h);
+  const float f = 6 * h - float(sixth), p = v * (1 - s), q = v * (1 - s * f), t = v * (1 - s * (1 - f));
+  const Rgb cases[] = {{v, t, p}, {q, v, p}, {p, v, t}, {p, q, v}, {t, p, v}, {v, p, q}};
+  const Rgb rgb = cases[std::min(sixth, 5)];
+  return {std::clamp(rgb.r, 0.f, 1.f), std::clamp(rgb.g, 0.f, 1.f), std::clamp(rgb.b, 0.f, 1.f)};
+}
+
+TEST(Image, ColoursAreDarknetsToTheBit) {
+  std::vector<float> pixels;
+  for (int r = 0; r <= 255; r += 15)
+    for (int g = 0; g <= 255; g += 15)
+      for (int b = 0; b <= 255; b += 15)
+        for (const int level : {r, g, b}) pixels.push_back(unit_value(uint8_t(level)));
+  // Reds whose hue rounds to a whole turn, or to nearly none.
+  for (const float little : {2e-8f, 1e-7f, 1e-5f}) pixels.insert(pixels.end(), {.5f, .2f, .2f + little});
+  Random random(2, Purpose::test);
+  for (int i = 0; i < 200; ++i) {
+    const Recolour colour = {i < 4 ? 0 : random.uniform(-1, 1), random.uniform(.2f, 3),
+                             random.uniform(.2f, 3)};
+    std::vector<float> got = pixels;
+    recolour(got.data(), got.size(), 3, colour);
+    for (size_t at = 0; at < pixels.size(); at += 3) {
+      const Rgb want = in_six_cases(colour, {pixels[at], pixels[at + 1], pixels[at + 2]});
+      ASSERT_TRUE(got[at] == want.r && got[at + 1] == want.g && got[at + 2] == want.b)
+          << "pixel " << at / 3 << ", hue " << colour.hue;
+    }
   }
 }
 
