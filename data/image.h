@@ -32,6 +32,11 @@ struct Image {
 // such file, not an image, cut short, other channels.
 Image load_image(const std::string& path, int channels = 3);
 
+// What decodes a JPEG. Their pixels differ by up to 3 levels, in one value of twenty. Darknet's are those of
+// stb_image, and so are its boxes; libjpeg takes a half to a third of the time, and is for training. A build
+// without it has stb_image alone.
+enum class JpegReader { stb_image, libjpeg };
+
 // The same as the file has it, in bytes.
 struct ByteImage {
   int height = 0, width = 0, channels = 0;
@@ -41,7 +46,7 @@ struct ByteImage {
   size_t pixel_bytes() const { return size_t(channels) * size_t(value_bytes); }
   size_t row_bytes() const { return size_t(width) * pixel_bytes(); }
 };
-ByteImage load_bytes(const std::string& path, int channels = 3);
+ByteImage load_bytes(const std::string& path, int channels = 3, JpegReader jpeg = JpegReader::stb_image);
 Image unit_image(const ByteImage& image);  // each value / 255, or of 16 bits / 65535
 // The nearest values of so many bytes.
 ByteImage rounded(const Image& image, int value_bytes);

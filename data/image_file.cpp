@@ -1,4 +1,4 @@
-// Reading and writing image files: with stb_image, and by the readers of data/image_formats.h.
+// Reading and writing image files: by the readers of data/image_formats.h, and all else with stb_image.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -105,13 +105,11 @@ Header read_header(std::string_view bytes) {
   return header;
 }
 
-// A header's size is believed if the file is long enough for it; else memory would be taken for what is not
-// there. The densest there is: deflate packs 1032 bytes into one, of 8 pixels each in a PNG of 1 bit; a code
-// of GIF stands for at most 4095 pixels, and takes more than a byte then; a block of a JPEG takes a bit. Run
-// lengths are less dense.
-bool has_room_for(std::string_view bytes, const Header& header) {
-  const int64_t most = bytes.starts_with("\x89PNG") ? 8 * 1032 : bytes.starts_with("GIF8") ? 4095 : 8 * 64;
-  return int64_t(header.width) * header.height <= int64_t(bytes.size()) * most;
+// The densest there is: deflate packs 1032 bytes into one, of 8 pixels each in a PNG of 1 bit; a code of GIF
+// stands for at most 4095 pixels, and takes more than a byte then; JPEG is dense, too. Run lengths are less
+// so.
+int64_t most_in_a_byte(std::string_view bytes) {
+  return bytes.starts_with("\x89PNG") ? 8 * 1032 : bytes.starts_with("GIF8") ? 4095 : kMostInAByteOfJpeg;
 }
 
 // Whether the parts of a PNG are as long as they say, as far as the end that it names. stb_image takes memory
@@ -165,17 +163,17 @@ bool is_tiff(std::string_view bytes) {
          bytes.starts_with("MM\0+"sv);
 }
 
-ByteImage load_bytes(const std::string& path, int channels) {
+ByteImage load_bytes(const std::string& path, int channels, JpegReader jpeg) {
   if (channels < 0 || channels > kMaxChannels)
     fail("{}: an image is read with 1 to {} channels, not {}", path, kMaxChannels, channels);
   const std::string file = first_bytes(path, SIZE_MAX);
   if (is_tiff(file)) return with_channels(path, read_tiff(path, file), channels);
   if (is_array(file)) return with_channels(path, read_array(path, file), channels);
+  if (jpeg == JpegReader::libjpeg && file.starts_with("\xFF\xD8"))
+    if (std::optional<ByteImage> image = read_jpeg(path, file, channels)) return *std::move(image);
   const Header header = read_header(file);
   if (header.fault) fail("{}: not a readable image: {}", path, header.fault);
-  if (!has_room_for(file, header))
-    fail("{}: the image is cut short: {}x{} pixels cannot be in {} bytes", path, header.width, header.height,
-         file.size());
+  check_room(path, file.size(), header.width, header.height, most_in_a_byte(file));
   if (file.starts_with("\x89PNG") && !has_whole_chunks(file)) fail("{}: the image is cut short", path);
   const bool wide = has_16_bits(file);
   // stb_image 2.27 swaps the bytes of such a file, and reads on behind the grey ones.

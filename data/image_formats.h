@@ -3,6 +3,7 @@
 // is allocated that the file is too short for.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,12 +18,22 @@ bool is_tiff(std::string_view bytes);
 ByteImage read_tiff(const std::string& path, std::string_view bytes);
 std::pair<int, int> tiff_size(const std::string& path, std::string_view bytes);
 
+// By libjpeg: 8 bits, grey or coloured, baseline or progressive. Nothing where stb_image reads it instead: a
+// build without libjpeg, four inks (CMYK), a transparency asked for by 2 or 4 channels. Error: damage, as
+// below.
+std::optional<ByteImage> read_jpeg(const std::string& path, std::string_view bytes, int channels);
+
 // NumPy's uint8 or uint16, [H,W] or [H,W,C].
 bool is_array(std::string_view bytes);
 ByteImage read_array(const std::string& path, const std::string& bytes);
 
 // PNM (P5, P6) whose largest value takes 16 bits, and becomes 65535.
 ByteImage read_wide_pnm(const std::string& path, std::string_view bytes, int width, int height);
+
+// A header's size is believed if the file is long enough for it; else memory would be taken for what is not
+// there. Error: more pixels than so many in each byte.
+void check_room(const std::string& path, size_t bytes, int width, int height, int64_t most_in_a_byte);
+constexpr int64_t kMostInAByteOfJpeg = 8 * 64;  // a block takes a bit
 
 // Width, height and channels that an image may have. Error: too many or none.
 void check_extent(const std::string& path, int64_t width, int64_t height, int64_t channels);

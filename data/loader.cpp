@@ -243,7 +243,7 @@ const Sample& Loader::read(int index, ByteImage& image) {
   for (size_t attempt = 0; attempt < count; ++attempt) {
     const Sample& sample = dataset_.samples[(size_t(index) + attempt) % count];
     try {
-      image = load_bytes(sample.image, options_.channels);
+      image = load_bytes(sample.image, options_.channels, JpegReader::libjpeg);
       return sample;
     } catch (const Error& e) {
       if (options_.strict) throw;

@@ -50,6 +50,11 @@ void check_extent(const std::string& path, int64_t width, int64_t height, int64_
     fail("{}: an image of {} channels; 1 to {} are read", path, channels, kMaxChannels);
 }
 
+void check_room(const std::string& path, size_t bytes, int width, int height, int64_t most_in_a_byte) {
+  if (int64_t(width) * height > int64_t(bytes) * most_in_a_byte)
+    fail("{}: the image is cut short: {}x{} pixels cannot be in {} bytes", path, width, height, bytes);
+}
+
 bool is_array(std::string_view bytes) { return bytes.starts_with("\x93NUMPY"); }
 
 ByteImage read_array(const std::string& path, const std::string& bytes) {

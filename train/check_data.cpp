@@ -44,7 +44,7 @@ struct Decoded {
 Decoded decode(const std::string& path, int channels) {
   Decoded image;
   try {
-    const ByteImage bytes = load_bytes(path, channels);
+    const ByteImage bytes = load_bytes(path, channels, JpegReader::libjpeg);
     image.width = bytes.width;
     image.height = bytes.height;
     image.fingerprint = fingerprint(bytes);

@@ -10,5 +10,6 @@ int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   answered([&] { image_size(file.path()); });
   answered([&] { load_bytes(file.path()); });
   answered([&] { load_bytes(file.path(), 0); });
+  answered([&] { load_bytes(file.path(), 3, JpegReader::libjpeg); });
   return 0;
 }

@@ -1,15 +1,11 @@
 // A backbone that others trained: ResNet-20 for CIFAR-10 from PyTorch, whose logits are recorded.
 
-// clang-format off
-#include <cstdio>
-#include <jpeglib.h>  // needs cstdio before it
-// clang-format on
-
 #include <algorithm>
 #include <cmath>
 #include <fstream>
 
 #include "core/npy.h"
+#include "data/image.h"
 #include "models/pytorch.h"
 #include "models/weights.h"
 #include "tests/data/temporary.h"
@@ -27,30 +23,6 @@ std::vector<std::string> lines_of(const std::string& path) {
   std::vector<std::string> lines;
   for (std::string line; std::getline(file, line);) lines.push_back(line);
   return lines;
-}
-
-// The record was made with libjpeg, whose pixels differ from those of our decoder by a few 255ths, and that
-// moves logits by up to 0.5. [H,W,3], 0..1.
-std::vector<float> decode(const std::string& path) {
-  std::FILE* file = std::fopen(path.c_str(), "rb");
-  if (!file) fail("{}: cannot be opened", path);
-  jpeg_decompress_struct jpeg;
-  jpeg_error_mgr errors;
-  jpeg.err = jpeg_std_error(&errors);
-  jpeg_create_decompress(&jpeg);
-  jpeg_stdio_src(&jpeg, file);
-  jpeg_read_header(&jpeg, TRUE);
-  jpeg_start_decompress(&jpeg);
-  std::vector<float> pixels;
-  std::vector<JSAMPLE> row(size_t(jpeg.output_width) * size_t(jpeg.output_components));
-  while (jpeg.output_scanline < jpeg.output_height) {
-    JSAMPLE* rows[] = {row.data()};
-    jpeg_read_scanlines(&jpeg, rows, 1);
-    for (JSAMPLE value : row) pixels.push_back(float(value) / 255);
-  }
-  jpeg_destroy_decompress(&jpeg);
-  std::fclose(file);
-  return pixels;
 }
 
 NetworkOptions with_every_output() {
@@ -87,7 +59,8 @@ TEST(SharedBackbones, ResNet20GivesTheRecordedLogits) {
   double worst = 0;
   for (int first = 0; first < 500; first += kBatch) {
     for (int n = 0; n < kBatch; ++n) {
-      const std::vector<float> pixels = decode(images + names[size_t(first + n)]);
+      const std::vector<float> pixels =
+          unit_image(load_bytes(images + names[size_t(first + n)], 3, JpegReader::libjpeg)).pixels;
       ASSERT_EQ(pixels.size(), 32u * 32 * 3);
       const View<float> input = network.input();
       for (size_t i = 0; i < pixels.size(); ++i)
