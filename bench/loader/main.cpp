@@ -50,10 +50,10 @@ Dataset unlabelled(const std::string& list) {
   return set;
 }
 
-double decoded_rate(const Dataset& set, int channels) {
+double decoded_rate(const Dataset& set, int channels, JpegReader jpeg) {
   return rate(set.samples.size(), [&](int) {
     ByteImage image;  // one is always there, as in a loader: else its memory would go back each time
-    for (const Sample& sample : set.samples) image = load_bytes(sample.image, channels, JpegReader::libjpeg);
+    for (const Sample& sample : set.samples) image = load_bytes(sample.image, channels, jpeg);
   });
 }
 
@@ -111,7 +111,8 @@ void run(const std::string& cfg, const std::string& list) {
   const nlohmann::ordered_json json = {
       {"images", set.samples.size()},
       {"mean_bytes", std::llround(bytes / double(set.samples.size()))},
-      {"decoded_per_second", std::llround(decoded_rate(set, o.channels))},
+      {"decoded_per_second", std::llround(decoded_rate(set, o.channels, JpegReader::libjpeg))},
+      {"decoded_by_stb_image_per_second", std::llround(decoded_rate(set, o.channels, JpegReader::stb_image))},
       {"augmented_per_second", std::llround(augmented_rate(set, o))},
       {"samples_per_second", std::llround(loaded_rate(set, o, false))},
       {"described_samples_per_second", std::llround(loaded_rate(set, o, true))}};
