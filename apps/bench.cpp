@@ -80,15 +80,6 @@ std::vector<float> random_values(size_t count) {
   return values;
 }
 
-// Darknet's initial variance of 0 would blow every activation up to infinity.
-void set_variances_to_one(Parameters& parameters) {
-  for (const ParameterSpan& span : parameters.spans()) {
-    const View<float> value = parameters.value(span);
-    if (span.info.name == std::string("rolling_variance")) std::fill(value.begin(), value.end(), 1.0f);
-  }
-  parameters.upload();
-}
-
 nlohmann::ordered_json json_of(const Ceilings& c) {
   return {{"threads", c.threads},   {"avx2_gflops", c.avx2}, {"avx512_gflops", c.avx512},
           {"fp32_gflops", c.fp32},  {"bf16_gflops", c.bf16}, {"read_gbytes", c.read},
@@ -158,10 +149,6 @@ void fill_proposals(const Network& network) {
 void measure_inference(const Arguments& a) {
   const DeviceMemory memory(a.load.device.device());
   const auto network = load_network(a.load);
-  if (a.load.weights.empty()) {
-    set_variances_to_one(network->parameters());
-    network->prepare();
-  }
   const std::vector<float> images = random_values(size_t(network->input().shape.elements()));
   fill_proposals(*network);
   std::optional<Detector> detector;
@@ -242,8 +229,7 @@ void measure_training(const Arguments& a) {
   Network network(sections_with_batch(a.load), options);
   const std::vector<Head*> heads = network.heads();
   network.plan(a.load.batch, network.net().width, network.net().height);
-  network.parameters().initialise(0);
-  set_variances_to_one(network.parameters());
+  initialise_to_measure(network.parameters());
   if (!a.load.weights.empty()) load_weights(a.load.weights, network, Coverage::whole);
 
   const std::vector<float> images = random_values(size_t(network.input().shape.elements()));

@@ -1,8 +1,19 @@
 #include "apps/load.h"
 
+#include <algorithm>
+
 #include "models/weights.h"
 
 namespace osprey {
+
+void initialise_to_measure(Parameters& parameters) {
+  parameters.initialise(0);
+  for (const ParameterSpan& span : parameters.spans()) {
+    const View<float> value = parameters.value(span);
+    if (span.info.name == std::string("rolling_variance")) std::fill(value.begin(), value.end(), 1.0f);
+  }
+  parameters.upload();
+}
 
 std::unique_ptr<Network> load_network(const LoadOptions& options) {
   NetworkOptions build;
@@ -16,10 +27,10 @@ std::unique_ptr<Network> load_network(const LoadOptions& options) {
   auto network = std::make_unique<Network>(read_cfg(options.cfg), build);
   network->plan(options.batch, network->net().width, network->net().height);
   if (options.weights.empty())
-    network->parameters().initialise(0);
+    initialise_to_measure(network->parameters());
   else
     load_weights(options.weights, *network, Coverage::whole);
-  network->prepare();
+  network->prepare(true);
   return network;
 }
 

@@ -10,12 +10,16 @@
 namespace osprey {
 
 struct LoadOptions {
-  std::string cfg, weights;  // without weights the parameters are Darknet's initial random ones
+  std::string cfg, weights;  // without weights: initialise_to_measure()
   DeviceOptions device;
   int batch = 1;
   bool lenient = false, keep_all = false;
   float batchnorm_epsilon = 1e-5f;
 };
+
+// Random parameters for measurements: Darknet's initial ones, but variances of 1, since his 0 would blow every
+// activation up to infinity.
+void initialise_to_measure(Parameters& parameters);
 
 // Planned at the size that the .cfg says, loaded, folded: ready for forward().
 std::unique_ptr<Network> load_network(const LoadOptions& options);

@@ -1,6 +1,7 @@
 #include "core/arena.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
@@ -34,6 +35,12 @@ Memory host_memory() {
             return allocate_aligned(bytes);
           },
           [](void* p) { std::free(p); }};
+}
+
+void give_back_pages(void* memory, size_t bytes) {
+  const auto page = size_t(sysconf(_SC_PAGESIZE)), first = reinterpret_cast<size_t>(memory);
+  const size_t begin = (first + page - 1) / page * page, end = (first + bytes) / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 Arena::Arena(std::string name, Memory memory) : name_(std::move(name)), memory_(std::move(memory)) {}

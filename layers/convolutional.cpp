@@ -276,7 +276,7 @@ class Convolutional final : public Layer, public OnnxLayer {
     if (training_)
       p.scratch(packed_, packed);
     else
-      p.lasting(packed_, packed);
+      p.packed(packed_, packed);
     p.scratch(scratch_, {1, 1, 1, std::max(cpu_->scratch_size(), 1)});
   }
 

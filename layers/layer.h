@@ -65,6 +65,7 @@ class Plan {
     Type type;
     Life life;
     std::function<void(void*)> bind;
+    bool zeroed = true;  // lasting memory at the start
   };
   struct ParameterWant {
     Shape shape;
@@ -145,6 +146,13 @@ class Plan {
     want(view, shape, Life::lasting);
   }
   void lasting(Tensor& tensor, Shape shape, Type type) { want(tensor, shape, type, Life::lasting); }
+  // Lasting, for what prepare() makes of the parameters that are declared: they are not read again, unless it
+  // is called again. Not zeroed, so that memory is taken as it is filled.
+  void packed(View<float>& view, Shape shape) {
+    want(view, shape, Life::lasting);
+    wants_.back().zeroed = false;
+    packs_parameters_ = true;
+  }
   // Lasting, and filled with these values: how a layer brings tables into the memory of its device.
   template <class T>
   void constant(View<const T>& view, const std::vector<T>& values) {
@@ -217,7 +225,7 @@ class Plan {
   std::vector<Want> wants_;
   std::vector<ParameterWant> parameters_;
   std::vector<int> backward_reads_;
-  bool backward_reads_output_ = false, obeys_writes_ = false;
+  bool backward_reads_output_ = false, obeys_writes_ = false, packs_parameters_ = false;
   int in_place_ = -1, alias_ = -1;
   Truths* truths_ = nullptr;
   int truth_capacity_ = 0;

@@ -12,12 +12,13 @@ Memory memory_of(Device device) {
   return {[](size_t bytes) { return cuda::allocate(bytes); }, [](void* p) { cuda::release(p); }};
 }
 
-void DeviceBuffer::allocate(const Stream& stream, size_t bytes) {
+void DeviceBuffer::allocate(const Stream& stream, size_t bytes, bool zeroed) {
   stream_ = stream;
   bytes_ = std::max(bytes, size_t(1));
   if (!device_) device_ = std::make_unique<Arena>(name_, memory_of(stream.device));
   device_->reserve(bytes_);
   host_.reset();
+  if (!zeroed) return;
   if (shared())
     std::memset(device(), 0, bytes_);
   else

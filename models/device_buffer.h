@@ -16,9 +16,9 @@ class DeviceBuffer {
  public:
   explicit DeviceBuffer(std::string name) : name_(std::move(name)) {}
 
-  // At least this many bytes, zero on both sides; what was there is lost. The host's side of a device's
-  // buffer takes memory only once somebody asks for it.
-  void allocate(const Stream& stream, size_t bytes);
+  // At least this many bytes, zero on both sides if `zeroed`; what was there is lost. The host's side of a
+  // device's buffer takes memory only once somebody asks for it.
+  void allocate(const Stream& stream, size_t bytes, bool zeroed = true);
 
   char* device() const { return device_ ? device_->data() : nullptr; }
   char* host() const;

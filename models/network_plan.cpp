@@ -92,6 +92,7 @@ std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
       node.layer->plan(plan);
     node.output = plan.output_;
     node.output_type = plan.output_type_;
+    node.packs_parameters = plan.packs_parameters_;
     for (const Plan::Input& from : inputs)
       if (detects_or_loses(node) && from.type != Type::f32)
         node.section.fail(node.section.line,
@@ -232,8 +233,12 @@ void Network::bind_lasting(const std::vector<Plan>& plans) {
     for (const Plan::Constant& constant : plan.constants_)
       constants.push_back({&constant, places.take(constant.bytes.size())});
   }
-  lasting_.allocate(stream_, places.bytes());
-  for (const auto& [want, offset] : wants) want->bind(lasting_.device() + offset);
+  lasting_.allocate(stream_, places.bytes(), false);
+  for (const auto& [want, offset] : wants) {
+    if (want->zeroed)
+      fill_zero(lasting_.device() + offset, size_t(want->shape.elements()) * bytes_of(want->type));
+    want->bind(lasting_.device() + offset);
+  }
   for (const auto& [constant, offset] : constants) {
     std::copy(constant->bytes.begin(), constant->bytes.end(), lasting_.host() + offset);
     lasting_.upload(offset, constant->bytes.size());

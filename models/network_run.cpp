@@ -23,9 +23,15 @@ void Network::on_layer(int layer, Work&& work) {
   }
 }
 
-void Network::prepare() {
-  for (size_t i = 0; i < nodes_.size(); ++i)
-    if (nodes_[i].absorbed_by < 0) on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_); });
+void Network::prepare(bool for_good) {
+  std::vector<int> users(nodes_.size(), 0);  // of each layer's parameters
+  for (const Node& node : nodes_) ++users[size_t(node.owner)];
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    if (nodes_[i].absorbed_by >= 0) continue;
+    on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_); });
+    if (for_good && nodes_[i].packs_parameters && users[size_t(nodes_[i].owner)] == 1)
+      parameters_.give_back(int(i));
+  }
 }
 
 void Network::set_samples(const std::vector<uint8_t>& bytes, const std::vector<SamplePlan>& plans) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/arena.h"
 #include "core/lifetimes.h"
 #include "core/parallel.h"
 #include "core/random.h"
@@ -48,6 +49,11 @@ void Parameters::take_values(const Parameters& other) {
   cuda::synchronize(other.stream_);  // what its stream still writes
   cuda::copy(stream_, device_values(), other.device_values(), bytes);
   refresh_copy();
+}
+
+void Parameters::give_back(int layer) {
+  for (const ParameterSpan& span : spans_)
+    if (span.layer == layer) give_back_pages(values() + span.offset, size_t(span.shape.elements()) * sizeof(float));
 }
 
 void Parameters::refresh_copy() {

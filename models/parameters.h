@@ -57,6 +57,8 @@ class Parameters {
 
   // Darknet's distributions, from counter-based numbers: the same for any order and number of threads.
   void initialise(uint64_t seed);
+  // The memory of a layer's values is the system's again; they are zero from then on. On the CPU only.
+  void give_back(int layer);
   void zero_gradients();  // on the device, in the order of its stream
 
  private:
