@@ -60,8 +60,8 @@ class ByWinograd final : public ConvolutionDirection {
 
 // Where it is tried: arrays of the sizes of the problem, that hold small numbers, since zeros cost less
 // power.
-// In inference the weights of all layers together are more than the caches hold: they are driven out before each
-// run.
+// In inference the weights of all layers together are more than the caches hold: they are driven out before
+// each run.
 struct TrialGround {
   explicit TrialGround(int64_t ins, int64_t weights, int64_t outs)
       : in(size_t(ins), 0.01f), weights(size_t(weights), 0.01f), out(size_t(outs)) {}
@@ -103,55 +103,80 @@ constexpr int kLine = 16;  // floats of a line of the cache
 
 }  // namespace
 
-// Winograd's transforms are worth it where there are channels enough, and his larger tiles where the image
-// has room for many: with few tiles the time goes into reading the weights, of which larger tiles have more.
-CpuConvolution::Choice CpuConvolution::choose(bool backward) const {
+// An algorithm, and whether its factors are rounded to bf16.
+struct CpuConvolution::Form {
+  ConvolutionAlgorithm algorithm;
+  bool rounds = false;
+
+  std::string name() const {
+    return std::string(kConvolutionAlgorithms[int(algorithm)]) + (rounds ? " bf16" : "");
+  }
+};
+
+std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backward) const {
+  if (form.algorithm == ConvolutionAlgorithm::direct) {
+    auto parts = backward ? simd::WindowProduct::backward_data(x_, y_, convolution_, form.rounds)
+                          : std::vector{simd::WindowProduct::forward(x_, y_, convolution_, form.rounds)};
+    return std::make_unique<Direct>(std::move(parts));
+  }
+  const int m = form.algorithm == ConvolutionAlgorithm::winograd2   ? 2
+                : form.algorithm == ConvolutionAlgorithm::winograd4 ? 4
+                                                                    : 6;
+  return std::make_unique<ByWinograd>(
+      backward ? simd::Winograd::backward_data(x_, y_, convolution_, m, form.rounds)
+               : simd::Winograd::forward(x_, y_, convolution_, m, form.rounds));
+}
+
+// Best guess first. Winograd's transforms are worth it where there are channels enough, and his larger tiles
+// where the image has room for many: with few tiles the time goes into reading the weights, of which larger
+// tiles have more. In bf16 only the smallest tiles keep enough digits; the larger ones in float compete with
+// them.
+std::vector<CpuConvolution::Form> CpuConvolution::candidates(bool backward) const {
   using Algorithm = ConvolutionAlgorithm;
-  if (options_.algorithm == Algorithm::onednn || convolution_.groups > 1) return {"onednn", nullptr};
-
-  const auto make = [&](Algorithm a) -> std::unique_ptr<ConvolutionDirection> {
-    if (a == Algorithm::direct) {
-      auto parts = backward ? simd::WindowProduct::backward_data(x_, y_, convolution_)
-                            : std::vector{simd::WindowProduct::forward(x_, y_, convolution_)};
-      return std::make_unique<Direct>(std::move(parts));
-    }
-    const int m = a == Algorithm::winograd2 ? 2 : a == Algorithm::winograd4 ? 4 : 6;
-    return std::make_unique<ByWinograd>(backward ? simd::Winograd::backward_data(x_, y_, convolution_, m)
-                                                 : simd::Winograd::forward(x_, y_, convolution_, m));
-  };
-  const auto choice = [&](Algorithm a) { return Choice{kConvolutionAlgorithms[int(a)], make(a)}; };
-  if (!simd::Winograd::fits(convolution_)) return choice(Algorithm::direct);
-  if (options_.algorithm != Algorithm::automatic) return choice(options_.algorithm);
-
-  // The best guess first: it is what is taken without a clock.
   const Shape in = backward ? y_ : x_, out = backward ? x_ : y_;
+  const bool rounds = options_.bf16_products && in.c / convolution_.groups % 2 == 0;
+  const Form direct{Algorithm::direct, rounds};
+  if (!simd::Winograd::fits(convolution_)) return {direct};
+  if (options_.algorithm != Algorithm::automatic) {
+    const bool can_round =
+        options_.algorithm == Algorithm::direct || options_.algorithm == Algorithm::winograd2;
+    return {{options_.algorithm, rounds && can_round}};
+  }
   constexpr int kFewChannels = 16, kFewTiles = 32;
-  std::vector<Algorithm> candidates = {Algorithm::winograd4, Algorithm::winograd2, Algorithm::direct};
-  if (std::min(in.c, out.c) < kFewChannels)
-    candidates = {Algorithm::direct};
-  else if (int64_t(out.n) * ((out.h + 3) / 4) * ((out.w + 3) / 4) < kFewTiles)
-    candidates = {Algorithm::winograd2, Algorithm::winograd4, Algorithm::direct};
-  if (candidates.size() == 1 || !autotune_wanted()) return choice(candidates[0]);
+  if (std::min(in.c, out.c) < kFewChannels) return {direct};
+  const Form small{Algorithm::winograd2, rounds}, large{Algorithm::winograd4, false};
+  if (rounds || int64_t(out.n) * ((out.h + 3) / 4) * ((out.w + 3) / 4) < kFewTiles)
+    return {small, large, direct};
+  return {large, small, direct};
+}
+
+CpuConvolution::Choice CpuConvolution::choose(bool backward) const {
+  if (options_.algorithm == ConvolutionAlgorithm::onednn || convolution_.groups > 1)
+    return {"onednn", nullptr};
+  const std::vector<Form> forms = candidates(backward);
+  const auto choice = [&](const Form& form) { return Choice{form.name(), make(form, backward)}; };
+  if (forms.size() == 1 || !autotune_wanted()) return choice(forms[0]);
 
   const std::string key = fmt::format(
-      "cpu f32 {} {} {} to {} pad {} {} vectors of {} threads {}",
+      "cpu {} {} {} {} to {} pad {} {} vectors of {} threads {}", options_.bf16_products ? "bf16" : "f32",
       options_.training ? "training" : "inference", backward ? "backward data" : "forward", x_.text(),
       y_.text(), convolution_.window.h.before, convolution_.window.w.before, simd::vector_width(), threads());
   std::unique_ptr<TrialGround> ground;
   std::vector<Candidate> trials;
-  for (const Algorithm a : candidates)
-    trials.push_back({kConvolutionAlgorithms[int(a)], "", false, [] { return true; },
-                      [&, a] {
+  for (const Form& form : forms)
+    trials.push_back({form.name(), "", false, [] { return true; },
+                      [&] {
                         if (!ground)
-                          ground = std::make_unique<TrialGround>(in.elements(), int64_t(9) * in.c * out.c,
-                                                                 out.elements());
-                        return ground->seconds(*make(a), options_.training);
+                          ground = std::make_unique<TrialGround>((backward ? y_ : x_).elements(),
+                                                                 convolution_.weights(x_, y_.c).elements(),
+                                                                 (backward ? x_ : y_).elements());
+                        return ground->seconds(*make(form, backward), options_.training);
                       }});
   static std::mutex mutex;  // nothing is timed while another thread does the same
   const std::lock_guard lock(mutex);
   const size_t chosen = *osprey::choose(key, trials, &choices());
   choices().save();
-  return choice(candidates[chosen]);
+  return choice(forms[chosen]);
 }
 
 CpuConvolution::CpuConvolution(Shape x, Shape y, Convolution convolution, Options options)

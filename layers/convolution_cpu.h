@@ -1,10 +1,11 @@
-// Convolution on the CPU in f32, NHWC: forward, with what follows each sum done while it is in a register,
-// and the two gradients. Each direction is computed by the algorithm that suits its shape. Built once per
-// shape.
+// Convolution on the CPU in NHWC and f32, or with products of bf16 that are added in f32: forward, with what
+// follows each sum done while it is in a register, and the two gradients. Each direction is computed by the
+// algorithm that suits its shape. Built once per shape.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/activations.h"
 #include "core/convolution_algorithm.h"
@@ -35,6 +36,7 @@ class CpuConvolution {
     bool residual = false;                                // only where it never trains, and without factors
     Activation residual_activation = Activation::linear;  // after the addition
     ConvolutionAlgorithm algorithm = ConvolutionAlgorithm::automatic;
+    bool bf16_products = false;  // factors may be rounded to bf16; simd::has_bf16_products() must allow it
   };
 
   CpuConvolution(Shape x, Shape y, Convolution, Options);
@@ -64,6 +66,9 @@ class CpuConvolution {
     std::string name;
     std::unique_ptr<ConvolutionDirection> direction;  // null: all directions are oneDNN's
   };
+  struct Form;
+  std::unique_ptr<ConvolutionDirection> make(Form, bool backward) const;
+  std::vector<Form> candidates(bool backward) const;
   Choice choose(bool backward) const;
 
   Shape x_, y_;

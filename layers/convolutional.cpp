@@ -271,6 +271,7 @@ class Convolutional final : public Layer, public OnnxLayer {
       options.residual_activation = sum_activation_;
     }
     options.algorithm = p.options().convolution;
+    options.bf16_products = p.options().bf16_products;
     cpu_ = std::make_unique<CpuConvolution>(p.input(), out, convolution_, options);
     const Shape packed{1, 1, 1, cpu_->packed_size()};
     if (training_)

@@ -47,6 +47,7 @@ struct BuildOptions {
   bool training = true;
   Device device = Device::cpu;
   Type precision = Type::f32;          // of activations and of the weights' copy; bf16 on Device::cuda only
+  bool bf16_products = false;          // on the CPU, whose tensors are f32: convolutions may round their factors
   bool allow_tf32 = false;             // fp32 convolutions on a GPU may round their factors to 10 bits
   ConvolutionAlgorithm convolution = ConvolutionAlgorithm::automatic;  // on a GPU only `reference` matters
   float batchnorm_epsilon = 1e-5f;     // AlexeyAB's; OpenCV's is 1e-6

@@ -6,6 +6,7 @@
 
 #include "core/log.h"
 #include "cuda/runtime.h"
+#include "layers/simd/outer_product.h"
 
 namespace osprey {
 
@@ -47,12 +48,18 @@ Network::~Network() {
 void Network::open_device(const Section& net) {
   BuildOptions& build = options_.build;
   const Precision precision = options_.precision.value_or(net_.precision);
-  build.precision = precision == Precision::bf16 ? Type::bf16 : Type::f32;
   build.allow_tf32 = precision == Precision::tf32;
-  if (build.device == Device::cpu && precision != Precision::fp32)
-    fail("{}: precision={} needs --device cuda or --device emulated: the CPU computes in fp32", net.file,
-         kPrecisionNames[int(precision)]);
-  if (build.device != Device::cpu) stream_ = cuda::make_stream();
+  if (build.device == Device::cpu) {
+    if (precision == Precision::tf32)
+      fail("{}: precision=tf32 needs --device cuda or --device emulated: the CPU computes in fp32 or bf16",
+           net.file);
+    build.bf16_products = precision == Precision::bf16;
+    if (build.bf16_products && !simd::has_bf16_products())
+      fail("{}: precision=bf16: this processor has no instruction for it (avx512_bf16): take fp32", net.file);
+    return;
+  }
+  build.precision = precision == Precision::bf16 ? Type::bf16 : Type::f32;
+  stream_ = cuda::make_stream();
 }
 
 void common_keys(Keys& keys, Node& node) {

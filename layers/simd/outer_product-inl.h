@@ -11,6 +11,9 @@
 #include <hwy/highway.h>
 
 #include <cstddef>
+#include <cstring>
+
+#include "core/bf16.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace osprey::simd::HWY_NAMESPACE {
@@ -33,6 +36,15 @@ inline constexpr int kPanel = kVectors * kLanes;  // filters that are summed tog
 
 #define OSPREY_UNROLL _Pragma("GCC unroll 64")
 
+template <int P, int NV>
+HWY_INLINE void clear(V (&sums)[P][NV]) {
+  OSPREY_UNROLL
+  for (int p = 0; p < P; ++p) {
+    OSPREY_UNROLL
+    for (int v = 0; v < NV; ++v) sums[p][v] = hn::Zero(kFloats);
+  }
+}
+
 // sums[p][v] += over t and i: rows[t * kRows + p][i] * weights[t][i][v]
 template <int P, int NV>
 HWY_INLINE void add_outer_products(const float* const* rows, int taps, int length, const float* weights,
@@ -54,6 +66,54 @@ HWY_INLINE void add_outer_products(const float* const* rows, int taps, int lengt
     }
   }
 }
+
+// bf16: x and weights rounded to 8 bits of precision, sums in float. The instruction multiplies pairs of
+// neighbours, so rows hold `pairs` of them, and weights lie as [t][pair][v][lane][2]. Only some processors
+// with AVX-512 have it: has_bf16_products().
+#undef OSPREY_BF16_PRODUCTS
+#if HWY_TARGET == HWY_AVX3
+#define OSPREY_BF16_PRODUCTS __attribute__((target("avx512bf16")))
+
+template <int P, int NV>
+OSPREY_BF16_PRODUCTS HWY_INLINE void add_outer_products(const bf16* const* rows, int taps, int pairs,
+                                                        const bf16* weights, V (&sums)[P][NV]) {
+  for (int t = 0; t < taps; ++t, rows += kRows) {
+    const bf16* x[P];
+    OSPREY_UNROLL
+    for (int p = 0; p < P; ++p) x[p] = rows[p];
+    for (int i = 0; i < pairs; ++i, weights += NV * kLanes * 2) {
+      __m512i w[NV];
+      OSPREY_UNROLL
+      for (int v = 0; v < NV; ++v) w[v] = _mm512_loadu_si512(weights + v * kLanes * 2);
+      OSPREY_UNROLL
+      for (int p = 0; p < P; ++p) {
+        int pair;
+        std::memcpy(&pair, x[p] + 2 * i, sizeof pair);
+        const __m512i value = _mm512_set1_epi32(pair);
+        OSPREY_UNROLL
+        for (int v = 0; v < NV; ++v)
+          sums[p][v].raw = _mm512_dpbf16_ps(sums[p][v].raw, (__m512bh)value, (__m512bh)w[v]);
+      }
+    }
+  }
+}
+
+// to[i * step ...] = the lanes of x[i], rounded to the nearest.
+OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_vectors(const V* x, int count, bf16* to, int64_t step) {
+  for (int i = 0; i < count; ++i)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i * step), (__m256i)_mm512_cvtneps_pbh(x[i].raw));
+}
+#else
+#define OSPREY_BF16_PRODUCTS
+
+template <int P, int NV>
+HWY_INLINE void add_outer_products(const bf16* const*, int, int, const bf16*, V (&)[P][NV]) {
+  HWY_ABORT("bf16 products without has_bf16_products()");
+}
+inline void round_vectors(const V*, int, bf16*, int64_t) {
+  HWY_ABORT("bf16 products without has_bf16_products()");
+}
+#endif
 
 }  // namespace osprey::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

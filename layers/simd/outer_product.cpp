@@ -11,6 +11,13 @@ namespace osprey::simd::HWY_NAMESPACE {
 
 int panel() { return kPanel; }
 int lanes() { return kLanes; }
+bool bf16_products() {
+#if HWY_TARGET == HWY_AVX3
+  return __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
 
 }  // namespace osprey::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -20,9 +27,11 @@ namespace osprey::simd {
 
 HWY_EXPORT(panel);
 HWY_EXPORT(lanes);
+HWY_EXPORT(bf16_products);
 
 int panel_width() { return HWY_DYNAMIC_DISPATCH(panel)(); }
 int vector_width() { return HWY_DYNAMIC_DISPATCH(lanes)(); }
+bool has_bf16_products() { return HWY_DYNAMIC_DISPATCH(bf16_products)(); }
 
 }  // namespace osprey::simd
 #endif

@@ -90,11 +90,7 @@ void add_tile(const float* rows, const float* panel, int pixels, float* dweights
   OSPREY_UNROLL
   for (int p = 0; p < P; ++p) x[p] = rows + p * kPixels;
   V sums[P][kVectors];
-  OSPREY_UNROLL
-  for (int p = 0; p < P; ++p) {
-    OSPREY_UNROLL
-    for (int v = 0; v < kVectors; ++v) sums[p][v] = hn::Zero(kFloats);
-  }
+  clear(sums);
   add_outer_products<P, kVectors>(x, 1, pixels, panel, sums);
   if (weights == kPanel) {
     OSPREY_UNROLL

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <span>
 
+#include "core/arena.h"
 #include "core/parallel.h"
 #include "layers/simd/epilogue-inl.h"
 #include "layers/simd/outer_product-inl.h"
@@ -20,12 +21,13 @@ namespace {
 
 constexpr int kTilesInBlock = 32;  // share a panel of weights while it is in the cache
 
-// A few pixels of the output, by the rows of the input that they read.
+// A few pixels of the output, by the rows of the input that they read. T is float or bf16.
+template <class T>
 struct Tile {
   int count = 0;
-  std::vector<const float*> rows;  // of run r and pixel p: [r * kRows + p]
+  std::vector<const T*> rows;      // of run r and pixel p: [r * kRows + p]
   std::array<int64_t, kRows> out;  // where each pixel lies in `out`, in floats
-  std::vector<float> edges;        // runs that reach over the edge of the image, filled up with zeros
+  std::vector<T> edges;            // runs that reach over the edge of the image, filled up with zeros
 
   void reserve(const WindowProduct& c) {
     rows.resize(std::max(rows.size(), size_t(c.runs_ * kRows)));
@@ -39,37 +41,41 @@ struct Place {  // a pixel of the lattice
 };
 
 // The run of a window that begins at (y, x) and is not all inside of the image.
-const float* edge_run(const WindowProduct& c, const float* image, int y, int x, float* edge) {
+template <class T>
+const T* edge_run(const WindowProduct& c, const T* image, int y, int x, T* edge) {
   const int height = c.in_.h, width = c.in_.w, channels = c.in_.c;
-  if (y < 0 || y >= height || x >= width || x + c.taps_in_run_ <= 0) return c.zeros_.data();
-  const float* row = image + int64_t(y) * width * channels;
+  if (y < 0 || y >= height || x >= width || x + c.taps_in_run_ <= 0)
+    return reinterpret_cast<const T*>(c.zeros_.data());
+  const T* row = image + int64_t(y) * width * channels;
   if (x >= 0 && x + c.taps_in_run_ <= width) return row + int64_t(x) * channels;
   const int first = std::max(0, -x), last = std::min(c.taps_in_run_, width - x);
-  std::fill(edge, edge + first * channels, 0.0f);
+  std::fill(edge, edge + first * channels, T(0.0f));
   std::copy_n(row + int64_t(x + first) * channels, (last - first) * channels, edge + first * channels);
-  std::fill(edge + last * channels, edge + c.taps_in_run_ * channels, 0.0f);
+  std::fill(edge + last * channels, edge + c.taps_in_run_ * channels, T(0.0f));
   return edge;
 }
 
-void gather(const WindowProduct& c, const float* in, int group, Place& place, int count, Tile& tile) {
+template <class T>
+void gather(const WindowProduct& c, const T* in, int group, Place& place, int count, Tile<T>& tile) {
   tile.count = count;
   const Lattice& lattice = c.lattice_;
   const int channels = c.in_.c, runs = c.runs_;
   const int64_t image_size = int64_t(c.in_.h) * c.in_.w * channels;
   const int64_t out_size = int64_t(c.out_.h) * c.out_.w * c.out_.c;
-  const float** rows = tile.rows.data();
+  const T** rows = tile.rows.data();
   for (int p = 0; p < count; ++p) {
     const int y = place.h * lattice.h.scale, x = place.w * lattice.w.scale;
-    const float* image = in + place.n * image_size + group * c.in_channels_;
+    const T* image = in + place.n * image_size + group * c.in_channels_;
     if (y >= c.inside_.top && y < c.inside_.bottom && x >= c.inside_.left && x < c.inside_.right) {
-      const float* origin = image + (int64_t(y) * c.in_.w + x) * channels;
+      const T* origin = image + (int64_t(y) * c.in_.w + x) * channels;
       const int64_t* offsets = c.offsets_.data();
       for (int r = 0; r < runs; ++r) rows[r * kRows + p] = origin + offsets[r];
     } else {
-      float* edges = tile.edges.data() + int64_t(p) * runs * c.taps_in_run_ * channels;
+      T* edges = tile.edges.data() + int64_t(p) * runs * c.taps_in_run_ * channels;
       for (int r = 0; r < runs; ++r) {
         const Lattice::Tap& tap = lattice.taps[size_t(r * c.taps_in_run_)];
-        rows[r * kRows + p] = edge_run(c, image, y + tap.h, x + tap.w, edges + int64_t(r) * c.taps_in_run_ * channels);
+        rows[r * kRows + p] =
+            edge_run(c, image, y + tap.h, x + tap.w, edges + int64_t(r) * c.taps_in_run_ * channels);
       }
     }
     const int out_y = lattice.h.start + place.h * lattice.h.step,
@@ -85,40 +91,48 @@ void gather(const WindowProduct& c, const float* in, int group, Place& place, in
 }
 
 template <int P, int NV>
-void multiply_tile(const WindowProduct& c, const Tile& tile, const float* weights, int filters,
+void multiply_tile(const WindowProduct& c, const Tile<float>& tile, const float* weights, int filters,
                    const Epilogue& e, float* out) {
   V sums[P][NV];
-  OSPREY_UNROLL
-  for (int p = 0; p < P; ++p) {
-    OSPREY_UNROLL
-    for (int v = 0; v < NV; ++v) sums[p][v] = hn::Zero(kFloats);
-  }
+  clear(sums);
   add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.taps_in_run_ * c.in_channels_, weights, sums);
   finish<P, NV>(sums, tile.out.data(), filters, e, out);
 }
+template <int P, int NV>
+OSPREY_BF16_PRODUCTS void multiply_tile(const WindowProduct& c, const Tile<bf16>& tile, const bf16* weights,
+                                        int filters, const Epilogue& e, float* out) {
+  V sums[P][NV];
+  clear(sums);
+  add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.taps_in_run_ * c.in_channels_ / 2, weights, sums);
+  finish<P, NV>(sums, tile.out.data(), filters, e, out);
+}
 
-using Multiply = void (*)(const WindowProduct&, const Tile&, const float* weights, int filters,
+template <class T>
+using Multiply = void (*)(const WindowProduct&, const Tile<T>&, const T* weights, int filters,
                           const Epilogue&, float* out);
 
-template <int NV, int... P>
-constexpr std::array<Multiply, sizeof...(P)> tiles(std::integer_sequence<int, P...>) {
+template <class T, int NV, int... P>
+constexpr std::array<Multiply<T>, sizeof...(P)> tiles(std::integer_sequence<int, P...>) {
   return {multiply_tile<P + 1, NV>...};
 }
-constexpr std::array<Multiply, kRows> kTiles[kVectors] = {tiles<1>(std::make_integer_sequence<int, kRows>()),
-                                                          tiles<2>(std::make_integer_sequence<int, kRows>())};
+template <class T>
+constexpr std::array<Multiply<T>, kRows> kTiles[kVectors] = {
+    tiles<T, 1>(std::make_integer_sequence<int, kRows>()),
+    tiles<T, 2>(std::make_integer_sequence<int, kRows>())};
 
 // The pixels [first, last) of the lattice, and the panels [first_panel, last_panel) of each group.
-void run_part(const WindowProduct& c, const float* in, const float* packed, const Epilogue& e, float* out,
-              int64_t first, int64_t last, int first_panel, int last_panel) {
+template <class T>
+void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Epilogue& e, float* out,
+                int64_t first, int64_t last, int first_panel, int last_panel) {
   const int taps = int(c.lattice_.taps.size());
   const int64_t panel_size = int64_t(taps) * c.in_channels_ * kPanel;
   const int panels = (c.out_channels_ + kPanel - 1) / kPanel;
   const int64_t pixels = last - first, tiles = (pixels + kRows - 1) / kRows;
   const int64_t area = int64_t(c.lattice_.h.count) * c.lattice_.w.count;
   // Kept by the thread: it grows with the first networks, and then nothing is allocated any more.
-  thread_local std::vector<Tile> kept(kTilesInBlock);
+  thread_local std::vector<Tile<T>> kept(kTilesInBlock);
   const std::span block(kept.data(), size_t(std::min<int64_t>(tiles, kTilesInBlock)));
-  for (Tile& tile : block) tile.reserve(c);
+  for (Tile<T>& tile : block) tile.reserve(c);
   for (int g = 0; g < c.groups_; ++g) {
     Place place{int(first / area), int(first % area / c.lattice_.w.count), int(first % c.lattice_.w.count)};
     // Tiles of nearly equal size: a last one of a single row would waste the registers.
@@ -131,15 +145,34 @@ void run_part(const WindowProduct& c, const float* in, const float* packed, cons
       for (int b = first_panel; b < last_panel; ++b) {
         const int filter = b * kPanel, filters = std::min(kPanel, c.out_channels_ - filter);
         const int vectors = (filters + kLanes - 1) / kLanes;
-        const float* weights = packed + g * (panels * panel_size) + b * panel_size;
+        const T* weights = packed + g * (panels * panel_size) + b * panel_size;
         const Epilogue own = from_filter(e, filter, g * c.out_channels_);
         for (int64_t k = 0; k < in_block; ++k) {
-          const Tile& tile = block[size_t(k)];
-          kTiles[vectors - 1][size_t(tile.count - 1)](c, tile, weights, filters, own, out + filter);
+          const Tile<T>& tile = block[size_t(k)];
+          kTiles<T>[vectors - 1][size_t(tile.count - 1)](c, tile, weights, filters, own, out + filter);
         }
       }
     }
   }
+}
+
+void run_part(const WindowProduct& c, const void* in, const float* packed, const Epilogue& e, float* out,
+              int64_t first, int64_t last, int first_panel, int last_panel) {
+  if (c.rounds_)
+    run_pixels(c, static_cast<const bf16*>(in), reinterpret_cast<const bf16*>(packed), e, out, first, last,
+               first_panel, last_panel);
+  else
+    run_pixels(c, static_cast<const float*>(in), packed, e, out, first, last, first_panel, last_panel);
+}
+
+// to[i] = x[i] rounded, for `count` values.
+void round_part(const float* x, bf16* to, int64_t count) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const V values = hn::LoadU(kFloats, x + i);
+    round_vectors(&values, 1, to + i, 0);
+  }
+  for (; i < count; ++i) to[i] = bf16(x[i]);
 }
 
 }  // namespace
@@ -150,6 +183,7 @@ HWY_AFTER_NAMESPACE();
 namespace osprey::simd {
 
 HWY_EXPORT(run_part);
+HWY_EXPORT(round_part);
 
 namespace {
 
@@ -159,7 +193,7 @@ int panels_of(int channels, int panel) { return (channels + panel - 1) / panel; 
 
 }  // namespace
 
-WindowProduct::WindowProduct(Shape in, Shape out, int groups, Lattice lattice, Order order)
+WindowProduct::WindowProduct(Shape in, Shape out, int groups, Lattice lattice, Order order, bool rounds)
     : in_(in),
       out_(out),
       groups_(groups),
@@ -167,6 +201,7 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, Lattice lattice, O
       out_channels_(out.c / groups),
       lattice_(std::move(lattice)),
       order_(order),
+      rounds_(rounds),
       panel_(panel_width()),
       lanes_(vector_width()) {
   const auto& taps = lattice_.taps;
@@ -194,7 +229,7 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, Lattice lattice, O
   }
 }
 
-WindowProduct WindowProduct::forward(Shape x, Shape y, const Convolution& c) {
+WindowProduct WindowProduct::forward(Shape x, Shape y, const Convolution& c, bool rounds) {
   const Window &h = c.window.h, &w = c.window.w;
   const int channels = x.c / c.groups;
   Lattice lattice{{y.h, 0, 1, h.stride}, {y.w, 0, 1, w.stride}, {}};
@@ -203,10 +238,10 @@ WindowProduct WindowProduct::forward(Shape x, Shape y, const Convolution& c) {
       lattice.taps.push_back(
           {r * h.dilation - h.before, s * w.dilation - w.before, int64_t(r * w.size + s) * channels});
   const int64_t filter = int64_t(h.size) * w.size * channels;
-  return {x, y, c.groups, std::move(lattice), {y.c / c.groups * filter, 1, filter}};
+  return {x, y, c.groups, std::move(lattice), {y.c / c.groups * filter, 1, filter}, rounds};
 }
 
-std::vector<WindowProduct> WindowProduct::backward_data(Shape x, Shape y, const Convolution& c) {
+std::vector<WindowProduct> WindowProduct::backward_data(Shape x, Shape y, const Convolution& c, bool rounds) {
   const Window &h = c.window.h, &w = c.window.w;
   const int channels = x.c / c.groups;
   const int64_t filter = int64_t(h.size) * w.size * channels;
@@ -223,17 +258,21 @@ std::vector<WindowProduct> WindowProduct::backward_data(Shape x, Shape y, const 
             lattice.taps.push_back(
                 {from_h / h.stride, from_w / w.stride, int64_t(r * w.size + s) * channels});
         }
-      phases.push_back({y, x, c.groups, std::move(lattice), {y.c / c.groups * filter, filter, 1}});
+      phases.push_back({y, x, c.groups, std::move(lattice), {y.c / c.groups * filter, filter, 1}, rounds});
     }
   return phases;
 }
 
 int64_t WindowProduct::packed_size() const {
-  return int64_t(groups_) * panels_of(out_channels_, panel_) * panel_ * int64_t(lattice_.taps.size()) *
-         in_channels_;
+  const int64_t weights = int64_t(groups_) * panels_of(out_channels_, panel_) * panel_ *
+                          int64_t(lattice_.taps.size()) * in_channels_;
+  return rounds_ ? weights / 2 : weights;
 }
 
-void WindowProduct::pack(const float* weights, float* packed) const {
+// [panel][tap][channel][filter of the panel], or for bf16 [panel][tap][pair of channels][filter][channel].
+template <class T>
+void WindowProduct::pack_as(const float* weights, T* packed) const {
+  constexpr int kTogether = sizeof(T) == sizeof(float) ? 1 : 2;
   const int panels = panels_of(out_channels_, panel_);
   const int taps = int(lattice_.taps.size());
   const int64_t panel_size = int64_t(taps) * in_channels_ * panel_;
@@ -245,17 +284,32 @@ void WindowProduct::pack(const float* weights, float* packed) const {
       const int width = (filters + lanes_ - 1) / lanes_ * lanes_;  // a last panel may be a vector wide
       const float* from = weights + group * order_.group_stride + panel * panel_ * order_.out_stride +
                           lattice_.taps[size_t(tap)].weights;
-      float* to = packed + (group * panels + panel) * panel_size + int64_t(tap) * in_channels_ * width;
-      for (int i = 0; i < in_channels_; ++i, to += width) {
+      T* to = packed + (group * panels + panel) * panel_size + int64_t(tap) * in_channels_ * width;
+      for (int i = 0; i < in_channels_; ++i) {
         const float* of_channel = from + i * order_.in_stride;
-        for (int o = 0; o < filters; ++o) to[o] = of_channel[o * order_.out_stride];
-        std::fill(to + filters, to + width, 0.0f);
+        T* row = to + i / kTogether * kTogether * width + i % kTogether;
+        for (int o = 0; o < filters; ++o) row[o * kTogether] = T(of_channel[o * order_.out_stride]);
+        for (int o = filters; o < width; ++o) row[o * kTogether] = T(0.0f);
       }
     }
   });
 }
 
-void WindowProduct::run(const float* in, const float* packed, const Epilogue& e, float* out) const {
+void WindowProduct::pack(const float* weights, float* packed) const {
+  rounds_ ? pack_as(weights, reinterpret_cast<bf16*>(packed)) : pack_as(weights, packed);
+}
+
+void WindowProduct::run(const float* x, const float* packed, const Epilogue& e, float* out) const {
+  const void* in = x;
+  if (rounds_) {  // once, and not for each panel
+    thread_local Arena rounded("a thread's memory for pixels in bf16");
+    rounded.reserve(size_t(in_.elements()) * sizeof(bf16));
+    bf16* to = reinterpret_cast<bf16*>(rounded.data());
+    parallel_for(in_.elements(), 1 << 14, [&](int64_t first, int64_t last) {
+      HWY_DYNAMIC_DISPATCH(round_part)(x + first, to + first, last - first);
+    });
+    in = to;
+  }
   const int64_t pixels = int64_t(out_.n) * lattice_.h.count * lattice_.w.count;
   const int panels = panels_of(out_channels_, panel_);
   constexpr int64_t kPixelsWorthAThread = 256;

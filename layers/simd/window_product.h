@@ -33,12 +33,14 @@ class WindowProduct {
   struct Order {
     int64_t group_stride, in_stride, out_stride;
   };
-  WindowProduct(Shape in, Shape out, int groups, Lattice, Order);
+  // `rounds`: both factors are rounded to bf16, which has_bf16_products() must allow; channels of a group are
+  // even in number then.
+  WindowProduct(Shape in, Shape out, int groups, Lattice, Order, bool rounds);
 
   // y = x * weights, for weights {filters, h, w, c / groups}.
-  static WindowProduct forward(Shape x, Shape y, const Convolution&);
+  static WindowProduct forward(Shape x, Shape y, const Convolution&, bool rounds = false);
   // dx from dy: for each phase of the stride the taps are others, and each makes its own pixels of dx.
-  static std::vector<WindowProduct> backward_data(Shape x, Shape y, const Convolution&);
+  static std::vector<WindowProduct> backward_data(Shape x, Shape y, const Convolution&, bool rounds = false);
 
   int64_t packed_size() const;  // in floats
   void pack(const float* weights, float* packed) const;
@@ -49,6 +51,7 @@ class WindowProduct {
   int groups_, in_channels_, out_channels_;  // of a group
   Lattice lattice_;
   Order order_;
+  bool rounds_;
   // Where neighbours of a window lie side by side in memory, and their channels are few, a row of the window
   // is one run; otherwise each tap is.
   int runs_ = 0, taps_in_run_ = 1;
@@ -59,6 +62,10 @@ class WindowProduct {
   int panel_ = 0;  // filters that are packed side by side
   int lanes_ = 0;
   std::vector<float> zeros_;  // what lies outside of the image
+
+ private:
+  template <class T>
+  void pack_as(const float* weights, T* packed) const;
 };
 
 }  // namespace osprey::simd

@@ -148,6 +148,10 @@ void transform_tiles(const Winograd& c, const float* in, const Winograd::Block& 
       for (int j = 0; j < A; ++j) transform_input<M>(x + j, A, half + j);
       OSPREY_UNROLL
       for (int i = 0; i < A; ++i) transform_input<M>(half + i * A, 1, x + i * A);
+      if (c.rounds_) {
+        round_vectors(x, A * A, reinterpret_cast<bf16*>(block.inputs) + t * row + channel, point);
+        continue;
+      }
       float* to = block.inputs + t * row + channel;
       OSPREY_UNROLL
       for (int i = 0; i < A * A; ++i) hn::StoreU(x[i], kFloats, to + i * point);
@@ -155,45 +159,65 @@ void transform_tiles(const Winograd& c, const float* in, const Winograd::Block& 
   }
 }
 
+template <int P, class T>
+HWY_INLINE void rows_of_tile(const T* first, int64_t row, const T* (&x)[kRows]) {
+  OSPREY_UNROLL
+  for (int p = 0; p < P; ++p) x[p] = first + p * row;
+}
+
 template <int P>
-void multiply_tile(const float* rows, int64_t row, int length, const float* weights, float* products,
+HWY_INLINE void store_products(const V (&sums)[P][kVectors], float* products, int64_t row) {
+  OSPREY_UNROLL
+  for (int p = 0; p < P; ++p) {
+    OSPREY_UNROLL
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[p][v], kFloats, products + p * row + v * kLanes);
+  }
+}
+
+template <int P>
+void multiply_tile(const float* rows, int64_t row, int channels, const float* weights, float* products,
                    int64_t products_row) {
   const float* x[kRows];
-  OSPREY_UNROLL
-  for (int p = 0; p < P; ++p) x[p] = rows + p * row;
+  rows_of_tile<P>(rows, row, x);
   V sums[P][kVectors];
-  OSPREY_UNROLL
-  for (int p = 0; p < P; ++p) {
-    OSPREY_UNROLL
-    for (int v = 0; v < kVectors; ++v) sums[p][v] = hn::Zero(kFloats);
-  }
-  add_outer_products<P, kVectors>(x, 1, length, weights, sums);
-  OSPREY_UNROLL
-  for (int p = 0; p < P; ++p) {
-    OSPREY_UNROLL
-    for (int v = 0; v < kVectors; ++v)
-      hn::StoreU(sums[p][v], kFloats, products + p * products_row + v * kLanes);
-  }
+  clear(sums);
+  add_outer_products<P, kVectors>(x, 1, channels, weights, sums);
+  store_products<P>(sums, products, products_row);
 }
-template <int... P>
-constexpr auto tiles(std::integer_sequence<int, P...>) {
-  return std::array{multiply_tile<P + 1>...};
+template <int P>
+OSPREY_BF16_PRODUCTS void multiply_tile(const bf16* rows, int64_t row, int channels, const bf16* weights,
+                                        float* products, int64_t products_row) {
+  const bf16* x[kRows];
+  rows_of_tile<P>(rows, row, x);
+  V sums[P][kVectors];
+  clear(sums);
+  add_outer_products<P, kVectors>(x, 1, (channels + 1) / 2, weights, sums);
+  store_products<P>(sums, products, products_row);
 }
-constexpr auto kTiles = tiles(std::make_integer_sequence<int, kRows>());
+
+template <class T>
+using Multiply = void (*)(const T* rows, int64_t row, int channels, const T* weights, float* products,
+                          int64_t products_row);
+template <class T, int... P>
+constexpr std::array<Multiply<T>, sizeof...(P)> tiles(std::integer_sequence<int, P...>) {
+  return {multiply_tile<P + 1>...};
+}
+template <class T>
+constexpr auto kTiles = tiles<T>(std::make_integer_sequence<int, kRows>());
 
 // Point by point, so that the inputs of one stay in the cache while all its weights go by, once.
-void multiply(const Winograd& c, const float* packed, const Winograd::Block& block, int first_panel,
-              int last_panel) {
+template <class T>
+void multiply(const Winograd& c, const T* packed, const T* inputs, const Winograd::Block& block,
+              int first_panel, int last_panel) {
   const int64_t row = c.input_row(), products_row = c.product_row();
-  const int64_t chunk = int64_t(c.in_.c) * kPanel;  // weights of a point and a panel
   const int64_t groups = (block.tiles + kRows - 1) / kRows;
   for (int point = 0; point < c.points(); ++point)
     for (int b = first_panel; b < last_panel; ++b) {
-      const float* weights = packed + (int64_t(point) * c.panels() + b) * chunk;
+      const T* weights = packed + (int64_t(point) * c.panels() + b) * c.chunk();
       for (int64_t g = 0; g < groups; ++g) {
         const int64_t begin = block.tiles * g / groups, end = block.tiles * (g + 1) / groups;
-        kTiles[size_t(end - begin - 1)](
-            block.inputs + (point * block.tiles + begin) * row, row, c.in_.c, weights,
+        kTiles<T>[size_t(end - begin - 1)](
+            inputs + (point * block.tiles + begin) * row, row, c.in_.c, weights,
             block.products + (point * block.tiles + begin) * products_row + b * kPanel, products_row);
       }
     }
@@ -249,7 +273,11 @@ void transform_inputs(const Winograd& c, const float* in, const Winograd::Block&
 // Of the panels [first, last): the products, and what comes out of them.
 void run_panels(const Winograd& c, const float* packed, const Winograd::Block& block, const Epilogue& e,
                 float* out, int first, int last) {
-  multiply(c, packed, block, first, last);
+  if (c.rounds_)
+    multiply(c, reinterpret_cast<const bf16*>(packed), reinterpret_cast<const bf16*>(block.inputs), block,
+             first, last);
+  else
+    multiply<float>(c, packed, block.inputs, block, first, last);
   c.m_ == 2   ? transform_outputs<2>(c, block, e, out, first, last)
   : c.m_ == 4 ? transform_outputs<4>(c, block, e, out, first, last)
               : transform_outputs<6>(c, block, e, out, first, last);
@@ -270,43 +298,48 @@ void pack_neighbours(const Winograd& c, const float* weights, int filter, int ch
   for (int i = 0; i < A; ++i) transform_weights<M>(half + i * 3, 1, points + i * A, 1);
 }
 
-// Of the filters of one panel: packed[point][panel][channel][filter of the panel].
-template <int M>
-void pack_one(const Winograd& c, const float* weights, float* packed, int panel) {
-  constexpr int kPoints = (M + 2) * (M + 2);
-  const int64_t chunk = int64_t(c.in_.c) * kPanel, point = int64_t(c.panels()) * chunk;
-  float* to = packed + panel * chunk;
+// Of the filters of one panel: packed[point][panel][channel][filter of the panel], or for bf16
+// packed[point][panel][pair of channels][filter][channel].
+template <int M, class T>
+void pack_one(const Winograd& c, const float* weights, T* packed, int panel) {
+  constexpr int kPoints = (M + 2) * (M + 2), kTogether = sizeof(T) == sizeof(float) ? 1 : 2;
+  const int64_t point = c.panels() * c.chunk();
+  T* to = packed + panel * c.chunk();
   const int filters = std::min(kPanel, c.out_.c - panel * kPanel);
-  for (int p = 0; filters < kPanel && p < kPoints; ++p) std::fill_n(to + p * point, chunk, 0.0f);
+  if (filters < kPanel || c.in_.c % kTogether != 0)
+    for (int p = 0; p < kPoints; ++p) std::fill_n(to + p * point, c.chunk(), T(0.0f));
+  const auto place = [=](int p, int channel, int filter) {
+    return p * point + int64_t(channel / kTogether * kPanel + filter) * kTogether + channel % kTogether;
+  };
   V points[kPoints];
-  if (c.reversed_) {
-    for (int channel = 0; channel < c.in_.c; ++channel)
-      for (int o = 0; o < filters; o += kLanes) {
-        pack_neighbours<M>(c, weights, panel * kPanel + o, channel, filters - o, points);
-        for (int p = 0; p < kPoints; ++p)
-          store_first(points[p], to + p * point + int64_t(channel) * kPanel + o, filters - o);
-      }
-    return;
-  }
-  alignas(64) float columns[kPoints][kLanes][kLanes];  // of some filters and channels, to be turned
+  alignas(64) float values[kPoints][kLanes][kLanes];  // of some filters and channels, to be turned
   for (int channel = 0; channel < c.in_.c; channel += kLanes)
     for (int o = 0; o < filters; o += kLanes) {
       const int of_filters = std::min(kLanes, filters - o), of_channels = std::min(kLanes, c.in_.c - channel);
-      for (int k = 0; k < of_filters; ++k) {
-        pack_neighbours<M>(c, weights, panel * kPanel + o + k, channel, of_channels, points);
-        for (int p = 0; p < kPoints; ++p) hn::Store(points[p], kFloats, columns[p][k]);
+      const int rows = c.reversed_ ? of_channels : of_filters,
+                columns = c.reversed_ ? of_filters : of_channels;
+      for (int k = 0; k < rows; ++k) {
+        pack_neighbours<M>(c, weights, panel * kPanel + o + (c.reversed_ ? 0 : k),
+                           channel + (c.reversed_ ? k : 0), columns, points);
+        for (int p = 0; p < kPoints; ++p) hn::Store(points[p], kFloats, values[p][k]);
       }
       for (int p = 0; p < kPoints; ++p)
         for (int i = 0; i < of_channels; ++i)
           for (int k = 0; k < of_filters; ++k)
-            to[p * point + int64_t(channel + i) * kPanel + o + k] = columns[p][k][i];
+            to[place(p, channel + i, o + k)] = T(c.reversed_ ? values[p][i][k] : values[p][k][i]);
     }
 }
 
+template <int M>
+void pack_either(const Winograd& c, const float* weights, float* packed, int panel) {
+  c.rounds_ ? pack_one<M>(c, weights, reinterpret_cast<bf16*>(packed), panel)
+            : pack_one<M>(c, weights, packed, panel);
+}
+
 void pack_panel(const Winograd& c, const float* weights, float* packed, int panel) {
-  c.m_ == 2   ? pack_one<2>(c, weights, packed, panel)
-  : c.m_ == 4 ? pack_one<4>(c, weights, packed, panel)
-              : pack_one<6>(c, weights, packed, panel);
+  c.m_ == 2   ? pack_either<2>(c, weights, packed, panel)
+  : c.m_ == 4 ? pack_either<4>(c, weights, packed, panel)
+              : pack_either<6>(c, weights, packed, panel);
 }
 
 }  // namespace
@@ -320,13 +353,14 @@ HWY_EXPORT(transform_inputs);
 HWY_EXPORT(run_panels);
 HWY_EXPORT(pack_panel);
 
-Winograd::Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool reversed)
+Winograd::Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool reversed, bool rounds)
     : in_(in),
       out_(out),
       m_(m),
       before_h_(before_h),
       before_w_(before_w),
       reversed_(reversed),
+      rounds_(rounds),
       panel_(panel_width()),
       lanes_(vector_width()),
       tiles_h_((out.h + m - 1) / m),
@@ -337,15 +371,15 @@ bool Winograd::fits(const Convolution& c) {
   return plain(c.window.h) && plain(c.window.w) && c.groups == 1;
 }
 
-Winograd Winograd::forward(Shape x, Shape y, const Convolution& c, int m) {
-  return {x, y, m, c.window.h.before, c.window.w.before, false};
+Winograd Winograd::forward(Shape x, Shape y, const Convolution& c, int m, bool rounds) {
+  return {x, y, m, c.window.h.before, c.window.w.before, false, rounds};
 }
 
-Winograd Winograd::backward_data(Shape x, Shape y, const Convolution& c, int m) {
-  return {y, x, m, 2 - c.window.h.before, 2 - c.window.w.before, true};
+Winograd Winograd::backward_data(Shape x, Shape y, const Convolution& c, int m, bool rounds) {
+  return {y, x, m, 2 - c.window.h.before, 2 - c.window.w.before, true, rounds};
 }
 
-int64_t Winograd::packed_size() const { return int64_t(points()) * panels() * panel_ * in_.c; }
+int64_t Winograd::packed_size() const { return points() * panels() * chunk() / (rounds_ ? 2 : 1); }
 
 void Winograd::pack(const float* weights, float* packed) const {
   parallel_for(panels(), 1, [&](int64_t first, int64_t last) {

@@ -17,9 +17,10 @@ class Winograd {
  public:
   static bool fits(const Convolution&);
 
-  // m is 2, 4 or 6.
-  static Winograd forward(Shape x, Shape y, const Convolution&, int m);
-  static Winograd backward_data(Shape x, Shape y, const Convolution&, int m);
+  // m is 2, 4 or 6. `rounds`: the transformed inputs and weights are rounded to bf16, which
+  // has_bf16_products() must allow; with m above 2 too much is lost.
+  static Winograd forward(Shape x, Shape y, const Convolution&, int m, bool rounds = false);
+  static Winograd backward_data(Shape x, Shape y, const Convolution&, int m, bool rounds = false);
 
   int64_t packed_size() const;  // in floats
   // From weights {filters, 3, 3, c}.
@@ -37,16 +38,19 @@ class Winograd {
   int panels() const { return (out_.c + panel_ - 1) / panel_; }
   int64_t input_row() const { return (in_.c + lanes_ - 1) / lanes_ * lanes_; }
   int64_t product_row() const { return int64_t(panels()) * panel_; }
+  // Weights of a point and a panel; channels come in pairs in bf16.
+  int64_t chunk() const { return int64_t(rounds_ ? (in_.c + 1) / 2 * 2 : in_.c) * panel_; }
   int64_t tiles() const { return int64_t(out_.n) * tiles_h_ * tiles_w_; }
 
   Shape in_, out_;
   int m_, before_h_, before_w_;
-  bool reversed_;      // the gradient of the input: taps turned round, filters and channels exchanged
+  bool reversed_;  // the gradient of the input: taps turned round, filters and channels exchanged
+  bool rounds_;
   int panel_, lanes_;  // filters that are packed side by side; values of a vector
   int tiles_h_, tiles_w_;
 
  private:
-  Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool reversed);
+  Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool reversed, bool rounds);
   int64_t tiles_in_block() const;
   Block block_of(int64_t first, int64_t last) const;
 };

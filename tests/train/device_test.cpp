@@ -7,6 +7,7 @@
 
 #include "core/random.h"
 #include "cuda/guard.h"
+#include "layers/simd/outer_product.h"
 #include "tests/data/temporary.h"
 #include "train/iteration.h"
 
@@ -257,10 +258,18 @@ TEST_F(DeviceTraining, ALossThatIsNotFiniteNamesTheLayerAndTheImages) {
   }
 }
 
-TEST_F(DeviceTraining, PrecisionOfTheCpuIsFp32) {
-  expect_in("test.cfg: precision=bf16 needs --device cuda or --device emulated", error_of([&] {
-              train({Device::cpu, Precision::bf16}, 1);
+TEST_F(DeviceTraining, TheCpuHasBf16WhereItsProcessorHas) {
+  expect_in("test.cfg: precision=tf32 needs --device cuda or --device emulated", error_of([&] {
+              train({Device::cpu, Precision::tf32}, 1);
             }));
+  const Setting bf16{Device::cpu, Precision::bf16};
+  if (!simd::has_bf16_products()) {
+    expect_in("precision=bf16: this processor has no instruction for it", error_of([&] { train(bf16, 1); }));
+    return;
+  }
+  const Trained full = train({}, 40), half = train(bf16, 40);
+  EXPECT_NE(half.losses, full.losses);
+  EXPECT_NEAR(half.losses.back(), full.losses.back(), 0.15 * full.losses.back());
 }
 
 }  // namespace

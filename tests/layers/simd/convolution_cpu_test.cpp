@@ -9,6 +9,7 @@
 #include "core/activations.h"
 #include "core/arena.h"
 #include "core/parallel.h"
+#include "layers/simd/outer_product.h"
 #include "tests/layers/harness.h"
 
 namespace osprey {
@@ -114,10 +115,14 @@ double bound_of(Algorithm a) {
   return a == Algorithm::winograd4 || a == Algorithm::automatic ? 4e-6 : 1e-6;
 }
 
-void expect_all_directions(const Case& c, Algorithm algorithm) {
+void expect_all_directions(const Case& c, Algorithm algorithm, bool bf16_products = false) {
   SCOPED_TRACE(c.text() + ", " + kConvolutionAlgorithms[int(algorithm)]);
+  // A factor of bf16 is off by 2^-9 at most, and by a third of that on average; the transforms of Winograd's
+  // smallest tiles add up four and nine of them.
+  const double bound = bf16_products ? 5e-3 : bound_of(algorithm);
   CpuConvolution::Options options;
   options.algorithm = algorithm;
+  options.bf16_products = bf16_products;
   Trial trial(c, options);
   Values x = random_values(c.x, 1), w = random_values(c.weights(), 2), dy = random_values(c.y(), 3);
   Doubles y_true(dy.size()), dx_true(x.size()), dw_true(w.size());
@@ -131,18 +136,18 @@ void expect_all_directions(const Case& c, Algorithm algorithm) {
   const View<float> vy{y.data(), c.y()}, vdx{dx.data(), c.x}, vdw{dw.data(), c.weights()};
   trial.convolution.pack(vw, trial.packed);
   trial.convolution.forward(vx, trial.packed, {}, vy, trial.scratch);
-  EXPECT_LE(relative_error(vy, y_true), bound_of(algorithm));
+  EXPECT_LE(relative_error(vy, y_true), bound);
   trial.convolution.backward_data(vdy, vw, vdx, false, trial.scratch);
-  EXPECT_LE(relative_error(vdx, dx_true), bound_of(algorithm));
+  EXPECT_LE(relative_error(vdx, dx_true), bound);
   trial.convolution.backward_weights(vx, vdy, vdw, trial.scratch);
-  EXPECT_LE(relative_error(vdw, dw_true), 1e-6);
+  EXPECT_LE(relative_error(vdw, dw_true), bf16_products ? bound : 1e-6);
   // Both gradients can be added to what is there.
   trial.convolution.backward_data(vdy, vw, vdx, true, trial.scratch);
   trial.convolution.backward_weights(vx, vdy, vdw, trial.scratch);
   for (double& v : dx_true) v *= 2;
   for (double& v : dw_true) v *= 2;
-  EXPECT_LE(relative_error(vdx, dx_true), bound_of(algorithm));
-  EXPECT_LE(relative_error(vdw, dw_true), 1e-6);
+  EXPECT_LE(relative_error(vdx, dx_true), bound);
+  EXPECT_LE(relative_error(vdw, dw_true), bf16_products ? bound : 1e-6);
 }
 
 // Each kind of processor that this program has loops for and that this machine can play.
@@ -170,6 +175,25 @@ TEST(CpuConvolution, WinogradIsTheSumWithinItsBounds) {
       for (const Algorithm a : {Algorithm::winograd2, Algorithm::winograd4, Algorithm::winograd6})
         expect_all_directions(c, a);
   });
+}
+
+TEST(CpuConvolution, RoundsItsFactorsAndNotTheSums) {
+  if (!simd::has_bf16_products()) GTEST_SKIP() << "this processor has no products of bf16";
+  for (const Case& c : kCases)
+    for (const Algorithm a : {Algorithm::automatic, Algorithm::direct}) expect_all_directions(c, a, true);
+  for (const Case& c : kWinogradCases) expect_all_directions(c, Algorithm::winograd2, true);
+
+  // 1 + 2^-7 is a bf16, and 256 of its squares are more than one could count in.
+  const Case many{{1, 3, 3, 256}, 16, 1};
+  CpuConvolution::Options options;
+  options.training = false;
+  options.bf16_products = true;
+  Trial trial(many, options);
+  EXPECT_EQ(trial.convolution.algorithms(), "direct bf16");
+  Values x(9 * 256, 1.0078125f), w(16 * 256, 1.0078125f), y(9 * 16);
+  trial.convolution.pack({w.data(), many.weights()}, trial.packed);
+  trial.convolution.forward({x.data(), many.x}, trial.packed, {}, {y.data(), many.y()}, trial.scratch);
+  for (float v : y) EXPECT_EQ(v, 256 * 1.0078125f * 1.0078125f);
 }
 
 // The larger the tile the larger the error: were they equal, the same algorithm would have run each time.
