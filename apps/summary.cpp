@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "apps/commands.h"
+#include "apps/device.h"
 #include "models/network.h"
 #include "models/weights.h"
 #include "train/optimizer.h"
@@ -15,7 +16,8 @@ namespace {
 
 struct Arguments {
   std::string cfg;
-  bool memory = false, lenient = false, training = false;
+  DeviceOptions device;
+  bool memory = false, lenient = false, training = false, algorithms = false;
   int batch = 0;
 };
 
@@ -52,6 +54,19 @@ void print_layers(const Network& network) {
   fmt::print("Total BFLOPs {:.3f} (per image of {}x{})\n", flops / 1e9, in.w, in.h);
 }
 
+// How each convolution is computed on the CPU; what is chosen by the clock depends on the number of threads.
+void print_algorithms(const Network& network) {
+  fmt::print("\n{:>5} {:<15} {:<11} {:<16}    {:<16} {}\n", "layer", "type", "size/strd", "input", "output",
+             network.training() ? "forward, gradient of the input, of the weights" : "algorithm");
+  for (size_t i = 0; i < network.nodes().size(); ++i) {
+    const Node& node = network.nodes()[i];
+    const LayerSummary s = node.layer->summary();
+    if (s.algorithms.empty()) continue;
+    fmt::print("{:5} {:<15} {:<11} {} -> {} {}\n", i, node.type->name, s.window,
+               size_text(node.layer->x().shape), size_text(node.output), s.algorithms);
+  }
+}
+
 void print_plan(const Network& network) {
   fmt::print("\n{:<20} {:>12} {:>12} {:>9} {:>9}\n", "buffer", "offset", "bytes", "from step", "to step");
   auto buffers = network.memory().buffers;
@@ -75,6 +90,9 @@ void summarise(const Arguments& a) {
   NetworkOptions options;
   options.lenient = a.lenient;
   options.build.training = a.training;
+  options.build.device = a.device.device();
+  options.build.convolution = a.device.convolution();
+  options.precision = a.device.precision();
   Network network(read_cfg(a.cfg), options);
   const NetSection& net = network.net();
   network.plan(a.batch ? a.batch : a.training ? net.mini_batch() : 1, net.width, net.height);
@@ -97,6 +115,7 @@ void summarise(const Arguments& a) {
         mebibytes(m.parameters + (n->training() ? optimizer_bytes(net, n->parameters()) : 0)),
         n->training() ? kept_words(net) : "", mebibytes(m.lasting));
   }
+  if (a.algorithms) print_algorithms(network);
   if (a.memory) print_plan(network);
 }
 
@@ -107,6 +126,8 @@ void add_summary(CLI::App& app) {
   CLI::App* command = app.add_subcommand("summary", "Show a network's layers, parameters and memory plan");
   command->add_option("cfg", a->cfg, "the .cfg file")->required();
   command->add_flag("--memory", a->memory, "list every buffer of the memory plan");
+  command->add_flag("--algorithms", a->algorithms, "how each convolution is computed on the CPU");
+  add_device_options(*command, a->device);
   command->add_flag("--training", a->training, "plan for training instead of detection");
   command->add_option("--batch", a->batch, "images per mini-batch")->check(CLI::PositiveNumber);
   command->add_flag("--lenient", a->lenient, "unknown keys are warnings, not errors");

@@ -249,13 +249,14 @@ void CpuConvolution::backward_data(View<const float> dy, View<const float> weigh
 void CpuConvolution::backward_weights(View<const float> x, View<const float> dy, View<float> dweights,
                                       View<float> scratch) {
   if (onednn_) return onednn_->backward_weights(x, dy, dweights, scratch);
-  simd::weight_gradient(x, dy, dweights, convolution_);
+  simd::weight_gradient(x, dy, dweights, convolution_, options_.bf16_products);
 }
 
 std::string CpuConvolution::algorithms() const {
   if (!options_.training) return forward_.name;
+  const Form weights{ConvolutionAlgorithm::direct, options_.bf16_products};
   return fmt::format("{}, {}, {}", forward_.name, options_.needs_dx ? data_.name : "-",
-                     onednn_ ? "onednn" : "direct");
+                     onednn_ ? "onednn" : weights.name());
 }
 
 }  // namespace osprey

@@ -103,16 +103,37 @@ OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_vectors(const V* x, int coun
   for (int i = 0; i < count; ++i)
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i * step), (__m256i)_mm512_cvtneps_pbh(x[i].raw));
 }
+
+// The same of neighbours: to[i] = x[i], for a multiple of kLanes.
+OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_row(const float* x, int64_t count, bf16* to) {
+  for (int64_t i = 0; i < count; i += kLanes)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i),
+                        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(x + i)));
+}
+
+// Of rows two by two, side by side: to[row / 2][i][row % 2] = x[row][i]; `width` is a multiple of kLanes.
+OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_pairs(const float* x, int width, int pairs, bf16* to) {
+  for (int r = 0; r < pairs; ++r, x += 2 * width)
+    for (int i = 0; i < width; i += kLanes, to += 2 * kLanes) {
+      const __m256i first = (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(x + i));
+      const __m256i second = (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(x + width + i));
+      _mm512_storeu_si512(to, _mm512_or_si512(_mm512_cvtepu16_epi32(first),
+                                              _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16)));
+    }
+}
 #else
 #define OSPREY_BF16_PRODUCTS
 
+// What is compiled for a processor that does not have them, and never called there.
+inline void refuse() { HWY_ABORT("products of bf16 without has_bf16_products()"); }
+
 template <int P, int NV>
 HWY_INLINE void add_outer_products(const bf16* const*, int, int, const bf16*, V (&)[P][NV]) {
-  HWY_ABORT("bf16 products without has_bf16_products()");
+  refuse();
 }
-inline void round_vectors(const V*, int, bf16*, int64_t) {
-  HWY_ABORT("bf16 products without has_bf16_products()");
-}
+inline void round_vectors(const V*, int, bf16*, int64_t) { refuse(); }
+inline void round_row(const float*, int64_t, bf16*) { refuse(); }
+inline void round_pairs(const float*, int, int, bf16*) { refuse(); }
 #endif
 
 }  // namespace osprey::simd::HWY_NAMESPACE

@@ -167,12 +167,9 @@ void run_part(const WindowProduct& c, const void* in, const float* packed, const
 
 // to[i] = x[i] rounded, for `count` values.
 void round_part(const float* x, bf16* to, int64_t count) {
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    const V values = hn::LoadU(kFloats, x + i);
-    round_vectors(&values, 1, to + i, 0);
-  }
-  for (; i < count; ++i) to[i] = bf16(x[i]);
+  const int64_t whole = count / kLanes * kLanes;
+  round_row(x, whole, to);
+  for (int64_t i = whole; i < count; ++i) to[i] = bf16(x[i]);
 }
 
 }  // namespace

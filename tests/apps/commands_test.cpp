@@ -182,6 +182,16 @@ TEST_F(Commands, SummaryTellsLayersParametersAndMemory) {
   expect_in("parameters with gradients, momentum and mean squares,", osprey_command({"summary", adamw}).out);
 }
 
+TEST_F(Commands, SummaryTellsHowConvolutionsAreComputed) {
+  const auto told = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"summary", cfg_, "--algorithms"});
+    return osprey_command(more).out;
+  };
+  expect_in("direct\n", told({"--convolution", "direct"}));
+  expect_in("winograd2\n", told({"--convolution", "winograd2"}));
+  expect_in("winograd2, winograd2, direct\n", told({"--convolution", "winograd2", "--training"}));
+}
+
 TEST_F(Commands, KeysExplainsEverySection) {
   const Said sections = osprey_command({"keys"});
   ASSERT_EQ(sections.status, 0);

@@ -230,6 +230,37 @@ TEST(Network, AConvolutionDoesTheSumThatFollowsIt) {
   of_itself.plan(1, 16, 16);
 }
 
+// What was packed for good takes no memory a second time: its pages are zero now. What is read as it is
+// stays.
+TEST(Network, GivesBackTheParametersThatItPacked) {
+  const std::string cfg = kNet + "[convolutional]\nfilters=64\nsize=3\npad=1\nactivation=leaky\n" +
+                          "[convolutional]\nfilters=64\nsize=3\npad=1\nactivation=leaky\n" +
+                          "[connected]\noutput=8\nactivation=linear\n";
+  PlannedNetwork network(cfg, 1, 16, 16, inference());
+  const std::vector<float> before = run(network, 3);
+  const auto zeros = [&](const std::string& name) {
+    for (const ParameterSpan& span : network.parameters().spans())
+      if (span.name == name) {
+        const View<float> values = network.parameters().value(span);
+        return double(std::count(values.begin(), values.end(), 0.0f)) / values.size();
+      }
+    return -1.0;
+  };
+  EXPECT_LT(zeros("1.weights"), 0.01);
+  network.prepare(true);
+  EXPECT_EQ(run(network, 3), before);
+  EXPECT_GT(zeros("1.weights"), 0.9);  // all but the pages that it shares with its neighbours
+  EXPECT_LT(zeros("2.weights"), 0.01);
+
+  // A layer that shares them packs them, too.
+  const std::string twice =
+      cfg + "[convolutional]\nshare=1\nfilters=64\nsize=3\npad=1\nfrom=0\nactivation=leaky\n";
+  PlannedNetwork both(twice, 1, 16, 16, inference());
+  const std::vector<float> shared_before = run(both, 3);
+  both.prepare(true);
+  EXPECT_EQ(run(both, 3), shared_before);
+}
+
 // In every activation, before and after the sum. Not all of them are oneDNN's; the kernels have them all.
 TEST(Network, SumsDoneByConvolutionsAreTheSameOnADevice) {
   for (const std::string activation : kActivationNames) {
