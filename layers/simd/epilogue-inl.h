@@ -45,7 +45,7 @@ HWY_INLINE void store_first(V x, float* to, int count) {
 }
 
 // Activations that are more than bounds, on values that were just stored.
-inline HWY_NOINLINE void activate_stored(const Epilogue& e, float* values, const float* residual, int count) {
+inline HWY_NOINLINE void activate_stored(const Finish& e, float* values, const float* residual, int count) {
   with_activation(e.activation, [=](auto act) HWY_ATTR {
     VECTOR_LOOP
     for (int i = 0; i < count; ++i) values[i] = activate(act, values[i]);
@@ -59,7 +59,7 @@ inline HWY_NOINLINE void activate_stored(const Epilogue& e, float* values, const
 
 // Row p goes to out + places[p]; `filters` values of it.
 template <int P, int NV>
-HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters, const Epilogue& e, float* out) {
+HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters, const Finish& e, float* out) {
   if (e.factors) {
     OSPREY_UNROLL
     for (int v = 0; v < NV; ++v) {
@@ -76,17 +76,15 @@ HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters, con
       for (int p = 0; p < P; ++p) sums[p][v] = hn::Add(sums[p][v], bias);
     }
   }
-  Bounds own, of_sum;
-  const bool both_bounded = bounds_of(e.activation, own) && bounds_of(e.residual_activation, of_sum);
-  if (both_bounded) {
+  if (e.both_bounded) {
     OSPREY_UNROLL
     for (int p = 0; p < P; ++p) {
       OSPREY_UNROLL
       for (int v = 0; v < NV; ++v) {
-        sums[p][v] = bounded(sums[p][v], own);
+        sums[p][v] = bounded(sums[p][v], e.own);
         if (e.residual) {
           const V residual = load_first(e.residual + places[p] + v * kLanes, filters - v * kLanes);
-          sums[p][v] = bounded(hn::Add(sums[p][v], residual), of_sum);
+          sums[p][v] = bounded(hn::Add(sums[p][v], residual), e.of_sum);
         }
       }
     }
@@ -105,7 +103,7 @@ HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters, con
         store_first(sums[p][v], out + places[p] + v * kLanes, filters - v * kLanes);
     }
   }
-  if (both_bounded) return;
+  if (e.both_bounded) return;
   for (int p = 0; p < P; ++p)
     activate_stored(e, out + places[p], e.residual ? e.residual + places[p] : nullptr, filters);
 }

@@ -16,15 +16,6 @@ struct Epilogue {
   Activation residual_activation = Activation::linear;
 };
 
-// That of the filters from `filter` on, for an `out` that starts there too; those of a group begin at
-// `group`, which the places in `out` already count.
-inline Epilogue from_filter(Epilogue e, int filter, int group = 0) {
-  if (e.factors) e.factors += group + filter;
-  if (e.bias) e.bias += group + filter;
-  if (e.residual) e.residual += filter;
-  return e;
-}
-
 // Activations that are min(high, max(low, max(x, slope * x))) cost four instructions a vector.
 struct Bounds {
   float slope = 1;
@@ -56,6 +47,25 @@ inline bool bounds_of(Activation a, Bounds& b) {
     default:
       return false;
   }
+}
+
+// An epilogue, with what is found out about it once.
+struct Finish : Epilogue {
+  Bounds own, of_sum;
+  bool both_bounded;
+
+  explicit Finish(const Epilogue& e) : Epilogue(e) {
+    both_bounded = bounds_of(activation, own) && bounds_of(residual_activation, of_sum);
+  }
+};
+
+// That of the filters from `filter` on, for an `out` that starts there too; those of a group begin at
+// `group`, which the places in `out` already count.
+inline Finish from_filter(Finish e, int filter, int group = 0) {
+  if (e.factors) e.factors += group + filter;
+  if (e.bias) e.bias += group + filter;
+  if (e.residual) e.residual += filter;
+  return e;
 }
 
 }  // namespace osprey::simd

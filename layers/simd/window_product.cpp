@@ -55,34 +55,49 @@ const T* edge_run(const WindowProduct& c, const T* image, int y, int x, T* edge)
   return edge;
 }
 
+// The next `count` pixels from `place` on, row by row of the lattice: most windows lie inside of the image,
+// and those of neighbours `step` apart.
 template <class T>
 void gather(const WindowProduct& c, const T* in, int group, Place& place, int count, Tile<T>& tile) {
   tile.count = count;
   const Lattice& lattice = c.lattice_;
-  const int channels = c.in_.c, runs = c.runs_;
-  const int64_t image_size = int64_t(c.in_.h) * c.in_.w * channels;
-  const int64_t out_size = int64_t(c.out_.h) * c.out_.w * c.out_.c;
+  const int channels = c.in_.c, runs = c.runs_, step = lattice.w.scale * channels;
+  const int64_t image_size = int64_t(c.in_.h) * c.in_.w * channels, run_size = c.taps_in_run_ * channels;
   const T** rows = tile.rows.data();
-  for (int p = 0; p < count; ++p) {
-    const int y = place.h * lattice.h.scale, x = place.w * lattice.w.scale;
-    const T* image = in + place.n * image_size + group * c.in_channels_;
-    if (y >= c.inside_.top && y < c.inside_.bottom && x >= c.inside_.left && x < c.inside_.right) {
-      const T* origin = image + (int64_t(y) * c.in_.w + x) * channels;
-      const int64_t* offsets = c.offsets_.data();
-      for (int r = 0; r < runs; ++r) rows[r * kRows + p] = origin + offsets[r];
-    } else {
-      T* edges = tile.edges.data() + int64_t(p) * runs * c.taps_in_run_ * channels;
-      for (int r = 0; r < runs; ++r) {
-        const Lattice::Tap& tap = lattice.taps[size_t(r * c.taps_in_run_)];
-        rows[r * kRows + p] =
-            edge_run(c, image, y + tap.h, x + tap.w, edges + int64_t(r) * c.taps_in_run_ * channels);
-      }
+  const auto at_edge = [&](const T* image, int y, int column, int p) HWY_ATTR {
+    for (int r = 0; r < runs; ++r) {
+      const Lattice::Tap& tap = lattice.taps[size_t(r * c.taps_in_run_)];
+      T* edge = tile.edges.data() + (int64_t(p) * runs + r) * run_size;
+      rows[r * kRows + p] = edge_run(c, image, y + tap.h, column * lattice.w.scale + tap.w, edge);
     }
+  };
+  for (int p = 0; p < count;) {
+    const int in_row = std::min(count - p, lattice.w.count - place.w);
     const int out_y = lattice.h.start + place.h * lattice.h.step,
               out_x = lattice.w.start + place.w * lattice.w.step;
-    tile.out[size_t(p)] =
-        place.n * out_size + (int64_t(out_y) * c.out_.w + out_x) * c.out_.c + group * c.out_channels_;
-    if (++place.w < lattice.w.count) continue;
+    const int64_t out =
+        ((int64_t(place.n) * c.out_.h + out_y) * c.out_.w + out_x) * c.out_.c + group * c.out_channels_;
+    for (int k = 0; k < in_row; ++k) tile.out[size_t(p + k)] = out + int64_t(k) * lattice.w.step * c.out_.c;
+
+    const int y = place.h * lattice.h.scale;
+    const T* image = in + place.n * image_size + group * c.in_channels_;
+    int begin = in_row, end = in_row;  // those whose windows are inside
+    if (y >= c.inside_.top && y < c.inside_.bottom) {
+      begin = std::clamp(c.inside_.left - place.w, 0, in_row);
+      end = std::clamp(c.inside_.right - place.w, begin, in_row);
+    }
+    for (int k = 0; k < begin; ++k) at_edge(image, y, place.w + k, p + k);
+    for (int r = 0; r < runs; ++r) {
+      const T* first =
+          image + int64_t(y) * c.in_.w * channels + int64_t(place.w + begin) * step + c.offsets_[size_t(r)];
+      const T** to = rows + r * kRows + p + begin;
+      for (int k = 0; k < end - begin; ++k) to[k] = first + int64_t(k) * step;
+    }
+    for (int k = end; k < in_row; ++k) at_edge(image, y, place.w + k, p + k);
+
+    p += in_row;
+    place.w += in_row;
+    if (place.w < lattice.w.count) continue;
     place.w = 0;
     if (++place.h < lattice.h.count) continue;
     place.h = 0;
@@ -92,7 +107,7 @@ void gather(const WindowProduct& c, const T* in, int group, Place& place, int co
 
 template <int P, int NV>
 void multiply_tile(const WindowProduct& c, const Tile<float>& tile, const float* weights, int filters,
-                   const Epilogue& e, float* out) {
+                   const Finish& e, float* out) {
   V sums[P][NV];
   clear(sums);
   add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.taps_in_run_ * c.in_channels_, weights, sums);
@@ -100,7 +115,7 @@ void multiply_tile(const WindowProduct& c, const Tile<float>& tile, const float*
 }
 template <int P, int NV>
 OSPREY_BF16_PRODUCTS void multiply_tile(const WindowProduct& c, const Tile<bf16>& tile, const bf16* weights,
-                                        int filters, const Epilogue& e, float* out) {
+                                        int filters, const Finish& e, float* out) {
   V sums[P][NV];
   clear(sums);
   add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.taps_in_run_ * c.in_channels_ / 2, weights, sums);
@@ -108,8 +123,8 @@ OSPREY_BF16_PRODUCTS void multiply_tile(const WindowProduct& c, const Tile<bf16>
 }
 
 template <class T>
-using Multiply = void (*)(const WindowProduct&, const Tile<T>&, const T* weights, int filters,
-                          const Epilogue&, float* out);
+using Multiply = void (*)(const WindowProduct&, const Tile<T>&, const T* weights, int filters, const Finish&,
+                          float* out);
 
 template <class T, int NV, int... P>
 constexpr std::array<Multiply<T>, sizeof...(P)> tiles(std::integer_sequence<int, P...>) {
@@ -122,7 +137,7 @@ constexpr std::array<Multiply<T>, kRows> kTiles[kVectors] = {
 
 // The pixels [first, last) of the lattice, and the panels [first_panel, last_panel) of each group.
 template <class T>
-void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Epilogue& e, float* out,
+void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Finish& e, float* out,
                 int64_t first, int64_t last, int first_panel, int last_panel) {
   const int taps = int(c.lattice_.taps.size());
   const int64_t panel_size = int64_t(taps) * c.in_channels_ * kPanel;
@@ -146,7 +161,7 @@ void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Epil
         const int filter = b * kPanel, filters = std::min(kPanel, c.out_channels_ - filter);
         const int vectors = (filters + kLanes - 1) / kLanes;
         const T* weights = packed + g * (panels * panel_size) + b * panel_size;
-        const Epilogue own = from_filter(e, filter, g * c.out_channels_);
+        const Finish own = from_filter(e, filter, g * c.out_channels_);
         for (int64_t k = 0; k < in_block; ++k) {
           const Tile<T>& tile = block[size_t(k)];
           kTiles<T>[vectors - 1][size_t(tile.count - 1)](c, tile, weights, filters, own, out + filter);
@@ -156,7 +171,7 @@ void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Epil
   }
 }
 
-void run_part(const WindowProduct& c, const void* in, const float* packed, const Epilogue& e, float* out,
+void run_part(const WindowProduct& c, const void* in, const float* packed, const Finish& e, float* out,
               int64_t first, int64_t last, int first_panel, int last_panel) {
   if (c.rounds_)
     run_pixels(c, static_cast<const bf16*>(in), reinterpret_cast<const bf16*>(packed), e, out, first, last,
@@ -215,11 +230,14 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, Lattice lattice, O
   if (all_rows) taps_in_run_ = side_by_side;
   runs_ = int(taps.size()) / taps_in_run_;
   zeros_.resize(size_t(taps_in_run_ * in_channels_));
-  inside_ = {0, 0, in.h, in.w};
+  int left = 0, right = in.w;  // in pixels of `in`
+  inside_ = {0, in.h, 0, 0};
   for (const Lattice::Tap& tap : taps) {
-    inside_ = {std::max(inside_.top, -tap.h), std::max(inside_.left, -tap.w),
-               std::min(inside_.bottom, in.h - tap.h), std::min(inside_.right, in.w - tap.w)};
+    inside_.top = std::max(inside_.top, -tap.h), inside_.bottom = std::min(inside_.bottom, in.h - tap.h);
+    left = std::max(left, -tap.w), right = std::min(right, in.w - tap.w);
   }
+  const int scale = lattice_.w.scale;
+  inside_.left = (left + scale - 1) / scale, inside_.right = (std::max(right, 0) + scale - 1) / scale;
   for (int r = 0; r < runs_; ++r) {
     const Lattice::Tap& tap = taps[size_t(r * taps_in_run_)];
     offsets_.push_back((int64_t(tap.h) * in.w + tap.w) * in.c);
@@ -296,7 +314,8 @@ void WindowProduct::pack(const float* weights, float* packed) const {
   rounds_ ? pack_as(weights, reinterpret_cast<bf16*>(packed)) : pack_as(weights, packed);
 }
 
-void WindowProduct::run(const float* x, const float* packed, const Epilogue& e, float* out) const {
+void WindowProduct::run(const float* x, const float* packed, const Epilogue& epilogue, float* out) const {
+  const Finish e(epilogue);
   const void* in = x;
   if (rounds_) {  // once, and not for each panel
     thread_local Arena rounded("a thread's memory for pixels in bf16");

@@ -57,8 +57,9 @@ class WindowProduct {
   int runs_ = 0, taps_in_run_ = 1;
   std::vector<int64_t> offsets_;  // of each run from the pixel that its window belongs to
   struct {
-    int top, left, bottom, right;
-  } inside_;       // pixels whose windows do not reach over the edge of the image
+    int top, bottom;  // rows of `in`,
+    int left, right;  // and columns of the lattice: windows between them do not reach over an edge
+  } inside_;
   int panel_ = 0;  // filters that are packed side by side
   int lanes_ = 0;
   std::vector<float> zeros_;  // what lies outside of the image

@@ -224,7 +224,7 @@ void multiply(const Winograd& c, const T* packed, const T* inputs, const Winogra
 }
 
 template <int M>
-void transform_outputs(const Winograd& c, const Winograd::Block& block, const Epilogue& e, float* out,
+void transform_outputs(const Winograd& c, const Winograd::Block& block, const Finish& e, float* out,
                        int first_panel, int last_panel) {
   constexpr int A = M + 2;
   const int64_t row = c.product_row(), point = block.tiles * row;
@@ -241,7 +241,7 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Ep
       OSPREY_UNROLL
       for (int j = 0; j < A; ++j) transform_output<M>(x + j, A, half + j, A);
       const int filters = std::min(kLanes, c.out_.c - filter);
-      const Epilogue own = from_filter(e, filter);
+      const Finish own = from_filter(e, filter);
       OSPREY_UNROLL
       for (int i = 0; i < M; ++i) {
         if (i >= rows) break;
@@ -271,7 +271,7 @@ void transform_inputs(const Winograd& c, const float* in, const Winograd::Block&
 }
 
 // Of the panels [first, last): the products, and what comes out of them.
-void run_panels(const Winograd& c, const float* packed, const Winograd::Block& block, const Epilogue& e,
+void run_panels(const Winograd& c, const float* packed, const Winograd::Block& block, const Finish& e,
                 float* out, int first, int last) {
   if (c.rounds_)
     multiply(c, reinterpret_cast<const bf16*>(packed), reinterpret_cast<const bf16*>(block.inputs), block,
@@ -405,7 +405,8 @@ Winograd::Block Winograd::block_of(int64_t first, int64_t last) const {
   return {first, last - first, space, space + inputs};
 }
 
-void Winograd::run(const float* in, const float* packed, const Epilogue& e, float* out) const {
+void Winograd::run(const float* in, const float* packed, const Epilogue& epilogue, float* out) const {
+  const Finish e(epilogue);
   const int64_t most = tiles_in_block();
   if (tiles() <= most) {  // threads share first the tiles, then the weights
     const Block block = block_of(0, tiles());
