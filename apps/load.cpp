@@ -26,11 +26,12 @@ std::unique_ptr<Network> load_network(const LoadOptions& options) {
   build.keep_all = options.keep_all;
   auto network = std::make_unique<Network>(read_cfg(options.cfg), build);
   network->plan(options.batch, network->net().width, network->net().height);
-  if (options.weights.empty())
-    initialise_to_measure(network->parameters());
-  else
-    load_weights(options.weights, *network, Coverage::whole);
-  network->prepare(true);
+  if (!options.weights.empty()) {
+    load_for_good(options.weights, *network);
+    return network;
+  }
+  initialise_to_measure(network->parameters());
+  network->prepare_for_good([](const ParameterSpan&) {});
   return network;
 }
 

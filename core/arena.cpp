@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 
 #include "core/available_memory.h"
 #include "core/error.h"
@@ -13,7 +14,8 @@ namespace osprey {
 
 namespace {
 
-// Tens of megabytes of weights go by in every pass: on pages of 4 KiB half of the time went into finding them.
+// Tens of megabytes of weights go by in every pass: on pages of 4 KiB half of the time went into finding
+// them.
 void* allocate_aligned(size_t bytes) {
   constexpr size_t kHugePage = size_t(2) << 20;
   const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
@@ -37,10 +39,16 @@ Memory host_memory() {
           [](void* p) { std::free(p); }};
 }
 
-void give_back_pages(void* memory, size_t bytes) {
+void clear_pages(void* memory, size_t bytes) {
   const auto page = size_t(sysconf(_SC_PAGESIZE)), first = reinterpret_cast<size_t>(memory);
   const size_t begin = (first + page - 1) / page * page, end = (first + bytes) / page * page;
-  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  char* const whole = reinterpret_cast<char*>(begin);
+  if (begin >= end || madvise(whole, end - begin, MADV_DONTNEED) != 0) {
+    std::memset(memory, 0, bytes);
+    return;
+  }
+  std::memset(memory, 0, begin - first);
+  std::memset(whole + (end - begin), 0, first + bytes - end);
 }
 
 Arena::Arena(std::string name, Memory memory) : name_(std::move(name)), memory_(std::move(memory)) {}

@@ -15,8 +15,9 @@ struct Memory {
 };
 Memory host_memory();  // aligned to kAlignment
 
-// Of memory of the host: the pages that lie inside of it are the system's again, until they are touched.
-void give_back_pages(void* memory, size_t bytes);
+// Memory of the host becomes zero. The pages that lie inside of it are the system's again, until they are
+// touched.
+void clear_pages(void* memory, size_t bytes);
 
 class Arena {
  public:

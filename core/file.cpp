@@ -1,6 +1,8 @@
 #include "core/file.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -32,6 +34,35 @@ std::string read_file(const std::string& path, const std::string& what) {
   bytes << in.rdbuf();
   if (in.bad()) fail("{}: cannot be read: {}", path, std::strerror(errno));
   return std::move(bytes).str();
+}
+
+FileBytes::FileBytes(const std::string& path, const std::string& what) {
+  struct stat about {};
+  if (::stat(path.c_str(), &about) == 0 && S_ISREG(about.st_mode)) {  // a pipe can be opened only once
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor >= 0 && ::fstat(descriptor, &about) == 0 && about.st_size > 0) {
+      mapped_ = ::mmap(nullptr, size_t(about.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0);
+      if (mapped_ == MAP_FAILED) mapped_ = nullptr;
+    }
+    if (descriptor >= 0) ::close(descriptor);
+  }
+  if (!mapped_) {  // also where it cannot be opened, which is told there
+    read_ = read_file(path, what);
+    bytes_ = read_;
+    return;
+  }
+  bytes_ = {static_cast<const char*>(mapped_), size_t(about.st_size)};
+  ::madvise(mapped_, bytes_.size(), MADV_WILLNEED);  // from a disk, while other work is done
+}
+
+FileBytes::~FileBytes() {
+  if (mapped_) ::munmap(mapped_, bytes_.size());
+}
+
+void FileBytes::forget(size_t first, size_t count) const {
+  if (!mapped_ || count == 0) return;
+  const size_t page = size_t(::sysconf(_SC_PAGESIZE)), begin = first / page * page;
+  ::madvise(static_cast<char*>(mapped_) + begin, first + count - begin, MADV_DONTNEED);
 }
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_(path_ + ".part") {

@@ -14,6 +14,26 @@ bool is_folder(const std::string& path);
 // `what` completes the message: "x.weights: cannot be opened: no such file (expected weights)".
 std::string read_file(const std::string& path, const std::string& what);
 
+// The bytes of a file that is read once. Those of a regular file are not copied: it is mapped, and its pages
+// come from the system's cache as they are touched; whoever shortens it meanwhile ends the program. Anything
+// else, as a pipe, is read.
+class FileBytes {
+ public:
+  FileBytes(const std::string& path, const std::string& what);  // as read_file()
+  ~FileBytes();
+  FileBytes(const FileBytes&) = delete;
+  FileBytes& operator=(const FileBytes&) = delete;
+
+  std::string_view bytes() const { return bytes_; }
+  // These have been read: they take no memory of this program, unless they are read again.
+  void forget(size_t first, size_t count) const;
+
+ private:
+  std::string read_;
+  void* mapped_ = nullptr;
+  std::string_view bytes_;
+};
+
 // Writes to a temporary name beside the file, syncs, and renames. When anything fails (no space left, no
 // permission) an Error says what, and the old file is as it was.
 class AtomicFile {

@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/parallel.h"
 #include "cuda/activation.h"
 #include "cuda/batchnorm.h"
 #include "cuda/centre.h"
@@ -36,15 +37,17 @@ namespace osprey {
 void cpu::fold_batchnorm(Stream&, View<const float> weights, BatchNorm b, View<float> folded,
                          View<float> biases) {
   const int taps = weights.size() / biases.size();
-  for (int f = 0; f < biases.size(); ++f) {
-    double factor = 1, bias = b.bias[f];
-    if (b.scale) {
-      factor = b.scale[f] / std::sqrt(double(b.rolling_variance[f]) + b.epsilon);
-      bias -= factor * b.rolling_mean[f];
+  parallel_for(biases.size(), (1 << 14) / taps + 1, [&](int64_t first, int64_t last) {
+    for (int f = int(first); f < int(last); ++f) {
+      double factor = 1, bias = b.bias[f];
+      if (b.scale) {
+        factor = b.scale[f] / std::sqrt(double(b.rolling_variance[f]) + b.epsilon);
+        bias -= factor * b.rolling_mean[f];
+      }
+      biases[f] = float(bias);
+      for (int t = f * taps; t < (f + 1) * taps; ++t) folded[t] = float(weights[t] * factor);
     }
-    biases[f] = float(bias);
-    for (int t = f * taps; t < (f + 1) * taps; ++t) folded[t] = float(weights[t] * factor);
-  }
+  });
 }
 
 namespace {
@@ -161,8 +164,8 @@ class Convolutional final : public Layer, public OnnxLayer {
       return;
     }
     // This happens once, outside of a step, so it may use memory of its own.
-    std::vector<float> folded(size_t(weights_.size()));
-    const View<float> weights{folded.data(), weights_.shape};
+    const auto folded = std::make_unique_for_overwrite<float[]>(size_t(weights_.size()));
+    const View<float> weights{folded.get(), weights_.shape};
     cpu::fold_batchnorm(s, weights_, norm_, weights, folded_biases_);
     cpu_->pack(weights, packed_);
   }

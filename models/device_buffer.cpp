@@ -20,7 +20,7 @@ void DeviceBuffer::allocate(const Stream& stream, size_t bytes, bool zeroed) {
   host_.reset();
   if (!zeroed) return;
   if (shared())
-    std::memset(device(), 0, bytes_);
+    clear_pages(device(), bytes_);
   else
     cuda::fill_zero(stream_, device(), bytes_);
 }

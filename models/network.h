@@ -2,6 +2,7 @@
 // step is planned before the first one.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,7 +67,7 @@ struct Node {
 
   bool trains = true;  // gets gradients: a loss can be reached from it, and something at or before it learns
   bool packs_parameters = false;  // in prepare(), after which it does not read them
-  int absorbed_by = -1;           // the convolution that does this layer's work, in a network that never trains
+  int absorbed_by = -1;  // the convolution that does this layer's work, in a network that never trains
 };
 
 // The keys that every section has, for reading and for the documentation.
@@ -83,9 +84,11 @@ class Network {
   // Shapes and memory for mini-batches of this size. May be called again with another size: the parameters
   // stay, and memory only grows, so the largest size should come first.
   void plan(int batch, int width, int height);
-  // In a network that never trains: fold and pack the parameters. To be called after they have changed; with
-  // `for_good` they never will, and the memory of those that were packed is given back.
-  void prepare(bool for_good = false);
+  // In a network that never trains: fold and pack the parameters. To be called after they have changed.
+  void prepare();
+  // The same where they never will: `fill` puts the values of each span into place, and on the CPU each layer
+  // is prepared as soon as it has its own, and the memory of what was packed is given back.
+  void prepare_for_good(const std::function<void(const ParameterSpan&)>& fill);
 
   // Freezes the layers that their keys (stopbackward, dont_update, ...) say for this iteration of training,
   // the first of which is 1; true if they are others than before: plan() must follow. Until it is called,

@@ -23,14 +23,26 @@ void Network::on_layer(int layer, Work&& work) {
   }
 }
 
-void Network::prepare(bool for_good) {
+void Network::prepare() {
+  for (size_t i = 0; i < nodes_.size(); ++i)
+    if (nodes_[i].absorbed_by < 0) on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_); });
+}
+
+void Network::prepare_for_good(const std::function<void(const ParameterSpan&)>& fill) {
+  if (stream_.device != Device::cpu) {
+    for (const ParameterSpan& span : parameters_.spans()) fill(span);
+    parameters_.upload();
+    return prepare();
+  }
   std::vector<int> users(nodes_.size(), 0);  // of each layer's parameters
   for (const Node& node : nodes_) ++users[size_t(node.owner)];
-  for (size_t i = 0; i < nodes_.size(); ++i) {
-    if (nodes_[i].absorbed_by >= 0) continue;
-    on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_); });
-    if (for_good && nodes_[i].packs_parameters && users[size_t(nodes_[i].owner)] == 1)
-      parameters_.give_back(int(i));
+  auto span = parameters_.spans().begin();  // in the order of the layers
+  for (int i = 0; i < int(nodes_.size()); ++i) {
+    for (; span != parameters_.spans().end() && span->layer == i; ++span) fill(*span);
+    const Node& node = nodes_[size_t(i)];
+    if (node.absorbed_by >= 0) continue;
+    node.layer->prepare(stream_);
+    if (node.packs_parameters && users[size_t(node.owner)] == 1) parameters_.give_back(i);
   }
 }
 

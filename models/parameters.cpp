@@ -53,7 +53,8 @@ void Parameters::take_values(const Parameters& other) {
 
 void Parameters::give_back(int layer) {
   for (const ParameterSpan& span : spans_)
-    if (span.layer == layer) give_back_pages(values() + span.offset, size_t(span.shape.elements()) * sizeof(float));
+    if (span.layer == layer)
+      clear_pages(values() + span.offset, size_t(span.shape.elements()) * sizeof(float));
 }
 
 void Parameters::refresh_copy() {

@@ -2,46 +2,69 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cmath>
 #include <cstring>
+#include <string_view>
 
 #include "core/file.h"
+#include "core/parallel.h"
 
 namespace osprey {
 namespace {
 
-// Where element (out, in, h, w) of a weight array lies in the file. `inner` is what one output has: in * h *
-// w.
-struct FileIndex {
-  int outputs, channels, height, width;
-  bool transposed;
+// How the values of a weight array lie in the file: [outputs, channels, taps], or transposed [channels, taps,
+// outputs]. Ours are [outputs, taps, channels]; what is plain lies in the file as it does here.
+struct FileLayout {
+  int64_t outputs, channels, taps;
+  bool transposed = false;
 
-  int64_t operator()(int out, int channel, int h, int w) const {
-    const int64_t inner = (int64_t(channel) * height + h) * width + w;
-    return transposed ? inner * outputs + out : out * (int64_t(channels) * height * width) + inner;
+  int64_t inner() const { return channels * taps; }  // what one output has
+
+  // Calls visit(ours, file) with the two positions of every element of the outputs [first, last).
+  template <class Visit>
+  void each_element(int64_t first, int64_t last, Visit&& visit) const {
+    for (int64_t out = first; out < last; ++out)
+      for (int64_t tap = 0; tap < taps; ++tap)
+        for (int64_t channel = 0; channel < channels; ++channel) {
+          const int64_t at = channel * taps + tap;
+          visit(out * inner() + tap * channels + channel,
+                transposed ? at * outputs + out : out * inner() + at);
+        }
   }
 };
 
-// Calls visit(ours, file) with the two positions of every element of a span.
-template <class Visit>
-void each_element(const ParameterSpan& span, bool transposed_file, Visit&& visit) {
+FileLayout layout_of(const ParameterSpan& span, bool transposed_file) {
   const int64_t count = span.shape.elements();
-  if (span.info.order == FileOrder::plain) {
-    for (int64_t i = 0; i < count; ++i) visit(i, i);
-    return;
+  switch (span.info.order) {
+    case FileOrder::plain:
+      return {1, count, 1};
+    case FileOrder::convolution:
+      return {span.shape.n, span.shape.c, int64_t(span.shape.h) * span.shape.w, span.info.flipped};
+    case FileOrder::flattened_input:
+      break;
   }
-  FileIndex index{};
-  if (span.info.order == FileOrder::convolution) {
-    index = {span.shape.n, span.shape.c, span.shape.h, span.shape.w, span.info.flipped};
-  } else {
-    const Shape& in = span.layer_input;
-    index = {int(count / (int64_t(in.h) * in.w * in.c)), in.c, in.h, in.w, transposed_file};
+  const Shape& in = span.layer_input;
+  const int64_t taps = int64_t(in.h) * in.w;
+  return {count / (taps * in.c), in.c, taps, transposed_file};
+}
+
+// Calls body(first, last) with ranges of outputs, on all threads.
+template <class Body>
+void over_outputs(const FileLayout& layout, Body&& body) {
+  constexpr int64_t kWorthAThread = 1 << 14;  // values
+  parallel_for(layout.outputs, std::max<int64_t>(kWorthAThread / std::max<int64_t>(layout.inner(), 1), 1),
+               body);
+}
+
+// Of an infinity or a NaN all bits of the exponent are set.
+bool all_finite(const char* floats, int64_t count) {
+  constexpr uint32_t kExponent = 0x7F800000;
+  uint32_t bad = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, floats + 4 * i, 4);
+    bad |= uint32_t((bits & kExponent) == kExponent);
   }
-  int64_t ours = 0;
-  for (int out = 0; out < index.outputs; ++out)
-    for (int h = 0; h < index.height; ++h)
-      for (int w = 0; w < index.width; ++w)
-        for (int channel = 0; channel < index.channels; ++channel) visit(ours++, index(out, channel, h, w));
+  return !bad;
 }
 
 bool in_file(const Network& network, const ParameterSpan& span) {
@@ -50,26 +73,29 @@ bool in_file(const Network& network, const ParameterSpan& span) {
 }
 
 // What a file that cannot be weights is, as far as its first bytes tell.
-std::string foreign(const std::string& bytes) {
+std::string foreign(std::string_view bytes) {
   if (bytes.starts_with("version https://git-lfs"))
     return "is a Git LFS pointer, not the weights themselves: fetch them with `git lfs pull`";
-  const std::string head = bytes.substr(0, 64);
+  const std::string_view head = bytes.substr(0, 64);
   const bool text = !head.empty() && std::all_of(head.begin(), head.end(), [](char c) {
     return (c >= 32 && c < 127) || c == '\n' || c == '\r' || c == '\t';
   });
   if (text)
     return fmt::format("is text (`{}...`), not weights",
                        head.substr(0, head.find_first_of("\r\n")).substr(0, 40));
-  size_t replaced = 0;  // U+FFFD, what a text editor or a web page leaves of bytes that are not text
-  for (size_t at = bytes.find("\xEF\xBF\xBD"); at != std::string::npos;
-       at = bytes.find("\xEF\xBF\xBD", at + 3))
+  // U+FFFD, what a text editor or a web page leaves of bytes that are not text, everywhere.
+  constexpr size_t kTelling = 1 << 20;
+  const std::string_view part = bytes.substr(0, kTelling);
+  size_t replaced = 0;
+  for (size_t at = part.find("\xEF\xBF\xBD"); at != std::string_view::npos;
+       at = part.find("\xEF\xBF\xBD", at + 3))
     ++replaced;
-  if (replaced > bytes.size() / 64)
+  if (replaced > part.size() / 64)
     return "was damaged by being treated as UTF-8 text: fetch it again as binary";
   return "";
 }
 
-WeightsHeader read_header(const std::string& path, const std::string& bytes, int64_t payload) {
+WeightsHeader read_header(const std::string& path, std::string_view bytes, int64_t payload) {
   WeightsHeader header;
   if (bytes.size() < 16)
     fail("{}: {} bytes are too few for weights: expected {}", path, bytes.size(), payload + 20);
@@ -89,6 +115,98 @@ WeightsHeader read_header(const std::string& path, const std::string& bytes, int
   return header;
 }
 
+// A file that has been found to be of the right kind and size, and where in it each span lies.
+class WeightsFile {
+ public:
+  WeightsFile(const std::string& path, const Network& network, Coverage coverage)
+      : path_(path), network_(network), file_(path, "a .weights file") {
+    const std::string_view bytes = file_.bytes();
+    if (const std::string why = foreign(bytes); !why.empty()) fail("{}: {}", path, why);
+    loaded_.header = read_header(path, bytes, weights_bytes(network, {}) - WeightsHeader{}.bytes());
+    const int64_t size = int64_t(bytes.size()), expected = weights_bytes(network, loaded_.header);
+    if (size > expected)
+      fail(
+          "{}: is longer than the network: expected {} bytes, found {}: these are the weights of another "
+          ".cfg",
+          path, expected, size);
+    place_spans(size, expected);
+    if (!loaded_.complete && coverage == Coverage::whole)
+      fail(
+          "{}: ends before {}: expected {} bytes, found {}: a backbone to start training from, not a whole "
+          "network",
+          path, network.where(loaded_.layers), expected, size);
+  }
+
+  const LoadedWeights& loaded() const { return loaded_; }
+  bool has(const ParameterSpan& span) const { return at_[number(span)] >= 0; }
+
+  // An Error if a value is not finite.
+  void check(const ParameterSpan& span) const {
+    over_outputs(layout(span), [&](int64_t first, int64_t last) { check(span, first, last); });
+  }
+
+  // Into the network's memory, checked. What was read is not kept in memory.
+  void read(const ParameterSpan& span, float* ours) const {
+    const FileLayout l = layout(span);
+    const size_t first_byte = size_t(at_[number(span)]), count = size_t(4 * span.shape.elements());
+    const char* from = file_.bytes().data() + first_byte;
+    over_outputs(l, [&](int64_t first, int64_t last) {
+      for (int64_t out = first; out < last; ++out) {  // each is checked while it comes into the cache
+        check(span, out, out + 1);
+        if (l.taps == 1 && !l.transposed)
+          std::memcpy(ours + out * l.inner(), from + 4 * out * l.inner(), size_t(4 * l.inner()));
+        else
+          l.each_element(out, out + 1,
+                         [&](int64_t to, int64_t at) { std::memcpy(ours + to, from + 4 * at, 4); });
+      }
+    });
+    file_.forget(first_byte, count);
+  }
+
+ private:
+  size_t number(const ParameterSpan& span) const {
+    return size_t(&span - network_.parameters().spans().data());
+  }
+  FileLayout layout(const ParameterSpan& span) const { return layout_of(span, loaded_.header.transposed()); }
+
+  void place_spans(int64_t size, int64_t expected) {
+    const std::vector<ParameterSpan>& spans = network_.parameters().spans();
+    at_.assign(spans.size(), -1);
+    loaded_.layers = int(network_.nodes().size());
+    loaded_.complete = true;
+    int64_t at = loaded_.header.bytes();
+    int previous = -1;
+    for (const ParameterSpan& span : spans) {
+      if (!in_file(network_, span)) continue;
+      if (at == size && span.layer != previous) {
+        loaded_.layers = span.layer;
+        loaded_.complete = false;
+        return;
+      }
+      previous = span.layer;
+      at_[number(span)] = at;
+      at += 4 * span.shape.elements();
+      if (at > size)
+        fail("{}: runs out in {} ({}): expected {} bytes for the network, found {}", path_,
+             network_.where(span.layer), span.info.name, expected, size);
+    }
+  }
+
+  // Of the outputs [first, last), which lie together unless the file is transposed: then that many values.
+  void check(const ParameterSpan& span, int64_t first, int64_t last) const {
+    const int64_t inner = layout(span).inner();
+    if (!all_finite(file_.bytes().data() + at_[number(span)] + 4 * first * inner, (last - first) * inner))
+      fail("{}: holds values that are not finite in {} ({}): damaged, or the weights of another .cfg", path_,
+           network_.where(span.layer), span.info.name);
+  }
+
+  std::string path_;
+  const Network& network_;
+  FileBytes file_;
+  LoadedWeights loaded_;
+  std::vector<int64_t> at_;  // the byte at which each span begins, or -1
+};
+
 }  // namespace
 
 int64_t weights_bytes(const Network& network, const WeightsHeader& header) {
@@ -103,59 +221,27 @@ void set_values(Network& network, const ParameterSpan& span, const std::vector<f
   ParameterSpan plain = span;
   plain.info.flipped = false;
   float* ours = network.parameters().values() + span.offset;
-  each_element(plain, false, [&](int64_t to, int64_t from) { ours[to] = values[size_t(from)]; });
+  const FileLayout layout = layout_of(plain, false);
+  layout.each_element(0, layout.outputs, [&](int64_t to, int64_t from) { ours[to] = values[size_t(from)]; });
 }
 
 LoadedWeights load_weights(const std::string& path, Network& network, Coverage coverage) {
-  const std::string bytes = read_file(path, "a .weights file");
-  if (const std::string why = foreign(bytes); !why.empty()) fail("{}: {}", path, why);
-  LoadedWeights loaded;
-  loaded.header = read_header(path, bytes, weights_bytes(network, {}) - WeightsHeader{}.bytes());
-  const int64_t size = int64_t(bytes.size()), expected = weights_bytes(network, loaded.header);
-  if (size > expected)
-    fail("{}: is longer than the network: expected {} bytes, found {}: these are the weights of another .cfg",
-         path, expected, size);
-
-  const int layers = int(network.nodes().size());
+  const WeightsFile file(path, network, coverage);
   Parameters& parameters = network.parameters();
+  for (const ParameterSpan& span : parameters.spans())
+    if (file.has(span)) file.check(span);
   parameters.download();
-  std::vector<float> values(parameters.values(), parameters.values() + parameters.size());
-  int64_t at = loaded.header.bytes();
-  loaded.layers = layers;
-  loaded.complete = true;
-  int previous = -1;
-  for (const ParameterSpan& span : parameters.spans()) {
-    if (!in_file(network, span)) continue;
-    const int64_t count = span.shape.elements();
-    if (at == size && span.layer != previous) {
-      loaded.layers = span.layer;
-      loaded.complete = false;
-      break;
-    }
-    previous = span.layer;
-    if (at + 4 * count > size)
-      fail("{}: runs out in {} ({}): expected {} bytes for the network, found {}", path,
-           network.where(span.layer), span.info.name, expected, size);
-    const char* file = bytes.data() + at;
-    float* ours = values.data() + span.offset;
-    bool finite = true;
-    each_element(span, loaded.header.transposed(), [&](int64_t to, int64_t from) {
-      std::memcpy(&ours[to], file + 4 * from, 4);
-      finite &= std::isfinite(ours[to]);
-    });
-    if (!finite)
-      fail("{}: holds values that are not finite in {} ({}): damaged, or the weights of another .cfg", path,
-           network.where(span.layer), span.info.name);
-    at += 4 * count;
-  }
-  if (!loaded.complete && coverage == Coverage::whole)
-    fail(
-        "{}: ends before {}: expected {} bytes, found {}: a backbone to start training from, not a whole "
-        "network",
-        path, network.where(loaded.layers), expected, size);
-  std::copy(values.begin(), values.end(), parameters.values());
+  for (const ParameterSpan& span : parameters.spans())
+    if (file.has(span)) file.read(span, parameters.values() + span.offset);
   parameters.upload();
-  return loaded;
+  return file.loaded();
+}
+
+void load_for_good(const std::string& path, Network& network) {
+  const WeightsFile file(path, network, Coverage::whole);
+  network.prepare_for_good([&](const ParameterSpan& span) {
+    if (file.has(span)) file.read(span, network.parameters().values() + span.offset);
+  });
 }
 
 void save_weights(const std::string& path, const Network& network, WeightsHeader header, int layers) {
@@ -172,8 +258,10 @@ void save_weights(const std::string& path, const Network& network, WeightsHeader
     if ((layers >= 0 && span.layer >= layers) || !in_file(network, span)) continue;
     array.resize(size_t(span.shape.elements()));
     const float* ours = network.parameters().values() + span.offset;
-    each_element(span, header.transposed(),
-                 [&](int64_t from, int64_t to) { array[size_t(to)] = ours[from]; });
+    const FileLayout layout = layout_of(span, header.transposed());
+    over_outputs(layout, [&](int64_t first, int64_t last) {
+      layout.each_element(first, last, [&](int64_t from, int64_t to) { array[size_t(to)] = ours[from]; });
+    });
     file.write(array.data(), 4 * array.size());
   }
   file.commit();

@@ -36,6 +36,11 @@ enum class Coverage {
 // expected and found; the parameters are then as they were.
 LoadedWeights load_weights(const std::string& path, Network& network, Coverage coverage);
 
+// Loads a network that never trains and whose parameters will not change: prepares each layer as soon as its
+// parameters are there (Network::prepare_for_good), so that on the CPU those of all layers are never in
+// memory together. The file must be whole; after an Error the network is of no use.
+void load_for_good(const std::string& path, Network& network);
+
 // Writes the layers 0 .. layers-1 (all by default); what was read is written back to the same bytes.
 void save_weights(const std::string& path, const Network& network, WeightsHeader header, int layers = -1);
 

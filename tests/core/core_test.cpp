@@ -1,7 +1,10 @@
 // The small tools of core/: random numbers, loops, layouts, files.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
+#include <fstream>
 #include <numeric>
 #include <set>
 #include <thread>
@@ -151,6 +154,18 @@ TEST(Arena, SaysWhatThereWasNoMemoryFor) {
   expect_in("the plan of a test", error_of([&] { arena.reserve(12345); }));
 }
 
+// Whole pages and the parts of pages at both ends; nothing beside them.
+TEST(ClearPages, MakesMemoryZeroAndNoMore) {
+  std::vector<char> memory(100000, 'x');
+  for (const auto& [first, count] : {std::pair<size_t, size_t>{100, 50000}, {60000, 5}, {70001, 4097}}) {
+    clear_pages(memory.data() + first, count);
+    EXPECT_EQ(size_t(std::count(memory.begin() + long(first), memory.begin() + long(first + count), 0)),
+              count);
+    EXPECT_EQ(memory[first - 1], 'x');
+    EXPECT_EQ(memory[first + count], 'x');
+  }
+}
+
 TEST(AtomicFile, IsThereWholeOrNotAtAll) {
   const Temporary folder;
   const std::string path = folder.write("f", "old");
@@ -170,6 +185,34 @@ TEST(ReadFile, SaysWhatItExpected) {
   const Temporary folder;
   expect_in("(expected a poem)", error_of([&] { read_file(folder / "none", "a poem"); }));
   expect_in("this is a folder, expected a poem", error_of([&] { read_file(folder / "", "a poem"); }));
+}
+
+TEST(FileBytes, AreThoseOfAFileHoweverOftenForgotten) {
+  const Temporary folder;
+  std::string text;
+  while (text.size() < 20000) text += std::to_string(text.size()) + " ";
+  const FileBytes file(folder.write("f", text), "a file");
+  EXPECT_TRUE(file.bytes() == text);
+  file.forget(5000, 10000);
+  file.forget(0, text.size());
+  file.forget(text.size(), 0);
+  EXPECT_TRUE(file.bytes() == text);
+  EXPECT_EQ(FileBytes(folder.write("empty", ""), "a file").bytes(), "");
+  expect_in("none: cannot be opened: No such file or directory (expected a poem)",
+            error_of([&] { FileBytes(folder / "none", "a poem"); }));
+  expect_in("this is a folder, expected a poem", error_of([&] { FileBytes(folder / "", "a poem"); }));
+}
+
+TEST(FileBytes, ComeThroughAPipe) {
+  const Temporary folder;
+  const std::string path = folder / "pipe", text(100000, 'p');  // more than it holds
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(path) << text; });
+  const FileBytes file(path, "a file");
+  writer.join();
+  EXPECT_TRUE(file.bytes() == text);
+  file.forget(0, text.size());
+  EXPECT_TRUE(file.bytes() == text);
 }
 
 TEST(Shape, IndexesChannelsLast) {

@@ -247,7 +247,7 @@ TEST(Network, GivesBackTheParametersThatItPacked) {
     return -1.0;
   };
   EXPECT_LT(zeros("1.weights"), 0.01);
-  network.prepare(true);
+  network.prepare_for_good([](const ParameterSpan&) {});
   EXPECT_EQ(run(network, 3), before);
   EXPECT_GT(zeros("1.weights"), 0.9);  // all but the pages that it shares with its neighbours
   EXPECT_LT(zeros("2.weights"), 0.01);
@@ -257,7 +257,7 @@ TEST(Network, GivesBackTheParametersThatItPacked) {
       cfg + "[convolutional]\nshare=1\nfilters=64\nsize=3\npad=1\nfrom=0\nactivation=leaky\n";
   PlannedNetwork both(twice, 1, 16, 16, inference());
   const std::vector<float> shared_before = run(both, 3);
-  both.prepare(true);
+  both.prepare_for_good([](const ParameterSpan&) {});
   EXPECT_EQ(run(both, 3), shared_before);
 }
 

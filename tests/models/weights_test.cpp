@@ -232,6 +232,72 @@ TEST(Weights, BadFilesAreOneLineAndChangeNothing) {
             before);
 }
 
+// Arrays of some size are read in parts.
+TEST(Weights, OfALargeLayerLieInDarknetsOrder) {
+  const Temporary folder;
+  PlannedNetwork network(kNet + "[convolutional]\nfilters=40\nsize=1\nactivation=linear\n" +
+                         "[convolutional]\nfilters=70\nsize=3\npad=1\nactivation=linear\n");
+  const int before = 40 + 40 * 2 + 70;
+  const std::string bytes = Bytes().header(0, 2, 5, 0, 8).counting(before + 70 * 40 * 9, 0).all;
+  load_weights(folder.write("w", bytes), network, Coverage::whole);
+  const View<float> weights = span(network, "1.weights");
+  for (int out = 0; out < 70; ++out)
+    for (int channel = 0; channel < 40; ++channel)
+      for (int tap = 0; tap < 9; ++tap)
+        ASSERT_EQ(weights(out, tap / 3, tap % 3, channel), float(before + (out * 40 + channel) * 9 + tap));
+  save_weights(folder / "again", network, {});
+  EXPECT_TRUE(read_file(folder / "again", "weights") == bytes);
+
+  std::string nan = bytes;
+  const float bad = NAN;
+  std::memcpy(nan.data() + nan.size() - 4, &bad, 4);
+  expect_in("not finite in layer 1 [convolutional], t.cfg:9 (weights)",
+            error_of([&] { load_weights(folder.write("nan", nan), network, Coverage::whole); }));
+}
+
+// Each layer is prepared while its parameters are there; those that are read as they are stay, and those that
+// two layers share do, too.
+TEST(Weights, LoadedForGoodComputeTheSame) {
+  const Temporary folder;
+  const std::string cfg =
+      "[net]\nwidth=16\nheight=16\nchannels=3\n"
+      "[convolutional]\nbatch_normalize=1\nfilters=24\nsize=3\npad=1\nactivation=leaky\n"
+      "[convolutional]\nfilters=24\nsize=3\npad=1\nactivation=leaky\n"
+      "[convolutional]\nshare=1\nfilters=24\nsize=3\npad=1\nactivation=leaky\n"
+      "[shortcut]\nfrom=-2\n"
+      "[batchnorm]\n[connected]\noutput=8\nactivation=linear\n";
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    NetworkOptions options = inference();
+    options.build.device = device;
+    PlannedNetwork known(cfg, 2, 16, 16, options, 3), loaded(cfg, 2, 16, 16, options, 4);
+    const std::string path = folder / "w";
+    save_weights(path, known, {});
+    load_for_good(path, loaded);
+    fill_randomly(known.input(), 5);
+    fill_randomly(loaded.input(), 5);
+    known.forward();
+    loaded.forward();
+    EXPECT_EQ(loaded.read(5), known.read(5));
+  }
+}
+
+TEST(Weights, LoadedForGoodMustBeWholeAndFinite) {
+  const Temporary folder;
+  PlannedNetwork network(kTwoConvolutions, 1, 4, 4, inference());
+  const std::string whole = Bytes().header(0, 2, 5, 0, 8).counting(kFirst + kSecond, 1).all;
+  std::string nan = whole;
+  const float bad = NAN;
+  std::memcpy(nan.data() + 20 + 4 * (kFirst + 4), &bad, 4);
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {whole.substr(0, 20 + 4 * kFirst), "ends before layer 1 [convolutional], t.cfg:9"},
+      {whole.substr(0, whole.size() - 1), "runs out in layer 1 [convolutional], t.cfg:9 (weights)"},
+      {whole + "x", "is longer than the network"},
+      {nan, "not finite in layer 1 [convolutional], t.cfg:9 (scales)"},
+  };
+  for (const auto& [bytes, message] : cases)
+    expect_in(message, error_of([&] { load_for_good(folder.write("bad.weights", bytes), network); }));
+}
+
 TEST(Weights, AFailedWriteLeavesTheOldFile) {
   const Temporary folder;
   PlannedNetwork network(kTwoConvolutions);
