@@ -19,6 +19,7 @@
 #include "layers/heads/head.h"
 #include "layers/heads/onnx_boxes.h"
 #include "layers/losses/feedback_keys.h"
+#include "layers/vector_loop.h"
 
 namespace osprey {
 namespace cpu {
@@ -31,8 +32,15 @@ void yolo_forward(Stream&, const YoloGrid& grid, View<const float> x, View<float
     for (int64_t r = first; r < last; ++r) {
       const float* from = x.data + r * row_length;
       float* to = y.data + r * row_length;
-      for (int e = 0; e < row_length; ++e)
-        to[e] = grid.new_coords || e == at_w || e == at_h ? from[e] : logistic(from[e]);
+      if (grid.new_coords) {
+        std::copy_n(from, row_length, to);
+      } else {  // all of the row, so that the loop vectorises
+        const float w = from[at_w], h = from[at_h];
+        VECTOR_LOOP
+        for (int e = 0; e < row_length; ++e) to[e] = logistic(from[e]);
+        to[at_w] = w;
+        to[at_h] = h;
+      }
       to[at_x] = to[at_x] * grid.scale_x_y + shift;
       to[at_y] = to[at_y] * grid.scale_x_y + shift;
     }
