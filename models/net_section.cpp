@@ -171,7 +171,10 @@ void net_keys(Keys& k, NetSection& net) {
       .shown_as("1")
       .help("of each channel: what is left is divided by this. PyTorch's: .229,.224,.225");
   k.choice("precision", net.precision, Precision::fp32, kPrecisionNames)
-      .help("of activations and of the weights' copy, on a GPU; tf32: fp32 with convolutions that round");
+      .help(
+          "of activations and of the weights' copy, on a GPU; tf32: fp32 with convolutions that round. On "
+          "the "
+          "CPU bf16 is of the factors of convolutions");
   training_keys(k, net);
   optimizer_keys(k, net);
   augmentation_keys(k, net);

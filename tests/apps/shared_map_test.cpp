@@ -1,11 +1,15 @@
-// detector map on recorded detections prints what AlexeyAB's Darknet printed for them, line by line.
+// detector map on recorded detections prints what AlexeyAB's Darknet printed for them, line by line; and what
+// a real network finds does not depend on how its convolutions are computed.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "core/file.h"
 #include "data/text_file.h"
+#include "layers/simd/outer_product.h"
 #include "tests/apps/command.h"
+#include "tests/data/temporary.h"
 
 namespace osprey {
 namespace {
@@ -17,9 +21,13 @@ std::vector<std::string> trimmed_lines(const std::string& text) {
   return lines;
 }
 
-TEST(SharedMap, PrintsWhatDarknetPrinted) {
+std::string shared_folder() {
   const char* shared = std::getenv("OSPREY_SHARED");
-  const std::string all = std::string(shared && *shared ? shared : OSPREY_SOURCE_DIR "/../shared");
+  return shared && *shared ? shared : OSPREY_SOURCE_DIR "/../shared";
+}
+
+TEST(SharedMap, PrintsWhatDarknetPrinted) {
+  const std::string all = shared_folder();
   for (const char* version : {"v1", "v2"})
     for (const char* points : {"0", "11", "101"}) {
       const std::string folder = all + "/evaluations/yoloface-500k-" + version + "__facemask-val-as-face/";
@@ -30,6 +38,32 @@ TEST(SharedMap, PrintsWhatDarknetPrinted) {
           read_file(folder + "alexeyab_detector_map_points" + points + ".txt", "Darknet's output");
       EXPECT_EQ(trimmed_lines(said.out), trimmed_lines(recorded)) << version << ", " << points << " points";
     }
+}
+
+// Percentage points: 0.05 where sums are only ordered anew, 0.5 where factors are rounded to 8 bits.
+TEST(SharedMap, IsTheSameByEveryAlgorithmOfConvolution) {
+  const std::string set = shared_folder() + "/datasets/facemask",
+                    network = shared_folder() + "/weights/yolo-fastest-mask/";
+  const Temporary folder;
+  const std::string data =
+      folder.write("faces.data", "format = coco\nroot = " + set +
+                                     "\nvalid = val.txt\nvalid_annotations = annotations/custom_val.json\n"
+                                     "valid_images = val2017\nbackup = " +
+                                     (folder / "out") + "\n");
+  const auto map_with = [&](const std::string& option, const std::string& value) {
+    const Said said =
+        osprey_command({"eval", network + "yolo-fastest.cfg", data, network + "yolo-fastest_best.weights",
+                        "--lenient", "--metric", "map", "--json", option, value});
+    EXPECT_EQ(said.status, 0) << said.err;
+    return said.status == 0 ? 100 * nlohmann::json::parse(said.out).at("mAP").get<double>() : -1;
+  };
+  const double onednn = map_with("--convolution", "onednn");
+  EXPECT_GT(onednn, 25);
+  for (const char* algorithm : {"direct", "winograd2", "winograd4"})
+    EXPECT_NEAR(map_with("--convolution", algorithm), onednn, 0.05) << algorithm;
+  if (simd::has_bf16_products()) {
+    EXPECT_NEAR(map_with("--precision", "bf16"), onednn, 0.5);
+  }
 }
 
 }  // namespace
