@@ -8,9 +8,9 @@
 #include <mutex>
 #include <utility>
 
+#include "core/autotune.h"
 #include "core/error.h"
 #include "core/log.h"
-#include "core/autotune.h"
 #include "cuda/convolution_ways.h"
 #include "cuda/libraries.h"
 #include "cuda/library_functions.h"

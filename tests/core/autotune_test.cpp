@@ -11,8 +11,6 @@
 namespace osprey::test {
 namespace {
 
-
-
 // A folder of its own for each test.
 class Autotune : public testing::Test {
  protected:

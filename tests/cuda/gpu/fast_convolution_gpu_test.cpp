@@ -11,14 +11,14 @@
 #include <filesystem>
 #include <thread>
 
-#include "core/error.h"
 #include "core/autotune.h"
+#include "core/error.h"
 #include "tests/cuda/gpu/device_tensor.h"
 
 namespace osprey::test {
 namespace {
 
-
+using namespace osprey::cuda;
 
 ConvolutionProblem problem(Shape x, int filters, int size, int stride = 1, int dilation = 1, int groups = 1) {
   ConvolutionProblem p;
