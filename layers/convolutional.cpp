@@ -158,16 +158,20 @@ class Convolutional final : public Layer, public OnnxLayer {
       plan_onednn(p, out);
   }
 
-  void prepare(Stream& s) override {
+  void prepare(Stream& s, bool for_good) override {
     if (!cpu_) {
       on(s, cpu::fold_batchnorm, cuda::fold_batchnorm)(s, weights_, norm_, folded_weights_, folded_biases_);
       return;
     }
     // This happens once, outside of a step, so it may use memory of its own.
-    const auto folded = std::make_unique_for_overwrite<float[]>(size_t(weights_.size()));
-    const View<float> weights{folded.get(), weights_.shape};
-    cpu::fold_batchnorm(s, weights_, norm_, weights, folded_biases_);
-    cpu_->pack(weights, packed_);
+    std::unique_ptr<float[]> own;
+    View<float> folded = weights_;
+    if (!for_good) {
+      own = std::make_unique_for_overwrite<float[]>(size_t(weights_.size()));
+      folded.data = own.get();
+    }
+    cpu::fold_batchnorm(s, weights_, norm_, folded, folded_biases_);
+    cpu_->pack(folded, packed_);
   }
 
   void forward(Stream& s) override {

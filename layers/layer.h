@@ -46,11 +46,11 @@ struct ParameterInfo {
 struct BuildOptions {
   bool training = true;
   Device device = Device::cpu;
-  Type precision = Type::f32;          // of activations and of the weights' copy; bf16 on Device::cuda only
-  bool bf16_products = false;          // on the CPU, whose tensors are f32: convolutions may round their factors
-  bool allow_tf32 = false;             // fp32 convolutions on a GPU may round their factors to 10 bits
+  Type precision = Type::f32;  // of activations and of the weights' copy; bf16 on Device::cuda only
+  bool bf16_products = false;  // on the CPU, whose tensors are f32: convolutions may round their factors
+  bool allow_tf32 = false;     // fp32 convolutions on a GPU may round their factors to 10 bits
   ConvolutionAlgorithm convolution = ConvolutionAlgorithm::automatic;  // on a GPU only `reference` matters
-  float batchnorm_epsilon = 1e-5f;     // AlexeyAB's; OpenCV's is 1e-6
+  float batchnorm_epsilon = 1e-5f;                                     // AlexeyAB's; OpenCV's is 1e-6
   bool losses_only = false;  // built as for training, but only to measure losses: nothing is trained
   bool frozen = false;       // this layer does not change in training: batch norm uses its rolling statistics
   Shape network_input;       // of the whole network: [yolo] has its anchors in pixels of that
@@ -241,8 +241,8 @@ class Plan {
 // One line of `osprey summary`.
 struct LayerSummary {
   int filters = 0;
-  std::string window;  // "3x3/2"
-  double flops = 0;    // for one image, a multiply-add counted as two, as Darknet prints it
+  std::string window;           // "3x3/2"
+  double flops = 0;             // for one image, a multiply-add counted as two, as Darknet prints it
   std::string algorithms = "";  // of a convolution on the CPU: CpuConvolution::algorithms()
 };
 
@@ -261,8 +261,9 @@ class Layer {
     return from.empty() ? std::vector<std::string>{"-1"} : from;
   }
   virtual void plan(Plan& p) = 0;
-  // In a network that never trains: called once whenever parameters have changed, to fold and pack them.
-  virtual void prepare(Stream&) {}
+  // In a network that never trains: called once whenever parameters have changed, to fold and pack them. What
+  // a layer packs (Plan::packed) it may overwrite, if that is for good.
+  virtual void prepare(Stream&, [[maybe_unused]] bool for_good) {}
   virtual void forward(Stream& s) = 0;
   // Adds to each dx that is not empty, and to the gradients of its parameters. It may destroy dy.
   virtual void backward(Stream& s) = 0;

@@ -25,7 +25,7 @@ void Network::on_layer(int layer, Work&& work) {
 
 void Network::prepare() {
   for (size_t i = 0; i < nodes_.size(); ++i)
-    if (nodes_[i].absorbed_by < 0) on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_); });
+    if (nodes_[i].absorbed_by < 0) on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_, false); });
 }
 
 void Network::prepare_for_good(const std::function<void(const ParameterSpan&)>& fill) {
@@ -41,8 +41,9 @@ void Network::prepare_for_good(const std::function<void(const ParameterSpan&)>& 
     for (; span != parameters_.spans().end() && span->layer == i; ++span) fill(*span);
     const Node& node = nodes_[size_t(i)];
     if (node.absorbed_by >= 0) continue;
-    node.layer->prepare(stream_);
-    if (node.packs_parameters && users[size_t(node.owner)] == 1) parameters_.give_back(i);
+    const bool packs_its_own = node.packs_parameters && users[size_t(node.owner)] == 1;
+    node.layer->prepare(stream_, packs_its_own);
+    if (packs_its_own) parameters_.give_back(i);
   }
 }
 
