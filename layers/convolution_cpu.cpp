@@ -20,7 +20,11 @@ namespace {
 
 class Direct final : public ConvolutionDirection {
  public:
-  explicit Direct(std::vector<simd::WindowProduct> parts) : parts_(std::move(parts)) {}
+  Direct(std::vector<simd::WindowProduct> parts, Shape out) : parts_(std::move(parts)), out_(out) {
+    int64_t made = 0;  // pixels of an image
+    for (const auto& part : parts_) made += int64_t(part.lattice_.h.count) * part.lattice_.w.count;
+    leaves_gaps_ = made < int64_t(out.h) * out.w;
+  }
 
   int64_t packed_size() const override {
     int64_t size = 0;
@@ -34,6 +38,7 @@ class Direct final : public ConvolutionDirection {
     }
   }
   void run(const float* in, const float* packed, const simd::Epilogue& e, float* out) const override {
+    if (leaves_gaps_ && e.residual != out) std::fill_n(out, out_.elements(), 0.0f);
     for (const auto& part : parts_) {
       part.run(in, packed, e, out);
       packed += part.packed_size();
@@ -42,6 +47,8 @@ class Direct final : public ConvolutionDirection {
 
  private:
   std::vector<simd::WindowProduct> parts_;
+  Shape out_;
+  bool leaves_gaps_;  // pixels of `out` that no part makes: the sum of nothing, or what they were
 };
 
 class ByWinograd final : public ConvolutionDirection {
@@ -117,7 +124,7 @@ std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backw
   if (form.algorithm == ConvolutionAlgorithm::direct) {
     auto parts = backward ? simd::WindowProduct::backward_data(x_, y_, convolution_, form.rounds)
                           : std::vector{simd::WindowProduct::forward(x_, y_, convolution_, form.rounds)};
-    return std::make_unique<Direct>(std::move(parts));
+    return std::make_unique<Direct>(std::move(parts), backward ? x_ : y_);
   }
   const int m = form.algorithm == ConvolutionAlgorithm::winograd2   ? 2
                 : form.algorithm == ConvolutionAlgorithm::winograd4 ? 4

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 #include <span>
 
 #include "core/arena.h"
@@ -244,14 +245,57 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, Lattice lattice, O
   }
 }
 
+namespace {
+
+// Whether a tap ever meets the image. Those of a window much larger than the image mostly do not.
+bool meets_image(const Lattice::Axis& axis, int tap, int size) {
+  const int last = axis.scale * (axis.count - 1) + tap;
+  if (tap >= size || last < 0) return false;
+  const int first_inside = tap >= 0 ? 0 : (-tap + axis.scale - 1) / axis.scale;
+  return first_inside < axis.count && axis.scale * first_inside + tap < size;
+}
+
+struct AxisTap {
+  int index, offset;  // in the window; and from a pixel of the lattice
+};
+
+// One axis of the gradient of the input: the pixels of dx from `start` on, a stride apart, and the taps that
+// they are reached by.
+struct Phase {
+  Lattice::Axis axis;
+  std::vector<AxisTap> taps;
+};
+
+std::vector<Phase> phases_of(const Window& w, int dx_size, int dy_size) {
+  std::map<int, Phase> phases;  // by their start
+  for (int tap = 0; tap < w.size; ++tap) {
+    const int start = ((tap * w.dilation - w.before) % w.stride + w.stride) % w.stride;
+    if (start >= dx_size) continue;
+    const Lattice::Axis axis{(dx_size - start + w.stride - 1) / w.stride, start, w.stride, 1};
+    const int offset = (start + w.before - tap * w.dilation) / w.stride;
+    if (!meets_image(axis, offset, dy_size)) continue;
+    Phase& phase = phases[start];
+    phase.axis = axis;
+    phase.taps.push_back({tap, offset});
+  }
+  std::vector<Phase> result;
+  for (auto& [start, phase] : phases) result.push_back(std::move(phase));
+  return result;
+}
+
+}  // namespace
+
 WindowProduct WindowProduct::forward(Shape x, Shape y, const Convolution& c, bool rounds) {
   const Window &h = c.window.h, &w = c.window.w;
   const int channels = x.c / c.groups;
   Lattice lattice{{y.h, 0, 1, h.stride}, {y.w, 0, 1, w.stride}, {}};
-  for (int r = 0; r < h.size; ++r)
+  for (int r = 0; r < h.size; ++r) {
+    if (!meets_image(lattice.h, h.start(0) + r * h.dilation, x.h)) continue;
     for (int s = 0; s < w.size; ++s)
-      lattice.taps.push_back(
-          {r * h.dilation - h.before, s * w.dilation - w.before, int64_t(r * w.size + s) * channels});
+      if (meets_image(lattice.w, w.start(0) + s * w.dilation, x.w))
+        lattice.taps.push_back(
+            {h.start(0) + r * h.dilation, w.start(0) + s * w.dilation, (int64_t(r) * w.size + s) * channels});
+  }
   const int64_t filter = int64_t(h.size) * w.size * channels;
   return {x, y, c.groups, std::move(lattice), {y.c / c.groups * filter, 1, filter}, rounds};
 }
@@ -260,22 +304,17 @@ std::vector<WindowProduct> WindowProduct::backward_data(Shape x, Shape y, const 
   const Window &h = c.window.h, &w = c.window.w;
   const int channels = x.c / c.groups;
   const int64_t filter = int64_t(h.size) * w.size * channels;
-  std::vector<WindowProduct> phases;
-  for (int top = 0; top < std::min(h.stride, x.h); ++top)
-    for (int left = 0; left < std::min(w.stride, x.w); ++left) {
-      Lattice lattice{{(x.h - top + h.stride - 1) / h.stride, top, h.stride, 1},
-                      {(x.w - left + w.stride - 1) / w.stride, left, w.stride, 1},
-                      {}};
-      for (int r = 0; r < h.size; ++r)
-        for (int s = 0; s < w.size; ++s) {
-          const int from_h = top + h.before - r * h.dilation, from_w = left + w.before - s * w.dilation;
-          if (from_h % h.stride == 0 && from_w % w.stride == 0)
-            lattice.taps.push_back(
-                {from_h / h.stride, from_w / w.stride, int64_t(r * w.size + s) * channels});
-        }
-      phases.push_back({y, x, c.groups, std::move(lattice), {y.c / c.groups * filter, filter, 1}, rounds});
+  const std::vector<Phase> rows = phases_of(h, x.h, y.h), columns = phases_of(w, x.w, y.w);
+  std::vector<WindowProduct> products;
+  for (const Phase& row : rows)
+    for (const Phase& column : columns) {
+      Lattice lattice{row.axis, column.axis, {}};
+      for (const AxisTap& r : row.taps)
+        for (const AxisTap& s : column.taps)
+          lattice.taps.push_back({r.offset, s.offset, (int64_t(r.index) * w.size + s.index) * channels});
+      products.push_back({y, x, c.groups, std::move(lattice), {y.c / c.groups * filter, filter, 1}, rounds});
     }
-  return phases;
+  return products;
 }
 
 int64_t WindowProduct::packed_size() const {

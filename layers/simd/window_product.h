@@ -39,7 +39,8 @@ class WindowProduct {
 
   // y = x * weights, for weights {filters, h, w, c / groups}.
   static WindowProduct forward(Shape x, Shape y, const Convolution&, bool rounds = false);
-  // dx from dy: for each phase of the stride the taps are others, and each makes its own pixels of dx.
+  // dx from dy: for each phase of the stride the taps are others, and each makes its own pixels of dx. Where the
+  // stride is larger than the window, no tap reaches some pixels, and nothing here makes them.
   static std::vector<WindowProduct> backward_data(Shape x, Shape y, const Convolution&, bool rounds = false);
 
   int64_t packed_size() const;  // in floats
