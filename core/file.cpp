@@ -15,18 +15,25 @@
 #include "core/error.h"
 
 namespace osprey {
+namespace {
+
+// For the system a name ends at its first zero byte, and is another one: "list\0.txt" would open "list".
+bool can_be_a_name(const std::string& path) { return path.find('\0') == std::string::npos; }
+
+}  // namespace
 
 bool file_exists(const std::string& path) {
   std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
+  return can_be_a_name(path) && std::filesystem::exists(path, ignored);
 }
 
 bool is_folder(const std::string& path) {
   std::error_code ignored;
-  return std::filesystem::is_directory(path, ignored);
+  return can_be_a_name(path) && std::filesystem::is_directory(path, ignored);
 }
 
 std::string read_file(const std::string& path, const std::string& what) {
+  if (!can_be_a_name(path)) fail("{}: a name with a zero byte in it, expected {}", path.c_str(), what);
   if (is_folder(path)) fail("{}: this is a folder, expected {}", path, what);
   std::ifstream in(path, std::ios::binary);
   if (!in) fail("{}: cannot be opened: {} (expected {})", path, std::strerror(errno), what);
@@ -38,7 +45,8 @@ std::string read_file(const std::string& path, const std::string& what) {
 
 FileBytes::FileBytes(const std::string& path, const std::string& what) {
   struct stat about {};
-  if (::stat(path.c_str(), &about) == 0 && S_ISREG(about.st_mode)) {  // a pipe can be opened only once
+  if (can_be_a_name(path) && ::stat(path.c_str(), &about) == 0 &&
+      S_ISREG(about.st_mode)) {  // a pipe can be opened only once
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (descriptor >= 0 && ::fstat(descriptor, &about) == 0 && about.st_size > 0) {
       mapped_ = ::mmap(nullptr, size_t(about.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0);

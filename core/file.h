@@ -7,7 +7,8 @@
 
 namespace osprey {
 
-// False also of what the system cannot look up, such as a name that is too long: opening it would tell why.
+// False also of what the system cannot look up, such as a name that is too long or holds a zero byte: opening
+// it would tell why.
 bool file_exists(const std::string& path);
 bool is_folder(const std::string& path);
 

@@ -48,7 +48,6 @@ std::vector<std::string> ImageList::read() {
 
 // Lists are long and of one kind, so the place that served the last entry is tried first.
 std::string ImageList::find(const std::string& entry) {
-  if (entry.find('\0') != std::string::npos) return {};  // a name ends there for the system, and is another
   if (is_folder(path_)) return (fs::path(path_) / entry).string();
   const fs::path here = fs::path(data_.path).parent_path(), beside = fs::path(path_).parent_path();
   std::vector<fs::path> places;

@@ -185,6 +185,12 @@ TEST(ReadFile, SaysWhatItExpected) {
   const Temporary folder;
   expect_in("(expected a poem)", error_of([&] { read_file(folder / "none", "a poem"); }));
   expect_in("this is a folder, expected a poem", error_of([&] { read_file(folder / "", "a poem"); }));
+  // The system would open what stands before the zero byte.
+  write_file(folder / "there", "text");
+  const std::string cut = (folder / "there") + std::string("\0.txt", 5);
+  EXPECT_FALSE(file_exists(cut));
+  expect_in("a name with a zero byte in it, expected a poem", error_of([&] { read_file(cut, "a poem"); }));
+  expect_in("a name with a zero byte in it", error_of([&] { FileBytes(cut, "a poem"); }));
 }
 
 TEST(FileBytes, AreThoseOfAFileHoweverOftenForgotten) {
