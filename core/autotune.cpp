@@ -1,5 +1,6 @@
 #include "core/autotune.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
@@ -15,19 +16,43 @@ namespace {
 
 constexpr int kFormat = 1;
 
-// The fastest of those candidates that `eligible` admits.
-std::optional<size_t> fastest(const std::vector<Candidate>& candidates, bool last_resort) {
-  std::optional<size_t> best;
-  double least = std::numeric_limits<double>::infinity();
-  std::map<std::string, int> timed;
+// The two least times of a candidate.
+struct Times {
+  double least = std::numeric_limits<double>::infinity(), second = least;
+
+  void add(double seconds) {
+    second = std::clamp(seconds, least, second);
+    least = std::min(least, seconds);
+  }
+  // Whatever disturbs a run only adds, and hardly ever the same twice.
+  bool steady() const { return second <= 1.05 * least; }
+};
+
+struct Fastest {
+  size_t index;
+  bool steady;
+};
+
+std::optional<Fastest> fastest(const std::vector<Candidate>& candidates, bool last_resort) {
+  std::vector<size_t> timed;
+  std::map<std::string, int> of_family;
   for (size_t i = 0; i < candidates.size(); ++i) {
     const Candidate& c = candidates[i];
-    if (c.last_resort != last_resort || timed[c.family] == kMostTimed || !c.prepare()) continue;
-    ++timed[c.family];
-    const double seconds = c.seconds();
-    if (seconds < least) least = seconds, best = i;
+    if (c.last_resort != last_resort || of_family[c.family] == kMostTimed || !c.prepare()) continue;
+    ++of_family[c.family];
+    timed.push_back(i);
   }
-  return best;
+  if (timed.empty()) return std::nullopt;
+  std::vector<Times> times(timed.size());
+  for (int turn = 1; turn <= kMostTurns; ++turn) {
+    for (size_t i = 0; i < timed.size(); ++i) times[i].add(candidates[timed[i]].seconds());
+    if (turn < kLeastTurns) continue;
+    if (!std::all_of(times.begin(), times.end(), [](const Times& t) { return t.steady(); })) continue;
+    const auto best = std::min_element(times.begin(), times.end(),
+                                       [](const Times& a, const Times& b) { return a.least < b.least; });
+    return Fastest{timed[size_t(best - times.begin())], true};
+  }
+  return Fastest{timed[0], false};
 }
 
 std::optional<size_t> first(const std::vector<Candidate>& candidates, bool last_resort) {
@@ -104,10 +129,12 @@ std::optional<size_t> choose(const std::string& key, const std::vector<Candidate
   if (cache)
     if (const auto known = remembered(key, candidates, *cache)) return known;
   for (bool last_resort : {false, true}) {
-    const auto chosen = cache ? fastest(candidates, last_resort) : first(candidates, last_resort);
-    if (!chosen) continue;
-    if (cache) cache->keep(key, candidates[*chosen].name);
-    return chosen;
+    if (!cache) {
+      if (const auto chosen = first(candidates, last_resort)) return chosen;
+    } else if (const auto chosen = fastest(candidates, last_resort)) {
+      if (chosen->steady) cache->keep(key, candidates[chosen->index].name);
+      return chosen->index;
+    }
   }
   return std::nullopt;
 }

@@ -68,33 +68,31 @@ class ByWinograd final : public ConvolutionDirection {
 // Where it is tried: arrays of the sizes of the problem, that hold small numbers, since zeros cost less
 // power.
 // In inference the weights of all layers together are more than the caches hold: they are driven out before
-// each run.
+// each run, and the input is written anew, as the layer before does it. The packed ones of all candidates
+// share their memory, which is the most that a program needs.
 struct TrialGround {
   explicit TrialGround(int64_t ins, int64_t weights, int64_t outs)
       : in(size_t(ins), 0.01f), weights(size_t(weights), 0.01f), out(size_t(outs)) {}
 
-  // The fastest of some runs: whatever else the machine does only adds.
+  // Of one run.
   double seconds(const ConvolutionDirection& direction, bool packs_each_time) {
-    std::vector<float> packed(size_t(direction.packed_size()));
-    const auto time = [&](auto&& work) {
+    packed.resize(std::max(packed.size(), size_t(direction.packed_size())));
+    const auto time = [](auto&& work) {
       using Clock = std::chrono::steady_clock;
-      constexpr int kRuns = 4;
-      double least = std::numeric_limits<double>::infinity();
-      for (int i = 0; i < kRuns; ++i) {
-        if (!packs_each_time) std::fill(other.begin(), other.end(), float(i));
-        const auto start = Clock::now();
-        work();
-        least = std::min(least, std::chrono::duration<double>(Clock::now() - start).count());
-      }
-      return least;
+      const auto start = Clock::now();
+      work();
+      return std::chrono::duration<double>(Clock::now() - start).count();
     };
-    const auto pack = [&] { direction.pack(weights.data(), packed.data()); };
-    pack();
+    const double packing = time([&] { direction.pack(weights.data(), packed.data()); });
+    if (!packs_each_time) {
+      std::fill(other.begin(), other.end(), 1.0f);
+      std::fill(in.begin(), in.end(), 0.01f);
+    }
     const double run = time([&] { direction.run(in.data(), packed.data(), {}, out.data()); });
-    return packs_each_time ? run + time(pack) : run;
+    return packs_each_time ? packing + run : run;
   }
 
-  std::vector<float> in, weights, out;
+  std::vector<float> in, weights, out, packed;
   std::vector<float> other = std::vector<float>(size_t(16) << 20);
 };
 

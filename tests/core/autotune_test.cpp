@@ -49,12 +49,40 @@ TEST_F(Autotune, TakesTheFastestAndRemembersIt) {
   Ways ways;
   ways.add("slow", 3), ways.add("refused", -1), ways.add("fast", 1), ways.add("middle", 2);
   EXPECT_EQ(choose("key", ways.candidates, &cache), 2u);
-  EXPECT_EQ(ways.timed, 3);
+  EXPECT_EQ(ways.timed, 3 * kLeastTurns);
   EXPECT_EQ(cache.find("key"), "fast");
   EXPECT_EQ(choose("key", ways.candidates, &cache), 2u);
-  EXPECT_EQ(ways.timed, 3) << "what is remembered is not timed";
+  EXPECT_EQ(ways.timed, 3 * kLeastTurns) << "what is remembered is not timed";
   EXPECT_EQ(choose("another key", ways.candidates, &cache), 2u);
-  EXPECT_EQ(ways.timed, 6);
+  EXPECT_EQ(ways.timed, 6 * kLeastTurns);
+}
+
+// What else the machine does comes and goes: it doubles every time while it lasts.
+TEST_F(Autotune, ADisturbanceOfSomeTurnsChangesNothing) {
+  for (int disturbed = 1; disturbed <= kMostTurns - 2; ++disturbed) {
+    AutotuneCache cache("");
+    int runs = 0;
+    const auto takes = [&](double seconds) {
+      return [&runs, disturbed, seconds] {
+        const int turn = ++runs;
+        return turn <= 2 * disturbed ? seconds * (2 + 0.1 * (turn * turn % 7)) : seconds;
+      };
+    };
+    const std::vector<Candidate> ways = {{"slow", "f", false, [] { return true; }, takes(1.3)},
+                                         {"fast", "f", false, [] { return true; }, takes(1)}};
+    choose("key", ways, &cache);
+    EXPECT_EQ(cache.find("key").value_or("fast"), "fast") << disturbed;
+  }
+}
+
+TEST_F(Autotune, WhatAnUnsteadyClockSaysIsNotRemembered) {
+  AutotuneCache cache("");
+  double time = 100;
+  const auto seconds = [&] { return time *= 0.9; };
+  const std::vector<Candidate> ways = {{"first", "f", false, [] { return true; }, seconds},
+                                       {"second", "f", false, [] { return true; }, seconds}};
+  EXPECT_EQ(choose("key", ways, &cache), 0u);
+  EXPECT_EQ(cache.find("key"), std::nullopt);
 }
 
 TEST_F(Autotune, WhatIsRememberedButRefusedIsChosenAnew) {
@@ -96,7 +124,7 @@ TEST_F(Autotune, OnlyTheFirstOfAFamilyAreTimed) {
   for (int i = 0; i < kMostTimed + 3; ++i) ways.add("f" + std::to_string(i), 100 - i);
   ways.add("refused", -1, false, "g"), ways.add("g", 200, false, "g");
   EXPECT_EQ(choose("key", ways.candidates, &cache), size_t(kMostTimed - 1));
-  EXPECT_EQ(ways.timed, kMostTimed + 1);
+  EXPECT_EQ(ways.timed, (kMostTimed + 1) * kLeastTurns);
   EXPECT_EQ(ways.prepared, kMostTimed + 2) << "those beyond are not even made";
 }
 
