@@ -10,6 +10,7 @@
 
 #include "core/autotune.h"
 #include "core/parallel.h"
+#include "layers/simd/group_product.h"
 #include "layers/simd/outer_product.h"
 #include "layers/simd/weight_gradient.h"
 #include "layers/simd/window_product.h"
@@ -18,11 +19,13 @@
 namespace osprey {
 namespace {
 
+// Products where the pixels lie: simd::WindowProduct, or simd::GroupProduct.
+template <class Product>
 class Direct final : public ConvolutionDirection {
  public:
-  Direct(std::vector<simd::WindowProduct> parts, Shape out) : parts_(std::move(parts)), out_(out) {
+  Direct(std::vector<Product> parts, Shape out) : parts_(std::move(parts)), out_(out) {
     int64_t made = 0;  // pixels of an image
-    for (const auto& part : parts_) made += int64_t(part.lattice_.h.count) * part.lattice_.w.count;
+    for (const auto& part : parts_) made += part.pixels();
     leaves_gaps_ = made < int64_t(out.h) * out.w;
   }
 
@@ -46,7 +49,7 @@ class Direct final : public ConvolutionDirection {
   }
 
  private:
-  std::vector<simd::WindowProduct> parts_;
+  std::vector<Product> parts_;
   Shape out_;
   bool leaves_gaps_;  // pixels of `out` that no part makes: the sum of nothing, or what they were
 };
@@ -120,9 +123,15 @@ struct CpuConvolution::Form {
 
 std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backward) const {
   if (form.algorithm == ConvolutionAlgorithm::direct) {
+    const Shape in = backward ? y_ : x_, out = backward ? x_ : y_;
+    if (simd::GroupProduct::fits(in.c, out.c, convolution_.groups)) {
+      auto parts = backward ? simd::GroupProduct::backward_data(x_, y_, convolution_)
+                            : std::vector{simd::GroupProduct::forward(x_, y_, convolution_)};
+      return std::make_unique<Direct<simd::GroupProduct>>(std::move(parts), out);
+    }
     auto parts = backward ? simd::WindowProduct::backward_data(x_, y_, convolution_, form.rounds)
                           : std::vector{simd::WindowProduct::forward(x_, y_, convolution_, form.rounds)};
-    return std::make_unique<Direct>(std::move(parts), backward ? x_ : y_);
+    return std::make_unique<Direct<simd::WindowProduct>>(std::move(parts), out);
   }
   const int m = form.algorithm == ConvolutionAlgorithm::winograd2   ? 2
                 : form.algorithm == ConvolutionAlgorithm::winograd4 ? 4
@@ -139,7 +148,8 @@ std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backw
 std::vector<CpuConvolution::Form> CpuConvolution::candidates(bool backward) const {
   using Algorithm = ConvolutionAlgorithm;
   const Shape in = backward ? y_ : x_, out = backward ? x_ : y_;
-  const bool rounds = options_.bf16_products && in.c / convolution_.groups % 2 == 0;
+  const bool rounds = options_.bf16_products && in.c / convolution_.groups % 2 == 0 &&
+                      !simd::GroupProduct::fits(in.c, out.c, convolution_.groups);
   const Form direct{Algorithm::direct, rounds};
   if (!simd::Winograd::fits(convolution_)) return {direct};
   if (options_.algorithm != Algorithm::automatic) {
@@ -156,8 +166,7 @@ std::vector<CpuConvolution::Form> CpuConvolution::candidates(bool backward) cons
 }
 
 CpuConvolution::Choice CpuConvolution::choose(bool backward) const {
-  if (options_.algorithm == ConvolutionAlgorithm::onednn || convolution_.groups > 1)
-    return {"onednn", nullptr};
+  if (options_.algorithm == ConvolutionAlgorithm::onednn) return {"onednn", nullptr};
   const std::vector<Form> forms = candidates(backward);
   const auto choice = [&](const Form& form) { return Choice{form.name(), make(form, backward)}; };
   if (forms.size() == 1 || !autotune_wanted()) return choice(forms[0]);
@@ -188,6 +197,8 @@ CpuConvolution::CpuConvolution(Shape x, Shape y, Convolution convolution, Option
     : x_(x), y_(y), convolution_(convolution), options_(options) {
   forward_ = choose(false);
   if (options.training && options.needs_dx) data_ = choose(true);
+  if (options.training && simd::GroupProduct::fits(x.c, y.c, convolution.groups))
+    narrow_ = std::make_unique<simd::GroupProduct>(simd::GroupProduct::forward(x, y, convolution));
   if (forward_.direction) return;
   OneDnnConvolution::Options o;
   o.training = options.training;
@@ -211,7 +222,8 @@ int CpuConvolution::packed_size() const {
 
 int CpuConvolution::scratch_size() const {
   if (onednn_) return onednn_->scratch_size();
-  return data_.direction ? count_of(data_.direction->packed_size()) : kLine;
+  const int64_t data = data_.direction ? data_.direction->packed_size() : kLine;
+  return count_of(narrow_ ? std::max(data, narrow_->gradient_scratch()) : data);
 }
 
 void CpuConvolution::pack(View<const float> weights, View<float> packed) {
@@ -254,12 +266,13 @@ void CpuConvolution::backward_data(View<const float> dy, View<const float> weigh
 void CpuConvolution::backward_weights(View<const float> x, View<const float> dy, View<float> dweights,
                                       View<float> scratch) {
   if (onednn_) return onednn_->backward_weights(x, dy, dweights, scratch);
+  if (narrow_) return narrow_->add_weight_gradient(x.data, dy.data, dweights.data, scratch.data);
   simd::weight_gradient(x, dy, dweights, convolution_, options_.bf16_products);
 }
 
 std::string CpuConvolution::algorithms() const {
   if (!options_.training) return forward_.name;
-  const Form weights{ConvolutionAlgorithm::direct, options_.bf16_products};
+  const Form weights{ConvolutionAlgorithm::direct, options_.bf16_products && !narrow_};
   return fmt::format("{}, {}, {}", forward_.name, options_.needs_dx ? data_.name : "-",
                      onednn_ ? "onednn" : weights.name());
 }

@@ -13,6 +13,7 @@
 #include "cuda/convolution.h"
 #include "layers/convolution_onednn.h"
 #include "layers/simd/epilogue.h"
+#include "layers/simd/group_product.h"
 
 namespace osprey {
 
@@ -75,8 +76,9 @@ class CpuConvolution {
   Convolution convolution_;
   Options options_;
   Choice forward_, data_;
-  std::unique_ptr<OneDnnConvolution> onednn_;  // all directions, where forward is not ours; else null
-  bool onednn_finishes_ = false;               // it has the activations, and adds the residual
+  std::unique_ptr<simd::GroupProduct> narrow_;  // makes the gradient of the weights, where groups are narrow
+  std::unique_ptr<OneDnnConvolution> onednn_;   // all directions, where forward is not ours; else null
+  bool onednn_finishes_ = false;                // it has the activations, and adds the residual
 };
 
 }  // namespace osprey

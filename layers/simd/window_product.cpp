@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <map>
 #include <span>
 
 #include "core/arena.h"
@@ -61,26 +60,24 @@ const T* edge_run(const WindowProduct& c, const T* image, int y, int x, T* edge)
 template <class T>
 void gather(const WindowProduct& c, const T* in, int group, Place& place, int count, Tile<T>& tile) {
   tile.count = count;
-  const Lattice& lattice = c.lattice_;
-  const int channels = c.in_.c, runs = c.runs_, step = lattice.w.scale * channels;
+  const int channels = c.in_.c, runs = c.runs_, step = c.w_.scale * channels;
   const int64_t image_size = int64_t(c.in_.h) * c.in_.w * channels, run_size = c.taps_in_run_ * channels;
   const T** rows = tile.rows.data();
   const auto at_edge = [&](const T* image, int y, int column, int p) HWY_ATTR {
     for (int r = 0; r < runs; ++r) {
-      const Lattice::Tap& tap = lattice.taps[size_t(r * c.taps_in_run_)];
+      const WindowProduct::Tap& tap = c.taps_[size_t(r * c.taps_in_run_)];
       T* edge = tile.edges.data() + (int64_t(p) * runs + r) * run_size;
-      rows[r * kRows + p] = edge_run(c, image, y + tap.h, column * lattice.w.scale + tap.w, edge);
+      rows[r * kRows + p] = edge_run(c, image, y + tap.h, column * c.w_.scale + tap.w, edge);
     }
   };
   for (int p = 0; p < count;) {
-    const int in_row = std::min(count - p, lattice.w.count - place.w);
-    const int out_y = lattice.h.start + place.h * lattice.h.step,
-              out_x = lattice.w.start + place.w * lattice.w.step;
+    const int in_row = std::min(count - p, c.w_.count - place.w);
+    const int out_y = c.h_.start + place.h * c.h_.step, out_x = c.w_.start + place.w * c.w_.step;
     const int64_t out =
         ((int64_t(place.n) * c.out_.h + out_y) * c.out_.w + out_x) * c.out_.c + group * c.out_channels_;
-    for (int k = 0; k < in_row; ++k) tile.out[size_t(p + k)] = out + int64_t(k) * lattice.w.step * c.out_.c;
+    for (int k = 0; k < in_row; ++k) tile.out[size_t(p + k)] = out + int64_t(k) * c.w_.step * c.out_.c;
 
-    const int y = place.h * lattice.h.scale;
+    const int y = place.h * c.h_.scale;
     const T* image = in + place.n * image_size + group * c.in_channels_;
     int begin = in_row, end = in_row;  // those whose windows are inside
     if (y >= c.inside_.top && y < c.inside_.bottom) {
@@ -98,9 +95,9 @@ void gather(const WindowProduct& c, const T* in, int group, Place& place, int co
 
     p += in_row;
     place.w += in_row;
-    if (place.w < lattice.w.count) continue;
+    if (place.w < c.w_.count) continue;
     place.w = 0;
-    if (++place.h < lattice.h.count) continue;
+    if (++place.h < c.h_.count) continue;
     place.h = 0;
     ++place.n;
   }
@@ -140,17 +137,17 @@ constexpr std::array<Multiply<T>, kRows> kTiles[kVectors] = {
 template <class T>
 void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Finish& e, float* out,
                 int64_t first, int64_t last, int first_panel, int last_panel) {
-  const int taps = int(c.lattice_.taps.size());
+  const int taps = int(c.taps_.size());
   const int64_t panel_size = int64_t(taps) * c.in_channels_ * kPanel;
   const int panels = (c.out_channels_ + kPanel - 1) / kPanel;
   const int64_t pixels = last - first, tiles = (pixels + kRows - 1) / kRows;
-  const int64_t area = int64_t(c.lattice_.h.count) * c.lattice_.w.count;
+  const int64_t area = int64_t(c.h_.count) * c.w_.count;
   // Kept by the thread: it grows with the first networks, and then nothing is allocated any more.
   thread_local std::vector<Tile<T>> kept(kTilesInBlock);
   const std::span block(kept.data(), size_t(std::min<int64_t>(tiles, kTilesInBlock)));
   for (Tile<T>& tile : block) tile.reserve(c);
   for (int g = 0; g < c.groups_; ++g) {
-    Place place{int(first / area), int(first % area / c.lattice_.w.count), int(first % c.lattice_.w.count)};
+    Place place{int(first / area), int(first % area / c.w_.count), int(first % c.w_.count)};
     // Tiles of nearly equal size: a last one of a single row would waste the registers.
     for (int64_t t = 0; t < tiles; t += int64_t(block.size())) {
       const int64_t in_block = std::min<int64_t>(int64_t(block.size()), tiles - t);
@@ -206,120 +203,70 @@ int panels_of(int channels, int panel) { return (channels + panel - 1) / panel; 
 
 }  // namespace
 
-WindowProduct::WindowProduct(Shape in, Shape out, int groups, Lattice lattice, Order order, bool rounds)
+WindowProduct::WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, LatticeAxis w, WeightOrder order,
+                             bool rounds)
     : in_(in),
       out_(out),
       groups_(groups),
       in_channels_(in.c / groups),
       out_channels_(out.c / groups),
-      lattice_(std::move(lattice)),
+      h_(std::move(h)),
+      w_(std::move(w)),
       order_(order),
       rounds_(rounds),
       panel_(panel_width()),
       lanes_(vector_width()) {
-  const auto& taps = lattice_.taps;
+  for (const LatticeAxis::Tap& row : h_.taps)
+    for (const LatticeAxis::Tap& column : w_.taps)
+      taps_.push_back({row.offset, column.offset, row.index * order.row + column.index * order.column});
   int side_by_side = 1;
-  while (side_by_side < int(taps.size()) && taps[size_t(side_by_side)].h == taps[0].h &&
-         taps[size_t(side_by_side)].w == taps[0].w + side_by_side)
+  while (side_by_side < int(taps_.size()) && taps_[size_t(side_by_side)].h == taps_[0].h &&
+         taps_[size_t(side_by_side)].w == taps_[0].w + side_by_side)
     ++side_by_side;
   bool all_rows =
-      groups == 1 && in.c < kFewChannels && !taps.empty() && taps.size() % size_t(side_by_side) == 0;
-  for (size_t t = 0; all_rows && t < taps.size(); ++t) {
-    const auto& first = taps[t - t % size_t(side_by_side)];
-    all_rows = taps[t].h == first.h && taps[t].w == first.w + int(t % size_t(side_by_side));
+      groups == 1 && in.c < kFewChannels && !taps_.empty() && taps_.size() % size_t(side_by_side) == 0;
+  for (size_t t = 0; all_rows && t < taps_.size(); ++t) {
+    const auto& first = taps_[t - t % size_t(side_by_side)];
+    all_rows = taps_[t].h == first.h && taps_[t].w == first.w + int(t % size_t(side_by_side));
   }
   if (all_rows) taps_in_run_ = side_by_side;
-  runs_ = int(taps.size()) / taps_in_run_;
+  runs_ = int(taps_.size()) / taps_in_run_;
   zeros_.resize(size_t(taps_in_run_ * in_channels_));
   int left = 0, right = in.w;  // in pixels of `in`
   inside_ = {0, in.h, 0, 0};
-  for (const Lattice::Tap& tap : taps) {
+  for (const Tap& tap : taps_) {
     inside_.top = std::max(inside_.top, -tap.h), inside_.bottom = std::min(inside_.bottom, in.h - tap.h);
     left = std::max(left, -tap.w), right = std::min(right, in.w - tap.w);
   }
-  const int scale = lattice_.w.scale;
+  const int scale = w_.scale;
   inside_.left = (left + scale - 1) / scale, inside_.right = (std::max(right, 0) + scale - 1) / scale;
   for (int r = 0; r < runs_; ++r) {
-    const Lattice::Tap& tap = taps[size_t(r * taps_in_run_)];
+    const Tap& tap = taps_[size_t(r * taps_in_run_)];
     offsets_.push_back((int64_t(tap.h) * in.w + tap.w) * in.c);
   }
 }
 
-namespace {
-
-// Whether a tap ever meets the image. Those of a window much larger than the image mostly do not.
-bool meets_image(const Lattice::Axis& axis, int tap, int size) {
-  const int last = axis.scale * (axis.count - 1) + tap;
-  if (tap >= size || last < 0) return false;
-  const int first_inside = tap >= 0 ? 0 : (-tap + axis.scale - 1) / axis.scale;
-  return first_inside < axis.count && axis.scale * first_inside + tap < size;
-}
-
-struct AxisTap {
-  int index, offset;  // in the window; and from a pixel of the lattice
-};
-
-// One axis of the gradient of the input: the pixels of dx from `start` on, a stride apart, and the taps that
-// they are reached by.
-struct Phase {
-  Lattice::Axis axis;
-  std::vector<AxisTap> taps;
-};
-
-std::vector<Phase> phases_of(const Window& w, int dx_size, int dy_size) {
-  std::map<int, Phase> phases;  // by their start
-  for (int tap = 0; tap < w.size; ++tap) {
-    const int start = ((tap * w.dilation - w.before) % w.stride + w.stride) % w.stride;
-    if (start >= dx_size) continue;
-    const Lattice::Axis axis{(dx_size - start + w.stride - 1) / w.stride, start, w.stride, 1};
-    const int offset = (start + w.before - tap * w.dilation) / w.stride;
-    if (!meets_image(axis, offset, dy_size)) continue;
-    Phase& phase = phases[start];
-    phase.axis = axis;
-    phase.taps.push_back({tap, offset});
-  }
-  std::vector<Phase> result;
-  for (auto& [start, phase] : phases) result.push_back(std::move(phase));
-  return result;
-}
-
-}  // namespace
-
 WindowProduct WindowProduct::forward(Shape x, Shape y, const Convolution& c, bool rounds) {
-  const Window &h = c.window.h, &w = c.window.w;
-  const int channels = x.c / c.groups;
-  Lattice lattice{{y.h, 0, 1, h.stride}, {y.w, 0, 1, w.stride}, {}};
-  for (int r = 0; r < h.size; ++r) {
-    if (!meets_image(lattice.h, h.start(0) + r * h.dilation, x.h)) continue;
-    for (int s = 0; s < w.size; ++s)
-      if (meets_image(lattice.w, w.start(0) + s * w.dilation, x.w))
-        lattice.taps.push_back(
-            {h.start(0) + r * h.dilation, w.start(0) + s * w.dilation, (int64_t(r) * w.size + s) * channels});
-  }
-  const int64_t filter = int64_t(h.size) * w.size * channels;
-  return {x, y, c.groups, std::move(lattice), {y.c / c.groups * filter, 1, filter}, rounds};
+  return {x,
+          y,
+          c.groups,
+          forward_axis(c.window.h, x.h, y.h),
+          forward_axis(c.window.w, x.w, y.w),
+          WeightOrder::forward(x, y, c),
+          rounds};
 }
 
 std::vector<WindowProduct> WindowProduct::backward_data(Shape x, Shape y, const Convolution& c, bool rounds) {
-  const Window &h = c.window.h, &w = c.window.w;
-  const int channels = x.c / c.groups;
-  const int64_t filter = int64_t(h.size) * w.size * channels;
-  const std::vector<Phase> rows = phases_of(h, x.h, y.h), columns = phases_of(w, x.w, y.w);
   std::vector<WindowProduct> products;
-  for (const Phase& row : rows)
-    for (const Phase& column : columns) {
-      Lattice lattice{row.axis, column.axis, {}};
-      for (const AxisTap& r : row.taps)
-        for (const AxisTap& s : column.taps)
-          lattice.taps.push_back({r.offset, s.offset, (int64_t(r.index) * w.size + s.index) * channels});
-      products.push_back({y, x, c.groups, std::move(lattice), {y.c / c.groups * filter, filter, 1}, rounds});
-    }
+  for (const LatticeAxis& h : backward_axes(c.window.h, x.h, y.h))
+    for (const LatticeAxis& w : backward_axes(c.window.w, x.w, y.w))
+      products.push_back({y, x, c.groups, h, w, WeightOrder::backward(x, y, c), rounds});
   return products;
 }
 
 int64_t WindowProduct::packed_size() const {
-  const int64_t weights = int64_t(groups_) * panels_of(out_channels_, panel_) * panel_ *
-                          int64_t(lattice_.taps.size()) * in_channels_;
+  const int64_t weights =
+      int64_t(groups_) * panels_of(out_channels_, panel_) * panel_ * int64_t(taps_.size()) * in_channels_;
   return rounds_ ? weights / 2 : weights;
 }
 
@@ -328,7 +275,7 @@ template <class T>
 void WindowProduct::pack_as(const float* weights, T* packed) const {
   constexpr int kTogether = sizeof(T) == sizeof(float) ? 1 : 2;
   const int panels = panels_of(out_channels_, panel_);
-  const int taps = int(lattice_.taps.size());
+  const int taps = int(taps_.size());
   const int64_t panel_size = int64_t(taps) * in_channels_ * panel_;
   parallel_for(int64_t(groups_) * panels * taps, 1, [&](int64_t first, int64_t last) {
     for (int64_t part = first; part < last; ++part) {
@@ -336,13 +283,13 @@ void WindowProduct::pack_as(const float* weights, T* packed) const {
       const int panel = int(part / taps % panels), tap = int(part % taps);
       const int filters = std::min(panel_, out_channels_ - panel * panel_);
       const int width = (filters + lanes_ - 1) / lanes_ * lanes_;  // a last panel may be a vector wide
-      const float* from = weights + group * order_.group_stride + panel * panel_ * order_.out_stride +
-                          lattice_.taps[size_t(tap)].weights;
+      const float* from =
+          weights + group * order_.group + panel * panel_ * order_.out + taps_[size_t(tap)].weights;
       T* to = packed + (group * panels + panel) * panel_size + int64_t(tap) * in_channels_ * width;
       for (int i = 0; i < in_channels_; ++i) {
-        const float* of_channel = from + i * order_.in_stride;
+        const float* of_channel = from + i * order_.in;
         T* row = to + i / kTogether * kTogether * width + i % kTogether;
-        for (int o = 0; o < filters; ++o) row[o * kTogether] = T(of_channel[o * order_.out_stride]);
+        for (int o = 0; o < filters; ++o) row[o * kTogether] = T(of_channel[o * order_.out]);
         for (int o = filters; o < width; ++o) row[o * kTogether] = T(0.0f);
       }
     }
@@ -365,7 +312,7 @@ void WindowProduct::run(const float* x, const float* packed, const Epilogue& epi
     });
     in = to;
   }
-  const int64_t pixels = int64_t(out_.n) * lattice_.h.count * lattice_.w.count;
+  const int64_t pixels = int64_t(out_.n) * h_.count * w_.count;
   const int panels = panels_of(out_channels_, panel_);
   constexpr int64_t kPixelsWorthAThread = 256;
   // Few pixels and many filters: threads share the filters, so that none reads all weights.

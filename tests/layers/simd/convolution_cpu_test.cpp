@@ -57,6 +57,20 @@ const std::vector<Case> kCases = {
     {{1, 6, 5, 9}, 9, 3, 1, 1, 1, 9},
 };
 
+// Depthwise windows, and groups of a few channels: in images whose last pixels do not fill a vector, narrower
+// than the window, and wide enough for tiles without an edge.
+const std::vector<Case> kGroupCases = {
+    {{2, 7, 21, 8}, 8, 3, 1, 1, 1, 8},     {{1, 8, 23, 24}, 24, 3, 1, 1, 1, 24},
+    {{1, 9, 37, 24}, 24, 3, 2, 1, 1, 24},  {{1, 5, 26, 40}, 40, 5, 1, 2, 1, 40},
+    {{1, 11, 40, 35}, 35, 5, 2, 2, 1, 35}, {{1, 7, 30, 3}, 3, 3, 1, 0, 1, 3},
+    {{1, 10, 9, 32}, 32, 7, 1, 3, 1, 32},  {{1, 12, 13, 16}, 16, 3, 1, 1, 2, 16},
+    {{2, 8, 11, 18}, 18, 3, 3, 1, 1, 18},  {{1, 2, 2, 16}, 16, 5, 2, 2, 1, 16},
+    {{1, 3, 2, 16}, 16, 9, 1, 20, 1, 16},  {{1, 6, 19, 32}, 32, 3, 1, 1, 1, 8},
+    {{1, 7, 9, 24}, 24, 3, 2, 1, 1, 6},    {{1, 5, 12, 12}, 12, 3, 1, 1, 1, 6},
+    {{1, 6, 20, 20}, 40, 3, 1, 1, 1, 20},  {{1, 4, 18, 8}, 16, 1, 1, 0, 1, 4},
+    {{1, 6, 5, 24}, 40, 3, 1, 1, 1, 8},    {{1, 5, 6, 48}, 96, 3, 1, 1, 1, 2},
+};
+
 // Windows of 3x3 with stride 1 and channels enough: those that Winograd's algorithm is for.
 const std::vector<Case> kWinogradCases = {{{2, 13, 13, 17}, 31, 3, 1, 1},
                                           {{1, 6, 6, 40}, 70, 3, 1, 0},
@@ -167,9 +181,10 @@ void on_each_processor(Body&& body) {
 
 TEST(CpuConvolution, IsTheSumInEveryDirection) {
   on_each_processor([] {
-    for (const Case& c : kCases)
-      for (const Algorithm a : {Algorithm::automatic, Algorithm::direct, Algorithm::onednn})
-        expect_all_directions(c, a);
+    for (const std::vector<Case>& cases : {kCases, kGroupCases})
+      for (const Case& c : cases)
+        for (const Algorithm a : {Algorithm::automatic, Algorithm::direct, Algorithm::onednn})
+          expect_all_directions(c, a);
   });
 }
 
@@ -183,8 +198,9 @@ TEST(CpuConvolution, WinogradIsTheSumWithinItsBounds) {
 
 TEST(CpuConvolution, RoundsItsFactorsAndNotTheSums) {
   if (!simd::has_bf16_products()) GTEST_SKIP() << "this processor has no products of bf16";
-  for (const Case& c : kCases)
-    for (const Algorithm a : {Algorithm::automatic, Algorithm::direct}) expect_all_directions(c, a, true);
+  for (const std::vector<Case>& cases : {kCases, kGroupCases})
+    for (const Case& c : cases)
+      for (const Algorithm a : {Algorithm::automatic, Algorithm::direct}) expect_all_directions(c, a, true);
   for (const Case& c : kWinogradCases) expect_all_directions(c, Algorithm::winograd2, true);
 
   // 1 + 2^-7 is a bf16, and 256 of its squares are more than one could count in.
@@ -216,10 +232,11 @@ TEST(CpuConvolution, RunsTheAlgorithmThatIsAskedFor) {
 }
 
 // The epilogue: factors, bias, activation, residual, activation.
-TEST(CpuConvolution, FinishesItsSums) {
-  const Case c{{1, 6, 7, 20}, 37, 3, 1, 1};
-  Values x = random_values(c.x, 1), w = random_values(c.weights(), 2), bias = random_values({1, 1, 1, 37}, 3),
-         factors = random_values({1, 1, 1, 37}, 4), residual = random_values(c.y(), 5);
+void expect_finished(const Case& c, const std::vector<Algorithm>& algorithms) {
+  SCOPED_TRACE(c.text());
+  const Shape channels{1, 1, 1, c.filters};
+  Values x = random_values(c.x, 1), w = random_values(c.weights(), 2), bias = random_values(channels, 3),
+         factors = random_values(channels, 4), residual = random_values(c.y(), 5);
   Doubles sums(residual.size());
   for_products(c, [&](int i, int o, int k) { sums[size_t(o)] += double(x[size_t(i)]) * w[size_t(k)]; });
   const auto expect = [&](Algorithm algorithm, Activation activation, Activation after, bool with_factors) {
@@ -237,24 +254,23 @@ TEST(CpuConvolution, FinishesItsSums) {
     Trial trial(c, options);
     Values y(sums.size(), NAN);
     const View<float> vy{y.data(), c.y()};
-    const View<float> channels{bias.data(), {1, 1, 1, 37}};
-    CpuConvolution::Epilogue e{channels, {}, {}};
+    CpuConvolution::Epilogue e{View<const float>(bias.data(), channels), {}, {}};
     if (with_factors)
-      e.factors = View<const float>(factors.data(), {1, 1, 1, 37});
+      e.factors = View<const float>(factors.data(), channels);
     else
       e.residual = View<const float>(residual.data(), c.y());
     trial.convolution.pack({w.data(), c.weights()}, trial.packed);
     trial.convolution.forward({x.data(), c.x}, trial.packed, e, vy, trial.scratch);
     Doubles want(sums.size());
     for (size_t i = 0; i < want.size(); ++i) {
-      const size_t f = i % 37;
+      const size_t f = i % size_t(c.filters);
       want[i] = activate(activation, float((with_factors ? factors[f] : 1) * sums[i] + bias[f]));
       if (!with_factors) want[i] = activate(after, float(want[i] + residual[i]));
     }
     EXPECT_LE(relative_error(vy, want), 4e-6);
   };
   on_each_processor([&] {
-    for (const Algorithm a : {Algorithm::direct, Algorithm::winograd4, Algorithm::onednn})
+    for (const Algorithm a : algorithms)
       for (const bool with_factors : {false, true}) {
         for (int kind = 0; kind <= int(Activation::softplus); ++kind)
           if (Activation(kind) != Activation::stair)  // which jumps: an error in the last digit is seen
@@ -263,6 +279,13 @@ TEST(CpuConvolution, FinishesItsSums) {
         expect(a, Activation::leaky, Activation::swish, with_factors);
       }
   });
+}
+
+TEST(CpuConvolution, FinishesItsSums) {
+  expect_finished({{1, 6, 7, 20}, 37, 3, 1, 1}, {Algorithm::direct, Algorithm::winograd4, Algorithm::onednn});
+  for (const Case& c : {Case{{1, 5, 9, 24}, 24, 3, 1, 1, 1, 24}, Case{{1, 5, 9, 24}, 24, 3, 2, 1, 1, 24},
+                        Case{{1, 5, 9, 24}, 24, 3, 1, 1, 1, 6}})
+    expect_finished(c, {Algorithm::direct});
 }
 
 // A value that is not a number must not be lost between the bounds of an activation.
@@ -289,8 +312,9 @@ TEST(CpuConvolution, KeepsWhatIsNotANumber) {
 // Which thread computes a value changes nothing in it.
 TEST(CpuConvolution, IsTheSameOnEveryNumberOfThreads) {
   const int before = threads();
-  for (const Algorithm a : {Algorithm::direct, Algorithm::winograd2, Algorithm::winograd4}) {
-    const Case c{{2, 21, 19, 24}, 72, 3, 1, 1};
+  const Case any{{2, 21, 19, 24}, 72, 3, 1, 1}, depthwise{{2, 21, 19, 24}, 24, 3, 1, 1, 1, 24};
+  for (const auto& [c, a] : {std::pair(any, Algorithm::direct), std::pair(any, Algorithm::winograd2),
+                             std::pair(any, Algorithm::winograd4), std::pair(depthwise, Algorithm::direct)}) {
     Values first[3];
     for (const int count : {1, 2, 3}) {
       set_threads(count);
@@ -307,7 +331,8 @@ TEST(CpuConvolution, IsTheSameOnEveryNumberOfThreads) {
                                          {results[2].data(), c.weights()}, trial.scratch);
       for (int k = 0; k < 3; ++k) {
         if (count == 1) first[k] = results[k];
-        EXPECT_EQ(results[k], first[k]) << kConvolutionAlgorithms[int(a)] << ", result " << k;
+        EXPECT_EQ(results[k], first[k])
+            << c.text() << ", " << kConvolutionAlgorithms[int(a)] << ", result " << k;
       }
     }
   }
