@@ -17,14 +17,19 @@
 HWY_BEFORE_NAMESPACE();
 namespace osprey::simd::HWY_NAMESPACE {
 
-// A vector from `row + at`, zero outside of the `size` floats of the row.
-HWY_INLINE V load_inside(const float* row, int64_t at, int64_t size) {
-  if (at >= 0 && at + kLanes <= size) return hn::LoadU(kFloats, row + at);
-  if (at + kLanes <= 0 || at >= size) return hn::Zero(kFloats);
+// Where only some of the values are inside; out of line, since loops have many of these loads.
+inline HWY_NOINLINE V load_partly(const float* row, int64_t at, int64_t size) {
   alignas(64) float values[kLanes] = {};
   for (int64_t i = std::max<int64_t>(-at, 0); i < std::min<int64_t>(kLanes, size - at); ++i)
     values[i] = row[at + i];
   return hn::Load(kFloats, values);
+}
+
+// A vector from `row + at`, zero outside of the `size` floats of the row.
+HWY_INLINE V load_inside(const float* row, int64_t at, int64_t size) {
+  if (at >= 0 && at + kLanes <= size) return hn::LoadU(kFloats, row + at);
+  if (at + kLanes <= 0 || at >= size) return hn::Zero(kFloats);
+  return load_partly(row, at, size);
 }
 
 // Spreads the i-th input of each group over the lanes of its outputs.

@@ -75,7 +75,7 @@ void sum_neighbours(const Tile& t) {
 }
 
 // Any window, and groups of any number of channels.
-template <bool kGrouped, int P, bool kEdge>
+template <bool kGrouped, bool kEdge, int P>
 void sum_taps(const Tile& t) {
   const GroupProduct& c = t.c;
   const int64_t channels = c.in_.c, step = int64_t(c.pixels_) * c.w_.scale * channels;
@@ -110,23 +110,27 @@ template <int K, int Step, int... P>
 constexpr Loops neighbour_loops(std::integer_sequence<int, P...>) {
   return {{sum_neighbours<K, Step, P + 1, false>...}, {sum_neighbours<K, Step, P + 1, true>...}};
 }
-template <bool kGrouped, int... P>
-constexpr Loops tap_loops(std::integer_sequence<int, P...>) {
-  return {{sum_taps<kGrouped, P + 1, false>...}, {sum_taps<kGrouped, P + 1, true>...}};
+template <int... P>
+constexpr Loops group_loops(std::integer_sequence<int, P...>) {
+  return {{sum_taps<true, false, P + 1>...}, {sum_taps<true, true, P + 1>...}};
+}
+template <int... P>  // rare windows: one loop for all places, for the program's size
+constexpr Loops other_loops(std::integer_sequence<int, P...>) {
+  return {{sum_taps<false, true, P + 1>...}, {sum_taps<false, true, P + 1>...}};
 }
 
 const Loops& loops_of(const GroupProduct& c) {
   constexpr auto kCounts = std::make_integer_sequence<int, kUnits>();
-  static constexpr Loops kNeighbours[2][2] = {
-      {neighbour_loops<3, 1>(kCounts), neighbour_loops<3, 2>(kCounts)},
-      {neighbour_loops<5, 1>(kCounts), neighbour_loops<5, 2>(kCounts)}};
-  static constexpr Loops kTaps = tap_loops<false>(kCounts), kGroups = tap_loops<true>(kCounts);
+  static constexpr Loops kWindow3[2] = {neighbour_loops<3, 1>(kCounts), neighbour_loops<3, 2>(kCounts)};
+  static constexpr Loops kWindow5 = neighbour_loops<5, 1>(kCounts);
+  static constexpr Loops kGroups = group_loops(kCounts), kOther = other_loops(kCounts);
   if (c.in_channels_ > 1 || c.out_channels_ > 1) return kGroups;
   const auto& taps = c.w_.taps;
   const int step = c.pixels_ * c.w_.scale, count = int(taps.size());
   const bool neighbours = taps.back().offset - taps.front().offset == count - 1;
-  if (!neighbours || step > 2 || (count != 3 && count != 5)) return kTaps;
-  return kNeighbours[count == 5][step - 1];
+  if (neighbours && count == 3 && step <= 2) return kWindow3[step - 1];
+  if (neighbours && count == 5 && step == 1) return kWindow5;
+  return kOther;
 }
 
 // A vector of each unit in a row of the lattice.
