@@ -148,15 +148,12 @@ std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backw
 std::vector<CpuConvolution::Form> CpuConvolution::candidates(bool backward) const {
   using Algorithm = ConvolutionAlgorithm;
   const Shape in = backward ? y_ : x_, out = backward ? x_ : y_;
-  const bool rounds = options_.bf16_products && in.c / convolution_.groups % 2 == 0 &&
-                      !simd::GroupProduct::fits(in.c, out.c, convolution_.groups);
-  const Form direct{Algorithm::direct, rounds};
-  if (!simd::Winograd::fits(convolution_)) return {direct};
-  if (options_.algorithm != Algorithm::automatic) {
-    const bool can_round =
-        options_.algorithm == Algorithm::direct || options_.algorithm == Algorithm::winograd2;
-    return {{options_.algorithm, rounds && can_round}};
-  }
+  const bool narrow = simd::GroupProduct::fits(in.c, out.c, convolution_.groups);
+  const Form direct{Algorithm::direct, options_.bf16_products && !narrow};
+  if (!simd::Winograd::fits(convolution_) || options_.algorithm == Algorithm::direct) return {direct};
+  const bool rounds = options_.bf16_products && in.c % 2 == 0;  // Winograd's tiles hold pairs of channels
+  if (options_.algorithm != Algorithm::automatic)
+    return {{options_.algorithm, rounds && options_.algorithm == Algorithm::winograd2}};
   constexpr int kFewChannels = 16, kFewTiles = 32;
   if (std::min(in.c, out.c) < kFewChannels) return {direct};
   const Form small{Algorithm::winograd2, rounds}, large{Algorithm::winograd4, false};

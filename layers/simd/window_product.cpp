@@ -31,8 +31,7 @@ struct Tile {
 
   void reserve(const WindowProduct& c) {
     rows.resize(std::max(rows.size(), size_t(c.runs_ * kRows)));
-    if (c.taps_in_run_ > 1)
-      edges.resize(std::max(edges.size(), size_t(c.runs_ * kRows * c.taps_in_run_ * c.in_channels_)));
+    if (c.taps_in_run_ > 1) edges.resize(std::max(edges.size(), size_t(c.runs_ * kRows * c.run_length_)));
   }
 };
 
@@ -51,7 +50,7 @@ const T* edge_run(const WindowProduct& c, const T* image, int y, int x, T* edge)
   const int first = std::max(0, -x), last = std::min(c.taps_in_run_, width - x);
   std::fill(edge, edge + first * channels, T(0.0f));
   std::copy_n(row + int64_t(x + first) * channels, (last - first) * channels, edge + first * channels);
-  std::fill(edge + last * channels, edge + c.taps_in_run_ * channels, T(0.0f));
+  std::fill(edge + last * channels, edge + c.run_length_, T(0.0f));
   return edge;
 }
 
@@ -61,12 +60,12 @@ template <class T>
 void gather(const WindowProduct& c, const T* in, int group, Place& place, int count, Tile<T>& tile) {
   tile.count = count;
   const int channels = c.in_.c, runs = c.runs_, step = c.w_.scale * channels;
-  const int64_t image_size = int64_t(c.in_.h) * c.in_.w * channels, run_size = c.taps_in_run_ * channels;
+  const int64_t image_size = int64_t(c.in_.h) * c.in_.w * channels;
   const T** rows = tile.rows.data();
   const auto at_edge = [&](const T* image, int y, int column, int p) HWY_ATTR {
     for (int r = 0; r < runs; ++r) {
       const WindowProduct::Tap& tap = c.taps_[size_t(r * c.taps_in_run_)];
-      T* edge = tile.edges.data() + (int64_t(p) * runs + r) * run_size;
+      T* edge = tile.edges.data() + (int64_t(p) * runs + r) * c.run_length_;
       rows[r * kRows + p] = edge_run(c, image, y + tap.h, column * c.w_.scale + tap.w, edge);
     }
   };
@@ -108,7 +107,7 @@ void multiply_tile(const WindowProduct& c, const Tile<float>& tile, const float*
                    const Finish& e, float* out) {
   V sums[P][NV];
   clear(sums);
-  add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.taps_in_run_ * c.in_channels_, weights, sums);
+  add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.run_length_, weights, sums);
   finish<P, NV>(sums, tile.out.data(), filters, e, out);
 }
 template <int P, int NV>
@@ -116,7 +115,7 @@ OSPREY_BF16_PRODUCTS void multiply_tile(const WindowProduct& c, const Tile<bf16>
                                         int filters, const Finish& e, float* out) {
   V sums[P][NV];
   clear(sums);
-  add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.taps_in_run_ * c.in_channels_ / 2, weights, sums);
+  add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.run_length_ / 2, weights, sums);
   finish<P, NV>(sums, tile.out.data(), filters, e, out);
 }
 
@@ -137,8 +136,7 @@ constexpr std::array<Multiply<T>, kRows> kTiles[kVectors] = {
 template <class T>
 void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Finish& e, float* out,
                 int64_t first, int64_t last, int first_panel, int last_panel) {
-  const int taps = int(c.taps_.size());
-  const int64_t panel_size = int64_t(taps) * c.in_channels_ * kPanel;
+  const int64_t panel_size = int64_t(c.runs_) * c.run_length_ * kPanel;
   const int panels = (c.out_channels_ + kPanel - 1) / kPanel;
   const int64_t pixels = last - first, tiles = (pixels + kRows - 1) / kRows;
   const int64_t area = int64_t(c.h_.count) * c.w_.count;
@@ -231,7 +229,9 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, Lat
   }
   if (all_rows) taps_in_run_ = side_by_side;
   runs_ = int(taps_.size()) / taps_in_run_;
-  zeros_.resize(size_t(taps_in_run_ * in_channels_));
+  run_length_ = taps_in_run_ * in_channels_;
+  if (rounds_) run_length_ += run_length_ % 2;
+  zeros_.resize(size_t(run_length_));
   int left = 0, right = in.w;  // in pixels of `in`
   inside_ = {0, in.h, 0, 0};
   for (const Tap& tap : taps_) {
@@ -265,32 +265,34 @@ std::vector<WindowProduct> WindowProduct::backward_data(Shape x, Shape y, const 
 }
 
 int64_t WindowProduct::packed_size() const {
-  const int64_t weights =
-      int64_t(groups_) * panels_of(out_channels_, panel_) * panel_ * int64_t(taps_.size()) * in_channels_;
+  const int64_t weights = int64_t(groups_) * panels_of(out_channels_, panel_) * panel_ * runs_ * run_length_;
   return rounds_ ? weights / 2 : weights;
 }
 
-// [panel][tap][channel][filter of the panel], or for bf16 [panel][tap][pair of channels][filter][channel].
+// [panel][run][value of the run][filter of the panel], or for bf16 [panel][run][pair of
+// values][filter][value].
 template <class T>
 void WindowProduct::pack_as(const float* weights, T* packed) const {
   constexpr int kTogether = sizeof(T) == sizeof(float) ? 1 : 2;
   const int panels = panels_of(out_channels_, panel_);
-  const int taps = int(taps_.size());
-  const int64_t panel_size = int64_t(taps) * in_channels_ * panel_;
-  parallel_for(int64_t(groups_) * panels * taps, 1, [&](int64_t first, int64_t last) {
+  const int64_t panel_size = int64_t(runs_) * run_length_ * panel_;
+  parallel_for(int64_t(groups_) * panels * runs_, 1, [&](int64_t first, int64_t last) {
     for (int64_t part = first; part < last; ++part) {
-      const int64_t group = part / taps / panels;
-      const int panel = int(part / taps % panels), tap = int(part % taps);
+      const int64_t group = part / runs_ / panels;
+      const int panel = int(part / runs_ % panels), run = int(part % runs_);
       const int filters = std::min(panel_, out_channels_ - panel * panel_);
       const int width = (filters + lanes_ - 1) / lanes_ * lanes_;  // a last panel may be a vector wide
-      const float* from =
-          weights + group * order_.group + panel * panel_ * order_.out + taps_[size_t(tap)].weights;
-      T* to = packed + (group * panels + panel) * panel_size + int64_t(tap) * in_channels_ * width;
-      for (int i = 0; i < in_channels_; ++i) {
-        const float* of_channel = from + i * order_.in;
-        T* row = to + i / kTogether * kTogether * width + i % kTogether;
-        for (int o = 0; o < filters; ++o) row[o * kTogether] = T(of_channel[o * order_.out]);
-        for (int o = filters; o < width; ++o) row[o * kTogether] = T(0.0f);
+      const float* of_panel = weights + group * order_.group + panel * panel_ * order_.out;
+      T* to = packed + (group * panels + panel) * panel_size + int64_t(run) * run_length_ * width;
+      for (int value = 0; value < run_length_; ++value) {
+        const int tap = value / in_channels_, channel = value % in_channels_;
+        const int there = tap < taps_in_run_ ? filters : 0;  // behind an odd number of values is nothing
+        const float* from =
+            there ? of_panel + taps_[size_t(run * taps_in_run_ + tap)].weights + channel * order_.in
+                  : nullptr;
+        T* row = to + value / kTogether * kTogether * width + value % kTogether;
+        for (int o = 0; o < there; ++o) row[o * kTogether] = T(from[o * order_.out]);
+        for (int o = there; o < width; ++o) row[o * kTogether] = T(0.0f);
       }
     }
   });
@@ -305,8 +307,9 @@ void WindowProduct::run(const float* x, const float* packed, const Epilogue& epi
   const void* in = x;
   if (rounds_) {  // once, and not for each panel
     thread_local Arena rounded("a thread's memory for pixels in bf16");
-    rounded.reserve(size_t(in_.elements()) * sizeof(bf16));
+    rounded.reserve(size_t(in_.elements() + 1) * sizeof(bf16));
     bf16* to = reinterpret_cast<bf16*>(rounded.data());
+    to[in_.elements()] = bf16(0.0f);  // for a last run of odd length
     parallel_for(in_.elements(), 1 << 14, [&](int64_t first, int64_t last) {
       HWY_DYNAMIC_DISPATCH(round_part)(x + first, to + first, last - first);
     });

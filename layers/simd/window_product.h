@@ -14,8 +14,7 @@ namespace osprey::simd {
 
 class WindowProduct {
  public:
-  // `rounds`: both factors are rounded to bf16, which has_bf16_products() must allow; channels of a group are
-  // even in number then.
+  // `rounds`: both factors are rounded to bf16, which has_bf16_products() must allow.
   WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, LatticeAxis w, WeightOrder, bool rounds);
 
   // y = x * weights, for weights {filters, h, w, c / groups}.
@@ -43,6 +42,9 @@ class WindowProduct {
   // Where neighbours of a window lie side by side in memory, and their channels are few, a row of the window
   // is one run; otherwise each tap is.
   int runs_ = 0, taps_in_run_ = 1;
+  // Values of a run. In bf16 they are multiplied two by two: behind an odd number the next one that lies
+  // there meets a weight of 0.
+  int run_length_ = 0;
   std::vector<int64_t> offsets_;  // of each run from the pixel that its window belongs to
   struct {
     int top, bottom;  // rows of `in`,

@@ -216,6 +216,20 @@ TEST(CpuConvolution, RoundsItsFactorsAndNotTheSums) {
   for (float v : y) EXPECT_EQ(v, 256 * 1.0078125f * 1.0078125f);
 }
 
+// Products of bf16 are of pairs; the value behind an odd number of them meets a weight of 0.
+TEST(CpuConvolution, RoundsOddNumbersOfChannels) {
+  if (!simd::has_bf16_products()) GTEST_SKIP() << "this processor has no products of bf16";
+  for (const Case& c : {Case{{2, 9, 11, 3}, 18, 3, 2, 1}, Case{{1, 9, 9, 5}, 8, 7, 2, 3},
+                        Case{{1, 5, 6, 255}, 20, 1}, Case{{1, 8, 8, 35}, 40, 3, 1, 1}}) {
+    CpuConvolution::Options options;
+    options.training = false;
+    options.algorithm = Algorithm::direct;
+    options.bf16_products = true;
+    EXPECT_EQ(Trial(c, options).convolution.algorithms(), "direct bf16") << c.text();
+    expect_all_directions(c, Algorithm::direct, true);
+  }
+}
+
 // The larger the tile the larger the error: were they equal, the same algorithm would have run each time.
 TEST(CpuConvolution, RunsTheAlgorithmThatIsAskedFor) {
   for (const Algorithm a : {Algorithm::direct, Algorithm::winograd2, Algorithm::winograd4,
