@@ -102,9 +102,23 @@ void gather(const WindowProduct& c, const T* in, int group, Place& place, int co
   }
 }
 
+// What finish() will add, asked for before the products that the way from memory hides behind: pieces of far
+// rows, which no processor foresees.
+template <int P, int NV>
+HWY_INLINE void fetch_residual(const int64_t* places, const Finish& e) {
+  if (!e.residual) return;
+  constexpr int kLine = 16;  // floats
+  OSPREY_UNROLL
+  for (int p = 0; p < P; ++p) {
+    OSPREY_UNROLL
+    for (int i = 0; i < NV * kLanes; i += kLine) __builtin_prefetch(e.residual + places[p] + i);
+  }
+}
+
 template <int P, int NV>
 void multiply_tile(const WindowProduct& c, const Tile<float>& tile, const float* weights, int filters,
                    const Finish& e, float* out) {
+  fetch_residual<P, NV>(tile.out.data(), e);
   V sums[P][NV];
   clear(sums);
   add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.run_length_, weights, sums);
@@ -113,6 +127,7 @@ void multiply_tile(const WindowProduct& c, const Tile<float>& tile, const float*
 template <int P, int NV>
 OSPREY_BF16_PRODUCTS void multiply_tile(const WindowProduct& c, const Tile<bf16>& tile, const bf16* weights,
                                         int filters, const Finish& e, float* out) {
+  fetch_residual<P, NV>(tile.out.data(), e);
   V sums[P][NV];
   clear(sums);
   add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.run_length_ / 2, weights, sums);
