@@ -15,6 +15,7 @@
 #include "layers/simd/weight_gradient.h"
 #include "layers/simd/window_product.h"
 #include "layers/simd/winograd.h"
+#include "layers/simd/winograd_gradient.h"
 
 namespace osprey {
 namespace {
@@ -78,20 +79,21 @@ struct TrialGround {
       : in(size_t(ins), 0.01f), weights(size_t(weights), 0.01f), out(size_t(outs)) {}
 
   // Of one run.
+  template <class Work>
+  double seconds_of(Work&& work) {
+    using Clock = std::chrono::steady_clock;
+    const auto start = Clock::now();
+    work();
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  }
   double seconds(const ConvolutionDirection& direction, bool packs_each_time) {
     packed.resize(std::max(packed.size(), size_t(direction.packed_size())));
-    const auto time = [](auto&& work) {
-      using Clock = std::chrono::steady_clock;
-      const auto start = Clock::now();
-      work();
-      return std::chrono::duration<double>(Clock::now() - start).count();
-    };
-    const double packing = time([&] { direction.pack(weights.data(), packed.data()); });
+    const double packing = seconds_of([&] { direction.pack(weights.data(), packed.data()); });
     if (!packs_each_time) {
       std::fill(other.begin(), other.end(), 1.0f);
       std::fill(in.begin(), in.end(), 0.01f);
     }
-    const double run = time([&] { direction.run(in.data(), packed.data(), {}, out.data()); });
+    const double run = seconds_of([&] { direction.run(in.data(), packed.data(), {}, out.data()); });
     return packs_each_time ? packing + run : run;
   }
 
@@ -111,15 +113,9 @@ constexpr int kLine = 16;  // floats of a line of the cache
 
 }  // namespace
 
-// An algorithm, and whether its factors are rounded to bf16.
-struct CpuConvolution::Form {
-  ConvolutionAlgorithm algorithm;
-  bool rounds = false;
-
-  std::string name() const {
-    return std::string(kConvolutionAlgorithms[int(algorithm)]) + (rounds ? " bf16" : "");
-  }
-};
+std::string CpuConvolution::Form::name() const {
+  return std::string(kConvolutionAlgorithms[int(algorithm)]) + (rounds ? " bf16" : "");
+}
 
 std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backward) const {
   if (form.algorithm == ConvolutionAlgorithm::direct) {
@@ -145,58 +141,77 @@ std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backw
 // where the image has room for many: with few tiles the time goes into reading the weights, of which larger
 // tiles have more. In bf16 only the smallest tiles keep enough digits; the larger ones in float compete with
 // them.
-std::vector<CpuConvolution::Form> CpuConvolution::candidates(bool backward) const {
+std::vector<CpuConvolution::Form> CpuConvolution::candidates(Pass pass) const {
   using Algorithm = ConvolutionAlgorithm;
-  const Shape in = backward ? y_ : x_, out = backward ? x_ : y_;
+  const Shape in = pass == Pass::forward ? x_ : y_, out = pass == Pass::forward ? y_ : x_;
   const bool narrow = simd::GroupProduct::fits(in.c, out.c, convolution_.groups);
   const Form direct{Algorithm::direct, options_.bf16_products && !narrow};
   if (!simd::Winograd::fits(convolution_) || options_.algorithm == Algorithm::direct) return {direct};
-  const bool rounds = options_.bf16_products && in.c % 2 == 0;  // Winograd's tiles hold pairs of channels
+  // Winograd's tiles hold pairs of channels, but in the gradient of weights pairs of tiles.
+  const bool rounds = options_.bf16_products && (pass == Pass::weights || in.c % 2 == 0);
+  const Form small{Algorithm::winograd2, rounds}, large{Algorithm::winograd4, false};
+  constexpr int kFewChannels = 16, kFewTiles = 32;
+  const bool few_tiles = int64_t(out.n) * ((out.h + 3) / 4) * ((out.w + 3) / 4) < kFewTiles;
+  // Where little is summed, digits are worth more than time.
+  const bool asked_for_large =
+      options_.algorithm == Algorithm::winograd4 || options_.algorithm == Algorithm::winograd6;
+  if (pass == Pass::weights && asked_for_large)
+    return {few_tiles ? Form{Algorithm::winograd2, false} : large};
   if (options_.algorithm != Algorithm::automatic)
     return {{options_.algorithm, rounds && options_.algorithm == Algorithm::winograd2}};
-  constexpr int kFewChannels = 16, kFewTiles = 32;
   if (std::min(in.c, out.c) < kFewChannels) return {direct};
-  const Form small{Algorithm::winograd2, rounds}, large{Algorithm::winograd4, false};
-  if (rounds || int64_t(out.n) * ((out.h + 3) / 4) * ((out.w + 3) / 4) < kFewTiles)
-    return {small, large, direct};
+  if (rounds || few_tiles) return {small, large, direct};
   return {large, small, direct};
 }
 
-CpuConvolution::Choice CpuConvolution::choose(bool backward) const {
-  if (options_.algorithm == ConvolutionAlgorithm::onednn) return {"onednn", nullptr};
-  const std::vector<Form> forms = candidates(backward);
-  const auto choice = [&](const Form& form) { return Choice{form.name(), make(form, backward)}; };
-  if (forms.size() == 1 || !autotune_wanted()) return choice(forms[0]);
+CpuConvolution::Form CpuConvolution::choose(Pass pass) const {
+  const std::vector<Form> forms = candidates(pass);
+  if (forms.size() == 1 || !autotune_wanted()) return forms[0];
 
+  constexpr const char* kPasses[] = {"forward", "backward data", "backward weights"};
   const std::string key = fmt::format(
       "cpu {} {} {} {} to {} pad {} {} vectors of {} threads {}", options_.bf16_products ? "bf16" : "f32",
-      options_.training ? "training" : "inference", backward ? "backward data" : "forward", x_.text(),
-      y_.text(), convolution_.window.h.before, convolution_.window.w.before, simd::vector_width(), threads());
+      options_.training ? "training" : "inference", kPasses[int(pass)], x_.text(), y_.text(),
+      convolution_.window.h.before, convolution_.window.w.before, simd::vector_width(), threads());
   std::unique_ptr<TrialGround> ground;
+  const Shape weights = convolution_.weights(x_, y_.c);
+  const auto seconds = [&](const Form& form) {
+    if (!ground)
+      ground = std::make_unique<TrialGround>((pass == Pass::forward ? x_ : y_).elements(), weights.elements(),
+                                             (pass == Pass::forward ? y_ : x_).elements());
+    if (pass != Pass::weights) return ground->seconds(*make(form, pass == Pass::data), options_.training);
+    std::fill(ground->out.begin(), ground->out.end(), 0.01f);
+    return ground->seconds_of([&] {
+      add_weight_gradient(form, {ground->out.data(), x_}, {ground->in.data(), y_},
+                          {ground->weights.data(), weights});
+    });
+  };
   std::vector<Candidate> trials;
   for (const Form& form : forms)
-    trials.push_back({form.name(), "", false, [] { return true; },
-                      [&] {
-                        if (!ground)
-                          ground = std::make_unique<TrialGround>((backward ? y_ : x_).elements(),
-                                                                 convolution_.weights(x_, y_.c).elements(),
-                                                                 (backward ? x_ : y_).elements());
-                        return ground->seconds(*make(form, backward), options_.training);
-                      }});
+    trials.push_back({form.name(), "", false, [] { return true; }, [&] { return seconds(form); }});
   static std::mutex mutex;  // nothing is timed while another thread does the same
   const std::lock_guard lock(mutex);
   const size_t chosen = *osprey::choose(key, trials, &choices());
   choices().save();
-  return choice(forms[chosen]);
+  return forms[chosen];
+}
+
+CpuConvolution::Choice CpuConvolution::direction(Pass pass) const {
+  const Form form = choose(pass);
+  return {form, make(form, pass == Pass::data)};
 }
 
 CpuConvolution::CpuConvolution(Shape x, Shape y, Convolution convolution, Options options)
     : x_(x), y_(y), convolution_(convolution), options_(options) {
-  forward_ = choose(false);
-  if (options.training && options.needs_dx) data_ = choose(true);
-  if (options.training && simd::GroupProduct::fits(x.c, y.c, convolution.groups))
-    narrow_ = std::make_unique<simd::GroupProduct>(simd::GroupProduct::forward(x, y, convolution));
-  if (forward_.direction) return;
+  if (options_.algorithm != ConvolutionAlgorithm::onednn) {
+    forward_ = direction(Pass::forward);
+    if (!options.training) return;
+    if (options.needs_dx) data_ = direction(Pass::data);
+    weights_ = choose(Pass::weights);
+    if (simd::GroupProduct::fits(x.c, y.c, convolution.groups))
+      narrow_ = std::make_unique<simd::GroupProduct>(simd::GroupProduct::forward(x, y, convolution));
+    return;
+  }
   OneDnnConvolution::Options o;
   o.training = options.training;
   o.needs_dx = options.needs_dx;
@@ -264,14 +279,21 @@ void CpuConvolution::backward_weights(View<const float> x, View<const float> dy,
                                       View<float> scratch) {
   if (onednn_) return onednn_->backward_weights(x, dy, dweights, scratch);
   if (narrow_) return narrow_->add_weight_gradient(x.data, dy.data, dweights.data, scratch.data);
-  simd::weight_gradient(x, dy, dweights, convolution_, options_.bf16_products);
+  add_weight_gradient(weights_, x, dy, dweights);
+}
+
+void CpuConvolution::add_weight_gradient(Form form, View<const float> x, View<const float> dy,
+                                         View<float> dweights) const {
+  if (form.algorithm == ConvolutionAlgorithm::direct)
+    return simd::weight_gradient(x, dy, dweights, convolution_, form.rounds);
+  const int m = form.algorithm == ConvolutionAlgorithm::winograd2 ? 2 : 4;
+  simd::WinogradGradient(x.shape, dy.shape, convolution_, m, form.rounds).add(x.data, dy.data, dweights.data);
 }
 
 std::string CpuConvolution::algorithms() const {
-  if (!options_.training) return forward_.name;
-  const Form weights{ConvolutionAlgorithm::direct, options_.bf16_products && !narrow_};
-  return fmt::format("{}, {}, {}", forward_.name, options_.needs_dx ? data_.name : "-",
-                     onednn_ ? "onednn" : weights.name());
+  if (!options_.training) return forward_.form.name();
+  return fmt::format("{}, {}, {}", forward_.form.name(), options_.needs_dx ? data_.form.name() : "-",
+                     weights_.name());
 }
 
 }  // namespace osprey

@@ -63,19 +63,29 @@ class CpuConvolution {
   std::string algorithms() const;
 
  private:
+  enum class Pass { forward, data, weights };
+  // An algorithm, and whether its factors are rounded to bf16.
+  struct Form {
+    ConvolutionAlgorithm algorithm = ConvolutionAlgorithm::onednn;
+    bool rounds = false;
+
+    std::string name() const;
+  };
   struct Choice {
-    std::string name;
+    Form form;
     std::unique_ptr<ConvolutionDirection> direction;  // null: all directions are oneDNN's
   };
-  struct Form;
   std::unique_ptr<ConvolutionDirection> make(Form, bool backward) const;
-  std::vector<Form> candidates(bool backward) const;
-  Choice choose(bool backward) const;
+  std::vector<Form> candidates(Pass) const;
+  Form choose(Pass) const;
+  Choice direction(Pass) const;
+  void add_weight_gradient(Form, View<const float> x, View<const float> dy, View<float> dweights) const;
 
   Shape x_, y_;
   Convolution convolution_;
   Options options_;
   Choice forward_, data_;
+  Form weights_;
   std::unique_ptr<simd::GroupProduct> narrow_;  // makes the gradient of the weights, where groups are narrow
   std::unique_ptr<OneDnnConvolution> onednn_;   // all directions, where forward is not ours; else null
   bool onednn_finishes_ = false;                // it has the activations, and adds the residual

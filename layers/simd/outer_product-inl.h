@@ -67,6 +67,24 @@ HWY_INLINE void add_outer_products(const float* const* rows, int taps, int lengt
   }
 }
 
+// sums[p][v] += over i < steps: x[p][i * kLanes] * w[v][i * kLanes ...]: rows of single values, a vector
+// apart.
+template <int P, int NV>
+HWY_INLINE void add_strided_products(const float* const (&x)[P], const float* const (&w)[NV], int64_t steps,
+                                     V (&sums)[P][NV]) {
+  for (int64_t i = 0; i < steps * kLanes; i += kLanes) {
+    V vectors[NV];
+    OSPREY_UNROLL
+    for (int v = 0; v < NV; ++v) vectors[v] = hn::LoadU(kFloats, w[v] + i);
+    OSPREY_UNROLL
+    for (int p = 0; p < P; ++p) {
+      const V value = hn::Set(kFloats, x[p][i]);
+      OSPREY_UNROLL
+      for (int v = 0; v < NV; ++v) sums[p][v] = hn::MulAdd(value, vectors[v], sums[p][v]);
+    }
+  }
+}
+
 // bf16: x and weights rounded to 8 bits of precision, sums in float. The instruction multiplies pairs of
 // neighbours, so rows hold `pairs` of them, and weights lie as [t][pair][v][lane][2]. Only some processors
 // with AVX-512 have it: has_bf16_products().
@@ -98,10 +116,43 @@ OSPREY_BF16_PRODUCTS HWY_INLINE void add_outer_products(const bf16* const* rows,
   }
 }
 
+// The same of pairs: x[p][2 kLanes i + (0, 1)] with w[v][2 kLanes i + 2 lane + (0, 1)].
+template <int P, int NV>
+OSPREY_BF16_PRODUCTS HWY_INLINE void add_strided_products(const bf16* const (&x)[P],
+                                                          const bf16* const (&w)[NV], int64_t steps,
+                                                          V (&sums)[P][NV]) {
+  for (int64_t i = 0; i < steps * 2 * kLanes; i += 2 * kLanes) {
+    __m512i vectors[NV];
+    OSPREY_UNROLL
+    for (int v = 0; v < NV; ++v) vectors[v] = _mm512_loadu_si512(w[v] + i);
+    OSPREY_UNROLL
+    for (int p = 0; p < P; ++p) {
+      int pair;
+      std::memcpy(&pair, x[p] + i, sizeof pair);
+      const __m512i value = _mm512_set1_epi32(pair);
+      OSPREY_UNROLL
+      for (int v = 0; v < NV; ++v)
+        sums[p][v].raw = _mm512_dpbf16_ps(sums[p][v].raw, (__m512bh)value, (__m512bh)vectors[v]);
+    }
+  }
+}
+
+// a and b rounded to the nearest, and their lanes side by side.
+OSPREY_BF16_PRODUCTS HWY_INLINE __m512i rounded_pair(__m512 a, __m512 b) {
+  const __m256i first = (__m256i)_mm512_cvtneps_pbh(a), second = (__m256i)_mm512_cvtneps_pbh(b);
+  return _mm512_or_si512(_mm512_cvtepu16_epi32(first), _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
+}
+
 // to[i * step ...] = the lanes of x[i], rounded to the nearest.
 OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_vectors(const V* x, int count, bf16* to, int64_t step) {
   for (int i = 0; i < count; ++i)
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i * step), (__m256i)_mm512_cvtneps_pbh(x[i].raw));
+}
+
+// The same of two, side by side: to[i * step + 2 lane + (0, 1)] = a[i], b[i].
+OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_vector_pairs(const V* a, const V* b, int count, bf16* to,
+                                                                 int64_t step) {
+  for (int i = 0; i < count; ++i) _mm512_storeu_si512(to + i * step, rounded_pair(a[i].raw, b[i].raw));
 }
 
 // The same of neighbours: to[i] = x[i], for a multiple of kLanes.
@@ -115,10 +166,7 @@ OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_row(const float* x, int64_t 
 OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_pairs(const float* x, int width, int pairs, bf16* to) {
   for (int r = 0; r < pairs; ++r, x += 2 * width)
     for (int i = 0; i < width; i += kLanes, to += 2 * kLanes) {
-      const __m256i first = (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(x + i));
-      const __m256i second = (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(x + width + i));
-      _mm512_storeu_si512(to, _mm512_or_si512(_mm512_cvtepu16_epi32(first),
-                                              _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16)));
+      _mm512_storeu_si512(to, rounded_pair(_mm512_loadu_ps(x + i), _mm512_loadu_ps(x + width + i)));
     }
 }
 #else
@@ -131,7 +179,13 @@ template <int P, int NV>
 HWY_INLINE void add_outer_products(const bf16* const*, int, int, const bf16*, V (&)[P][NV]) {
   refuse();
 }
+template <int P, int NV>
+HWY_INLINE void add_strided_products(const bf16* const (&)[P], const bf16* const (&)[NV], int64_t,
+                                     V (&)[P][NV]) {
+  refuse();
+}
 inline void round_vectors(const V*, int, bf16*, int64_t) { refuse(); }
+inline void round_vector_pairs(const V*, const V*, int, bf16*, int64_t) { refuse(); }
 inline void round_row(const float*, int64_t, bf16*) { refuse(); }
 inline void round_pairs(const float*, int, int, bf16*) { refuse(); }
 #endif

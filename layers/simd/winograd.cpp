@@ -7,121 +7,13 @@
 
 #include "core/arena.h"
 #include "core/parallel.h"
-#include "layers/simd/epilogue-inl.h"
-#include "layers/simd/outer_product-inl.h"
 #include "layers/simd/outer_product.h"
+#include "layers/simd/winograd-inl.h"
 #include "layers/simd/winograd.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace osprey::simd::HWY_NAMESPACE {
 namespace {
-
-HWY_INLINE V times(float factor, V x) { return hn::Mul(hn::Set(kFloats, factor), x); }
-HWY_INLINE V plus(float factor, V x, V sum) { return hn::MulAdd(hn::Set(kFloats, factor), x, sum); }
-
-// The transforms of one row or column; `step` is from one of its values to the next. The points of
-// interpolation are 0, 1, -1 and infinity; m = 4 adds 2 and -2, m = 6 also 1/2 and -1/2.
-
-// Inputs: B' x. Of points z and -z the sums of even and of odd powers are shared.
-template <int M>
-HWY_INLINE void transform_input(const V* x, int step, V* out) {
-  const auto at = [=](int i) HWY_ATTR { return x[i * step]; };
-  const auto put = [=](int i, V v) HWY_ATTR { out[i * step] = v; };
-  if constexpr (M == 2) {
-    put(0, hn::Sub(at(0), at(2)));
-    put(1, hn::Add(at(2), at(1)));
-    put(2, hn::Sub(at(2), at(1)));
-    put(3, hn::Sub(at(1), at(3)));
-  } else if constexpr (M == 4) {
-    const V even1 = plus(-4, at(2), at(4)), odd1 = plus(-4, at(1), at(3));
-    const V even2 = hn::Sub(at(4), at(2)), odd2 = times(2, hn::Sub(at(3), at(1)));
-    put(0, plus(4, at(0), plus(-5, at(2), at(4))));
-    put(1, hn::Add(even1, odd1));
-    put(2, hn::Sub(even1, odd1));
-    put(3, hn::Add(even2, odd2));
-    put(4, hn::Sub(even2, odd2));
-    put(5, plus(4, at(1), plus(-5, at(3), at(5))));
-  } else {
-    const V even1 = plus(-4.25f, at(4), hn::Add(at(2), at(6)));
-    const V odd1 = plus(-4.25f, at(3), hn::Add(at(1), at(5)));
-    const V even2 = plus(0.25f, at(2), plus(-1.25f, at(4), at(6)));
-    const V odd2 = plus(0.5f, at(1), plus(-2.5f, at(3), times(2, at(5))));
-    const V even3 = plus(4, at(2), plus(-5, at(4), at(6)));
-    const V odd3 = plus(2, at(1), plus(-2.5f, at(3), times(0.5f, at(5))));
-    put(0, plus(5.25f, hn::Sub(at(4), at(2)), hn::Sub(at(0), at(6))));
-    put(1, hn::Add(even1, odd1));
-    put(2, hn::Sub(even1, odd1));
-    put(3, hn::Add(even2, odd2));
-    put(4, hn::Sub(even2, odd2));
-    put(5, hn::Add(even3, odd3));
-    put(6, hn::Sub(even3, odd3));
-    put(7, plus(5.25f, hn::Sub(at(3), at(5)), hn::Sub(at(7), at(1))));
-  }
-}
-
-// Sums: A' x, M values of M + 2.
-template <int M>
-HWY_INLINE void transform_output(const V* x, int step, V* out, int out_step) {
-  const auto at = [=](int i) HWY_ATTR { return x[i * step]; };
-  const auto put = [=](int i, V v) HWY_ATTR { out[i * out_step] = v; };
-  const V even1 = hn::Add(at(1), at(2)), odd1 = hn::Sub(at(1), at(2));
-  if constexpr (M == 2) {
-    put(0, hn::Add(at(0), even1));
-    put(1, hn::Sub(odd1, at(3)));
-  } else {
-    const V even2 = hn::Add(at(3), at(4)), odd2 = hn::Sub(at(3), at(4));
-    if constexpr (M == 4) {
-      put(0, hn::Add(at(0), hn::Add(even1, even2)));
-      put(1, plus(2, odd2, odd1));
-      put(2, plus(4, even2, even1));
-      put(3, hn::Add(plus(8, odd2, odd1), at(5)));
-    } else {
-      const V even3 = hn::Add(at(5), at(6)), odd3 = hn::Sub(at(5), at(6));
-      put(0, hn::Add(at(0), hn::Add(even1, hn::Add(even2, even3))));
-      put(1, plus(2, odd2, plus(0.5f, odd3, odd1)));
-      put(2, plus(4, even2, plus(0.25f, even3, even1)));
-      put(3, plus(8, odd2, plus(0.125f, odd3, odd1)));
-      put(4, plus(16, even2, plus(0.0625f, even3, even1)));
-      put(5, hn::Add(plus(32, odd2, plus(0.03125f, odd3, odd1)), at(7)));
-    }
-  }
-}
-
-// Weights: G g, M + 2 values of 3.
-template <int M>
-HWY_INLINE void transform_weights(const V* g, int step, V* out, int out_step) {
-  const auto put = [=](int i, V v) HWY_ATTR { out[i * out_step] = v; };
-  const V a = g[0], b = g[step], c = g[2 * step];
-  const auto pair = [=](int i, float fa, float fb, float fc) HWY_ATTR {
-    const V even = plus(fa, a, times(fc, c)), odd = times(fb, b);
-    put(i, hn::Add(even, odd));
-    put(i + 1, hn::Sub(even, odd));
-  };
-  if constexpr (M == 2) {
-    put(0, a);
-    pair(1, 0.5f, 0.5f, 0.5f);
-    put(3, c);
-  } else if constexpr (M == 4) {
-    put(0, times(0.25f, a));
-    pair(1, -1.0f / 6, -1.0f / 6, -1.0f / 6);
-    pair(3, 1.0f / 24, 1.0f / 12, 1.0f / 6);
-    put(5, c);
-  } else {
-    put(0, a);
-    pair(1, -2.0f / 9, -2.0f / 9, -2.0f / 9);
-    pair(3, 1.0f / 90, 1.0f / 45, 2.0f / 45);
-    pair(5, 32.0f / 45, 16.0f / 45, 8.0f / 45);
-    put(7, c);
-  }
-}
-
-struct TilePlace {
-  int n, y, x;  // of its first output
-};
-TilePlace place_of(const Winograd& c, int64_t tile) {
-  return {int(tile / (c.tiles_h_ * c.tiles_w_)), int(tile / c.tiles_w_ % c.tiles_h_) * c.m_,
-          int(tile % c.tiles_w_) * c.m_};
-}
 
 template <int M>
 void transform_tiles(const Winograd& c, const float* in, const Winograd::Block& block, int64_t first,
@@ -129,25 +21,13 @@ void transform_tiles(const Winograd& c, const float* in, const Winograd::Block& 
   constexpr int A = M + 2;
   const int64_t row = c.input_row(), point = block.tiles * row;
   for (int64_t t = first; t < last; ++t) {
-    const TilePlace place = place_of(c, block.first_tile + t);
-    const int y0 = place.y - c.before_h_, x0 = place.x - c.before_w_;
-    const bool inside = y0 >= 0 && x0 >= 0 && y0 + A <= c.in_.h && x0 + A <= c.in_.w;
-    const int64_t origin = ((int64_t(place.n) * c.in_.h + y0) * c.in_.w + x0) * c.in_.c;
+    TilePlace place = tile_place(block.first_tile + t, c.tiles_h_, c.tiles_w_, M);
+    place.y -= c.before_h_;
+    place.x -= c.before_w_;
     for (int channel = 0; channel < c.in_.c; channel += kLanes) {
-      const int count = c.in_.c - channel;
       V x[A * A];
-      for (int i = 0; i < A; ++i)
-        for (int j = 0; j < A; ++j) {
-          const bool there = inside || (y0 + i >= 0 && y0 + i < c.in_.h && x0 + j >= 0 && x0 + j < c.in_.w);
-          x[i * A + j] = there
-                             ? load_first(in + origin + (int64_t(i) * c.in_.w + j) * c.in_.c + channel, count)
-                             : hn::Zero(kFloats);
-        }
-      V half[A * A];
-      OSPREY_UNROLL
-      for (int j = 0; j < A; ++j) transform_input<M>(x + j, A, half + j);
-      OSPREY_UNROLL
-      for (int i = 0; i < A; ++i) transform_input<M>(half + i * A, 1, x + i * A);
+      load_tile<A>(in, c.in_, place, channel, x);
+      transform_input_tile<M>(x);
       if (c.rounds_) {
         round_vectors(x, A * A, reinterpret_cast<bf16*>(block.inputs) + t * row + channel, point);
         continue;
@@ -230,7 +110,7 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Fi
   const int64_t row = c.product_row(), point = block.tiles * row;
   const int last_filter = std::min(last_panel * kPanel, c.out_.c);
   for (int64_t t = 0; t < block.tiles; ++t) {
-    const TilePlace place = place_of(c, block.first_tile + t);
+    const TilePlace place = tile_place(block.first_tile + t, c.tiles_h_, c.tiles_w_, M);
     const int rows = std::min(M, c.out_.h - place.y), columns = std::min(M, c.out_.w - place.x);
     const int64_t origin = ((int64_t(place.n) * c.out_.h + place.y) * c.out_.w + place.x) * c.out_.c;
     for (int filter = first_panel * kPanel; filter < last_filter; filter += kLanes) {
@@ -396,12 +276,15 @@ int64_t Winograd::tiles_in_block() const {
   return near >= kEnough ? near : std::max<int64_t>(kThird / tile, 12);
 }
 
-// Memory of a thread, which grows with its first networks; then nothing is allocated any more.
-Winograd::Block Winograd::block_of(int64_t first, int64_t last) const {
+float* Winograd::memory(int64_t floats) {
   thread_local Arena kept("a thread's memory for Winograd's tiles");
+  kept.reserve(size_t(floats) * sizeof(float));
+  return reinterpret_cast<float*>(kept.data());
+}
+
+Winograd::Block Winograd::block_of(int64_t first, int64_t last) const {
   const int64_t inputs = points() * (last - first) * input_row();
-  kept.reserve(size_t(inputs + points() * (last - first) * product_row()) * sizeof(float));
-  float* space = reinterpret_cast<float*>(kept.data());
+  float* space = memory(inputs + points() * (last - first) * product_row());
   return {first, last - first, space, space + inputs};
 }
 

@@ -42,6 +42,10 @@ class Winograd {
   int64_t chunk() const { return int64_t(rounds_ ? (in_.c + 1) / 2 * 2 : in_.c) * panel_; }
   int64_t tiles() const { return int64_t(out_.n) * tiles_h_ * tiles_w_; }
 
+  // Memory of a thread for transformed tiles, which grows with its first networks; then nothing is allocated
+  // any more. What was in it is lost.
+  static float* memory(int64_t floats);
+
   Shape in_, out_;
   int m_, before_h_, before_w_;
   bool reversed_;  // the gradient of the input: taps turned round, filters and channels exchanged

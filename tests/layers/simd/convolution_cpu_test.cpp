@@ -158,14 +158,14 @@ void expect_all_directions(const Case& c, Algorithm algorithm, bool bf16_product
   trial.convolution.backward_data(vdy, vw, vdx, false, trial.scratch);
   EXPECT_LE(relative_error(vdx, dx_true), bound);
   trial.convolution.backward_weights(vx, vdy, vdw, trial.scratch);
-  EXPECT_LE(relative_error(vdw, dw_true), bf16_products ? bound : 1e-6);
+  EXPECT_LE(relative_error(vdw, dw_true), bound);
   // Both gradients can be added to what is there.
   trial.convolution.backward_data(vdy, vw, vdx, true, trial.scratch);
   trial.convolution.backward_weights(vx, vdy, vdw, trial.scratch);
   for (double& v : dx_true) v *= 2;
   for (double& v : dw_true) v *= 2;
   EXPECT_LE(relative_error(vdx, dx_true), bound);
-  EXPECT_LE(relative_error(vdw, dw_true), bf16_products ? bound : 1e-6);
+  EXPECT_LE(relative_error(vdw, dw_true), bound);
 }
 
 // Each kind of processor that this program has loops for and that this machine can play.

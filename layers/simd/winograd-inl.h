@@ -1,0 +1,191 @@
+// The transforms of Winograd's minimal filtering, of one row or column; `step` is from one of its values to
+// the next. The points of interpolation are 0, 1, -1 and infinity; m = 4 adds 2 and -2, m = 6 also 1/2 and
+// -1/2. Included once for each kind of processor (Highway's foreach_target).
+#if defined(OSPREY_LAYERS_SIMD_WINOGRAD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef OSPREY_LAYERS_SIMD_WINOGRAD_INL_H_
+#undef OSPREY_LAYERS_SIMD_WINOGRAD_INL_H_
+#else
+#define OSPREY_LAYERS_SIMD_WINOGRAD_INL_H_
+#endif
+
+#include "core/tensor.h"
+#include "layers/simd/epilogue-inl.h"
+#include "layers/simd/outer_product-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace osprey::simd::HWY_NAMESPACE {
+
+HWY_INLINE V times(float factor, V x) { return hn::Mul(hn::Set(kFloats, factor), x); }
+HWY_INLINE V plus(float factor, V x, V sum) { return hn::MulAdd(hn::Set(kFloats, factor), x, sum); }
+
+// Inputs: B' x. Of points z and -z the sums of even and of odd powers are shared.
+template <int M>
+HWY_INLINE void transform_input(const V* x, int step, V* out) {
+  const auto at = [=](int i) HWY_ATTR { return x[i * step]; };
+  const auto put = [=](int i, V v) HWY_ATTR { out[i * step] = v; };
+  if constexpr (M == 2) {
+    put(0, hn::Sub(at(0), at(2)));
+    put(1, hn::Add(at(2), at(1)));
+    put(2, hn::Sub(at(2), at(1)));
+    put(3, hn::Sub(at(1), at(3)));
+  } else if constexpr (M == 4) {
+    const V even1 = plus(-4, at(2), at(4)), odd1 = plus(-4, at(1), at(3));
+    const V even2 = hn::Sub(at(4), at(2)), odd2 = times(2, hn::Sub(at(3), at(1)));
+    put(0, plus(4, at(0), plus(-5, at(2), at(4))));
+    put(1, hn::Add(even1, odd1));
+    put(2, hn::Sub(even1, odd1));
+    put(3, hn::Add(even2, odd2));
+    put(4, hn::Sub(even2, odd2));
+    put(5, plus(4, at(1), plus(-5, at(3), at(5))));
+  } else {
+    const V even1 = plus(-4.25f, at(4), hn::Add(at(2), at(6)));
+    const V odd1 = plus(-4.25f, at(3), hn::Add(at(1), at(5)));
+    const V even2 = plus(0.25f, at(2), plus(-1.25f, at(4), at(6)));
+    const V odd2 = plus(0.5f, at(1), plus(-2.5f, at(3), times(2, at(5))));
+    const V even3 = plus(4, at(2), plus(-5, at(4), at(6)));
+    const V odd3 = plus(2, at(1), plus(-2.5f, at(3), times(0.5f, at(5))));
+    put(0, plus(5.25f, hn::Sub(at(4), at(2)), hn::Sub(at(0), at(6))));
+    put(1, hn::Add(even1, odd1));
+    put(2, hn::Sub(even1, odd1));
+    put(3, hn::Add(even2, odd2));
+    put(4, hn::Sub(even2, odd2));
+    put(5, hn::Add(even3, odd3));
+    put(6, hn::Sub(even3, odd3));
+    put(7, plus(5.25f, hn::Sub(at(3), at(5)), hn::Sub(at(7), at(1))));
+  }
+}
+
+// Sums: A' x, M values of M + 2.
+template <int M>
+HWY_INLINE void transform_output(const V* x, int step, V* out, int out_step) {
+  const auto at = [=](int i) HWY_ATTR { return x[i * step]; };
+  const auto put = [=](int i, V v) HWY_ATTR { out[i * out_step] = v; };
+  const V even1 = hn::Add(at(1), at(2)), odd1 = hn::Sub(at(1), at(2));
+  if constexpr (M == 2) {
+    put(0, hn::Add(at(0), even1));
+    put(1, hn::Sub(odd1, at(3)));
+  } else {
+    const V even2 = hn::Add(at(3), at(4)), odd2 = hn::Sub(at(3), at(4));
+    if constexpr (M == 4) {
+      put(0, hn::Add(at(0), hn::Add(even1, even2)));
+      put(1, plus(2, odd2, odd1));
+      put(2, plus(4, even2, even1));
+      put(3, hn::Add(plus(8, odd2, odd1), at(5)));
+    } else {
+      const V even3 = hn::Add(at(5), at(6)), odd3 = hn::Sub(at(5), at(6));
+      put(0, hn::Add(at(0), hn::Add(even1, hn::Add(even2, even3))));
+      put(1, plus(2, odd2, plus(0.5f, odd3, odd1)));
+      put(2, plus(4, even2, plus(0.25f, even3, even1)));
+      put(3, plus(8, odd2, plus(0.125f, odd3, odd1)));
+      put(4, plus(16, even2, plus(0.0625f, even3, even1)));
+      put(5, hn::Add(plus(32, odd2, plus(0.03125f, odd3, odd1)), at(7)));
+    }
+  }
+}
+
+// Weights: G g, M + 2 values of 3.
+template <int M>
+HWY_INLINE void transform_weights(const V* g, int step, V* out, int out_step) {
+  const auto put = [=](int i, V v) HWY_ATTR { out[i * out_step] = v; };
+  const V a = g[0], b = g[step], c = g[2 * step];
+  const auto pair = [=](int i, float fa, float fb, float fc) HWY_ATTR {
+    const V even = plus(fa, a, times(fc, c)), odd = times(fb, b);
+    put(i, hn::Add(even, odd));
+    put(i + 1, hn::Sub(even, odd));
+  };
+  if constexpr (M == 2) {
+    put(0, a);
+    pair(1, 0.5f, 0.5f, 0.5f);
+    put(3, c);
+  } else if constexpr (M == 4) {
+    put(0, times(0.25f, a));
+    pair(1, -1.0f / 6, -1.0f / 6, -1.0f / 6);
+    pair(3, 1.0f / 24, 1.0f / 12, 1.0f / 6);
+    put(5, c);
+  } else {
+    put(0, a);
+    pair(1, -2.0f / 9, -2.0f / 9, -2.0f / 9);
+    pair(3, 1.0f / 90, 1.0f / 45, 2.0f / 45);
+    pair(5, 32.0f / 45, 16.0f / 45, 8.0f / 45);
+    put(7, c);
+  }
+}
+
+// The gradient of sums: A y, M + 2 values of M. Its products with B' x are the gradient of G g.
+template <int M>
+HWY_INLINE void transform_sum_gradient(const V* y, int step, V* out) {
+  static_assert(M == 2 || M == 4);
+  const auto at = [=](int i) HWY_ATTR { return y[i * step]; };
+  const auto put = [=](int i, V v) HWY_ATTR { out[i * step] = v; };
+  put(0, at(0));
+  if constexpr (M == 2) {
+    put(1, hn::Add(at(0), at(1)));
+    put(2, hn::Sub(at(0), at(1)));
+    put(3, hn::Neg(at(1)));
+  } else {
+    const V even1 = hn::Add(at(0), at(2)), odd1 = hn::Add(at(1), at(3));
+    const V even2 = plus(4, at(2), at(0)), odd2 = times(2, plus(4, at(3), at(1)));
+    put(1, hn::Add(even1, odd1));
+    put(2, hn::Sub(even1, odd1));
+    put(3, hn::Add(even2, odd2));
+    put(4, hn::Sub(even2, odd2));
+    put(5, at(3));
+  }
+}
+
+// The gradient of weights: G' u, 3 values of M + 2.
+template <int M>
+HWY_INLINE void transform_weight_gradient(const V* u, int step, V* out, int out_step) {
+  static_assert(M == 2 || M == 4);
+  const auto at = [=](int i) HWY_ATTR { return u[i * step]; };
+  const V even1 = hn::Add(at(1), at(2)), odd1 = hn::Sub(at(1), at(2));
+  if constexpr (M == 2) {
+    const V half = times(0.5f, even1);
+    out[0] = hn::Add(at(0), half);
+    out[out_step] = times(0.5f, odd1);
+    out[2 * out_step] = hn::Add(half, at(3));
+  } else {
+    const V even2 = hn::Add(at(3), at(4)), odd2 = hn::Sub(at(3), at(4));
+    out[0] = plus(0.25f, at(0), plus(-1.0f / 6, even1, times(1.0f / 24, even2)));
+    out[out_step] = plus(-1.0f / 6, odd1, times(1.0f / 12, odd2));
+    out[2 * out_step] = plus(1.0f / 6, hn::Sub(even2, even1), at(5));
+  }
+}
+
+// A square of pixels that begins at (y, x) of an image, and may reach over its edges.
+struct TilePlace {
+  int n, y, x;
+};
+HWY_INLINE TilePlace tile_place(int64_t tile, int tiles_h, int tiles_w, int m) {
+  return {int(tile / (tiles_h * tiles_w)), int(tile / tiles_w % tiles_h) * m, int(tile % tiles_w) * m};
+}
+
+// The values of a vector of channels at A x A pixels, 0 outside of the image.
+template <int A>
+HWY_INLINE void load_tile(const float* in, const Shape& s, const TilePlace& place, int channel, V* x) {
+  const auto [n, top, left] = place;
+  const bool inside = top >= 0 && left >= 0 && top + A <= s.h && left + A <= s.w;
+  const float* origin = in + ((int64_t(n) * s.h + top) * s.w + left) * s.c + channel;
+  for (int i = 0; i < A; ++i)
+    for (int j = 0; j < A; ++j) {
+      const bool there = inside || (top + i >= 0 && top + i < s.h && left + j >= 0 && left + j < s.w);
+      x[i * A + j] =
+          there ? load_first(origin + (int64_t(i) * s.w + j) * s.c, s.c - channel) : hn::Zero(kFloats);
+    }
+}
+
+// x at all points: B' x B.
+template <int M>
+HWY_INLINE void transform_input_tile(V* x) {
+  constexpr int A = M + 2;
+  V half[A * A];
+  OSPREY_UNROLL
+  for (int j = 0; j < A; ++j) transform_input<M>(x + j, A, half + j);
+  OSPREY_UNROLL
+  for (int i = 0; i < A; ++i) transform_input<M>(half + i * A, 1, x + i * A);
+}
+
+}  // namespace osprey::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
