@@ -2,6 +2,7 @@
 
 #include "cuda/launch.h"
 #include "cuda/pack.cuh"
+#include "cuda/runtime.h"
 
 namespace osprey::cuda {
 namespace {
@@ -115,6 +116,11 @@ void maxpool_backward(Stream& s, Tensor dy, View<const int> winner, Tensor dx, W
                                             dx.view<T>(), window);
     });
   });
+}
+
+void maxpool_backward_overwrite(Stream& s, Tensor dy, View<const int> winner, Tensor dx, Window2 window) {
+  fill_zero(s, dx.data, dx.bytes());
+  maxpool_backward(s, dy, winner, dx, window);
 }
 
 void maxpool_depth_forward(Stream& s, Tensor x, Tensor y, View<int> winner) {

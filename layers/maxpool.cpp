@@ -24,14 +24,36 @@ namespace osprey {
 namespace cpu {
 namespace {
 
+// The pixels of x under the window of one output, which is at least one: `first` is the index of the first.
+struct Pixels {
+  int first, rows, columns, row_step;
+
+  Pixels(const Shape& x, const Shape& y, int row, int ow, const Window2& window) {
+    const int n = row / y.h, oh = row % y.h;
+    const Window &wh = window.h, &ww = window.w;
+    const int h0 = std::max(wh.start(oh), 0), h1 = std::min(wh.start(oh) + wh.size, x.h);
+    const int w0 = std::max(ww.start(ow), 0), w1 = std::min(ww.start(ow) + ww.size, x.w);
+    first = x.index(n, h0, w0, 0);
+    rows = h1 - h0, columns = w1 - w0;
+    row_step = x.w * x.c;
+  }
+};
+
+// body(first output row, last) over the rows of all images, on all threads.
+template <class Body>
+void for_rows(const Shape& y, const Window2& window, Body&& body) {
+  const int64_t work = int64_t(window.h.size) * window.w.size * y.w * y.c;  // of one row
+  parallel_for(y.n * y.h, 1 + 32768 / work, body);
+}
+
 // One output pixel, all channels: y starts as the window's first pixel and is raised by the others.
-void largest(View<const float> x, int first, int pixels, int columns, int row_step, float* y, int* winner) {
+void largest(View<const float> x, const Pixels& pixels, float* y, int* winner) {
   const int c = x.shape.c;
-  std::copy_n(&x[first], c, y);
+  std::copy_n(&x[pixels.first], c, y);
   if (winner)
-    for (int ch = 0; ch < c; ++ch) winner[ch] = first + ch;
-  for (int k = 1; k < pixels; ++k) {
-    const int at = first + k / columns * row_step + k % columns * c;
+    for (int ch = 0; ch < c; ++ch) winner[ch] = pixels.first + ch;
+  for (int k = 1; k < pixels.rows * pixels.columns; ++k) {
+    const int at = pixels.first + k / pixels.columns * pixels.row_step + k % pixels.columns * c;
     const float* value = &x[at];
     if (winner) {
       VECTOR_LOOP
@@ -47,27 +69,55 @@ void largest(View<const float> x, int first, int pixels, int columns, int row_st
   }
 }
 
-}  // namespace
+// Whether each pixel of x lies under one window at most.
+bool apart(const Window2& w) { return w.h.stride >= w.h.size && w.w.stride >= w.w.size; }
 
-void maxpool_forward(Stream&, View<const float> x, View<float> y, View<int> winner, Window2 window) {
-  const Window &wh = window.h, &ww = window.w;
-  const int64_t work = int64_t(wh.size) * ww.size * y.shape.w * y.shape.c;  // of one output row
-  parallel_for(y.shape.n * y.shape.h, 1 + 32768 / work, [=](int64_t first, int64_t last) {
-    for (int row = int(first); row < int(last); ++row) {
-      const int n = row / y.shape.h, oh = row % y.shape.h;
-      const int h0 = std::max(wh.start(oh), 0), h1 = std::min(wh.start(oh) + wh.size, x.shape.h);
-      for (int ow = 0; ow < y.shape.w; ++ow) {
-        const int w0 = std::max(ww.start(ow), 0), w1 = std::min(ww.start(ow) + ww.size, x.shape.w);
-        const int i = y.shape.index(n, oh, ow, 0);
-        largest(x, x.shape.index(n, h0, w0, 0), (h1 - h0) * (w1 - w0), w1 - w0, x.shape.w * x.shape.c, &y[i],
-                winner ? &winner[i] : nullptr);
+// Whether windows that do not overlap leave no pixel out.
+bool cover(const Shape& x, const Shape& y, const Window2& w) {
+  const auto all = [](const Window& w, int ins, int outs) {
+    return w.stride == w.size && w.start(outs) >= ins;
+  };
+  return all(w.h, x.h, y.h) && all(w.w, x.w, y.w);
+}
+
+// Of windows that are apart: each writes the pixels under it.
+template <bool kOverwrites>
+void backward_apart(View<const float> dy, View<const int> winner, View<float> dx, const Window2& window) {
+  const Shape out = dy.shape;
+  for_rows(out, window, [=](int64_t first, int64_t last) {
+    for (int row = int(first); row < int(last); ++row)
+      for (int ow = 0; ow < out.w; ++ow) {
+        const Pixels pixels(dx.shape, out, row, ow, window);
+        const int i = (row * out.w + ow) * out.c;
+        for (int y = 0; y < pixels.rows; ++y)
+          for (int x = 0; x < pixels.columns; ++x) {
+            const int at = pixels.first + y * pixels.row_step + x * out.c;
+            VECTOR_LOOP
+            for (int ch = 0; ch < out.c; ++ch) {
+              const float gradient = winner[i + ch] == at + ch ? dy[i + ch] : 0.0f;
+              dx[at + ch] = kOverwrites ? gradient : dx[at + ch] + gradient;
+            }
+          }
       }
-    }
   });
 }
 
-// Windows overlap, so that two rows of dy may have one winner; two images or two channels never do.
-void maxpool_backward(Stream&, View<const float> dy, View<const int> winner, View<float> dx, Window2) {
+}  // namespace
+
+void maxpool_forward(Stream&, View<const float> x, View<float> y, View<int> winner, Window2 window) {
+  for_rows(y.shape, window, [=](int64_t first, int64_t last) {
+    for (int row = int(first); row < int(last); ++row)
+      for (int ow = 0; ow < y.shape.w; ++ow) {
+        const Pixels pixels(x.shape, y.shape, row, ow, window);
+        const int i = (row * y.shape.w + ow) * y.shape.c;
+        largest(x, pixels, &y[i], winner ? &winner[i] : nullptr);
+      }
+  });
+}
+
+// Where windows overlap, two rows of dy may have one winner; two images or two channels never do.
+void maxpool_backward(Stream&, View<const float> dy, View<const int> winner, View<float> dx, Window2 window) {
+  if (apart(window)) return backward_apart<false>(dy, winner, dx, window);
   const Shape s = dy.shape;
   constexpr int kChannels = 16;  // a cache line
   const int blocks = (s.c + kChannels - 1) / kChannels;
@@ -79,6 +129,13 @@ void maxpool_backward(Stream&, View<const float> dy, View<const int> winner, Vie
         for (int ch = c0; ch < c1; ++ch) dx[winner[i + ch]] += dy[i + ch];
     }
   });
+}
+
+void maxpool_backward_overwrite(Stream& s, View<const float> dy, View<const int> winner, View<float> dx,
+                                Window2 window) {
+  if (cover(dx.shape, dy.shape, window)) return backward_apart<true>(dy, winner, dx, window);
+  std::fill(dx.begin(), dx.end(), 0.0f);
+  maxpool_backward(s, dy, winner, dx, window);
 }
 
 void maxpool_depth_forward(Stream&, View<const float> x, View<float> y, View<int> winner) {
@@ -119,6 +176,7 @@ class MaxPool final : public Layer, public OnnxLayer {
     output_ = antialiasing_.plan(p, sharp, pooling_.stride_y(), pooling_.stride_x(), p.input_type());
     p.output(output_);
     p.keep(winner_, sharp);
+    p.obeys_writes();
   }
 
   void forward(Stream& s) override {
@@ -132,8 +190,10 @@ class MaxPool final : public Layer, public OnnxLayer {
     if (across_channels_)
       return on(s, cpu::maxpool_depth_backward, cuda::maxpool_depth_backward)(s, dy, winner_, dx());
     antialiasing_.backward(s, dy);
-    on(s, cpu::maxpool_backward, cuda::maxpool_backward)(s, antialiasing_.sharp_gradient(dy), winner_, dx(),
-                                                         window_);
+    const bool add = writes() == Write::add;
+    on(s, add ? cpu::maxpool_backward : cpu::maxpool_backward_overwrite,
+       add ? cuda::maxpool_backward : cuda::maxpool_backward_overwrite)(s, antialiasing_.sharp_gradient(dy),
+                                                                        winner_, dx(), window_);
   }
 
   LayerSummary summary() const override { return pooling_.summary(output_); }

@@ -88,7 +88,9 @@ TEST(maxpool, is_the_same_without_winners_and_for_any_number_of_threads) {
 TEST(maxpool, kernels_agree) {
   for (const char* cfg :
        {"[maxpool]\nsize=2\nstride=2", "[maxpool]\nsize=3\nstride=1", "[maxpool]\nsize=5\nstride=2",
-        "[maxpool]\nsize=1", "[maxpool]\nsize=3\nstride_x=2\nstride_y=1\npadding=1"})
+        "[maxpool]\nsize=1", "[maxpool]\nsize=3\nstride_x=2\nstride_y=1\npadding=1",
+        // Pixels that no window sees: the last ones, and those between.
+        "[maxpool]\nsize=2\nstride=2\npadding=0", "[maxpool]\nsize=2\nstride=3"})
     for (Shape shape : {Shape{2, 7, 9, 5}, {1, 5, 6, 16}}) {
       expect_parity(cfg, {shape});
       expect_parity_in_bf16(cfg, {shape});
