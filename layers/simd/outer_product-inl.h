@@ -67,18 +67,17 @@ HWY_INLINE void add_outer_products(const float* const* rows, int taps, int lengt
   }
 }
 
-// sums[p][v] += over i < steps: x[p][i * kLanes] * w[v][i * kLanes ...]: rows of single values, a vector
-// apart.
+// sums[p][v] += over i < steps: x[p][i * x_step] * w[v][i * w_step ...]
 template <int P, int NV>
-HWY_INLINE void add_strided_products(const float* const (&x)[P], const float* const (&w)[NV], int64_t steps,
-                                     V (&sums)[P][NV]) {
-  for (int64_t i = 0; i < steps * kLanes; i += kLanes) {
+HWY_INLINE void add_strided_products(const float* const (&x)[P], int64_t x_step, const float* const (&w)[NV],
+                                     int64_t w_step, int64_t steps, V (&sums)[P][NV]) {
+  for (int64_t i = 0, at = 0, of_w = 0; i < steps; ++i, at += x_step, of_w += w_step) {
     V vectors[NV];
     OSPREY_UNROLL
-    for (int v = 0; v < NV; ++v) vectors[v] = hn::LoadU(kFloats, w[v] + i);
+    for (int v = 0; v < NV; ++v) vectors[v] = hn::LoadU(kFloats, w[v] + of_w);
     OSPREY_UNROLL
     for (int p = 0; p < P; ++p) {
-      const V value = hn::Set(kFloats, x[p][i]);
+      const V value = hn::Set(kFloats, x[p][at]);
       OSPREY_UNROLL
       for (int v = 0; v < NV; ++v) sums[p][v] = hn::MulAdd(value, vectors[v], sums[p][v]);
     }
@@ -116,19 +115,19 @@ OSPREY_BF16_PRODUCTS HWY_INLINE void add_outer_products(const bf16* const* rows,
   }
 }
 
-// The same of pairs: x[p][2 kLanes i + (0, 1)] with w[v][2 kLanes i + 2 lane + (0, 1)].
+// The same of pairs: x[p][i * x_step + (0, 1)] with w[v][i * w_step + 2 lane + (0, 1)].
 template <int P, int NV>
-OSPREY_BF16_PRODUCTS HWY_INLINE void add_strided_products(const bf16* const (&x)[P],
-                                                          const bf16* const (&w)[NV], int64_t steps,
-                                                          V (&sums)[P][NV]) {
-  for (int64_t i = 0; i < steps * 2 * kLanes; i += 2 * kLanes) {
+OSPREY_BF16_PRODUCTS HWY_INLINE void add_strided_products(const bf16* const (&x)[P], int64_t x_step,
+                                                          const bf16* const (&w)[NV], int64_t w_step,
+                                                          int64_t steps, V (&sums)[P][NV]) {
+  for (int64_t i = 0, at = 0, of_w = 0; i < steps; ++i, at += x_step, of_w += w_step) {
     __m512i vectors[NV];
     OSPREY_UNROLL
-    for (int v = 0; v < NV; ++v) vectors[v] = _mm512_loadu_si512(w[v] + i);
+    for (int v = 0; v < NV; ++v) vectors[v] = _mm512_loadu_si512(w[v] + of_w);
     OSPREY_UNROLL
     for (int p = 0; p < P; ++p) {
       int pair;
-      std::memcpy(&pair, x[p] + i, sizeof pair);
+      std::memcpy(&pair, x[p] + at, sizeof pair);
       const __m512i value = _mm512_set1_epi32(pair);
       OSPREY_UNROLL
       for (int v = 0; v < NV; ++v)
@@ -162,12 +161,23 @@ OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_row(const float* x, int64_t 
                         (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(x + i)));
 }
 
-// Of rows two by two, side by side: to[row / 2][i][row % 2] = x[row][i]; `width` is a multiple of kLanes.
-OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_pairs(const float* x, int width, int pairs, bf16* to) {
-  for (int r = 0; r < pairs; ++r, x += 2 * width)
-    for (int i = 0; i < width; i += kLanes, to += 2 * kLanes) {
-      _mm512_storeu_si512(to, rounded_pair(_mm512_loadu_ps(x + i), _mm512_loadu_ps(x + width + i)));
-    }
+// Of rows two by two, side by side: to[row / 2][i][row % 2] = x[row][i], for `count` values of each row.
+// Where a last one has no other, and up to the next multiple of kLanes, with zeros.
+OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_pairs(const float* x, int64_t step, int count, int rows,
+                                                          bf16* to, int64_t to_step) {
+  const int whole = count / kLanes * kLanes;
+  const __mmask16 rest = __mmask16((1 << (count - whole)) - 1);
+  for (; rows > 1; rows -= 2, x += 2 * step, to += to_step) {
+    for (int i = 0; i < whole; i += kLanes)
+      _mm512_storeu_si512(to + 2 * i, rounded_pair(_mm512_loadu_ps(x + i), _mm512_loadu_ps(x + step + i)));
+    if (rest)
+      _mm512_storeu_si512(to + 2 * whole, rounded_pair(_mm512_maskz_loadu_ps(rest, x + whole),
+                                                       _mm512_maskz_loadu_ps(rest, x + step + whole)));
+  }
+  for (int i = 0; rows == 1 && i < count; i += kLanes)
+    _mm512_storeu_si512(
+        to + 2 * i,
+        rounded_pair(_mm512_maskz_loadu_ps(i < whole ? __mmask16(-1) : rest, x + i), _mm512_setzero_ps()));
 }
 #else
 #define OSPREY_BF16_PRODUCTS
@@ -180,14 +190,14 @@ HWY_INLINE void add_outer_products(const bf16* const*, int, int, const bf16*, V 
   refuse();
 }
 template <int P, int NV>
-HWY_INLINE void add_strided_products(const bf16* const (&)[P], const bf16* const (&)[NV], int64_t,
-                                     V (&)[P][NV]) {
+HWY_INLINE void add_strided_products(const bf16* const (&)[P], int64_t, const bf16* const (&)[NV], int64_t,
+                                     int64_t, V (&)[P][NV]) {
   refuse();
 }
 inline void round_vectors(const V*, int, bf16*, int64_t) { refuse(); }
 inline void round_vector_pairs(const V*, const V*, int, bf16*, int64_t) { refuse(); }
 inline void round_row(const float*, int64_t, bf16*) { refuse(); }
-inline void round_pairs(const float*, int, int, bf16*) { refuse(); }
+inline void round_pairs(const float*, int64_t, int, int, bf16*, int64_t) { refuse(); }
 #endif
 
 }  // namespace osprey::simd::HWY_NAMESPACE

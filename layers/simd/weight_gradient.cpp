@@ -21,7 +21,6 @@ struct Problem {
   View<const float> x, dy;
   float* dweights;
   Convolution convolution;
-  bool rounds;
 
   int channels() const { return x.shape.c / convolution.groups; }  // of a group, as the next two
   int filters() const { return dy.shape.c / convolution.groups; }
@@ -32,11 +31,7 @@ struct Problem {
 // neighbouring taps.
 struct Run {
   int tap_h, tap_w, channel, count;
-  int taps;  // that must be inside of the image
-
-  bool inside(int y, int x, const Shape& in) const {
-    return y + tap_h >= 0 && y + tap_h < in.h && x + tap_w >= 0 && x + tap_w + taps <= in.w;
-  }
+  int at;  // the first of them, of those that are gathered together
 };
 
 struct Runs {
@@ -55,119 +50,119 @@ Runs runs_of(const Problem& p, int first, int count, bool together) {
     const int tap = at / channels, channel = at % channels, column = tap % w.size;
     const int end = together ? (tap - column + w.size) * channels : (tap + 1) * channels;
     const int length = std::min(end, first + count) - at;
-    result.add({tap / w.size * h.dilation, column * w.dilation, channel, length,
-                (channel + length + channels - 1) / channels});
+    result.add({tap / w.size * h.dilation, column * w.dilation, channel, length, at - first});
     at += length;
   }
   return result;
 }
 
-HWY_INLINE void copy_run(const float* from, int count, float* to) {
-  if (count == kPanel) {
-    OSPREY_UNROLL
-    for (int v = 0; v < kPanel; v += kLanes) hn::StoreU(hn::LoadU(kFloats, from + v), kFloats, to + v);
+// What some weights see: in windows that reach over the left or right edge tap by tap, else row by row.
+struct Sight {
+  Runs taps, rows;
+
+  Sight(const Problem& p, int first, int count) : taps(runs_of(p, first, count, false)), rows(taps) {
+    if (p.convolution.groups == 1 && p.convolution.window.w.dilation == 1)
+      rows = runs_of(p, first, count, true);
+  }
+};
+
+// What runs see at some pixels, from[run] on and `step` apart; from null pointers zeros. Whole vectors are
+// stored pixel after pixel: what is too much is written over, and up to kLanes floats behind the last
+// pixel's.
+HWY_INLINE void copy_runs(const Runs& runs, const float* const* from, int64_t step, int pixels, float* to) {
+  if (runs.count == 1 && runs.runs[0].count == kPanel && from[0]) {
+    const float* x = from[0];
+    for (int k = 0; k < pixels; ++k, x += step, to += kPanel) {
+      OSPREY_UNROLL
+      for (int v = 0; v < kPanel; v += kLanes) hn::StoreU(hn::LoadU(kFloats, x + v), kFloats, to + v);
+    }
     return;
   }
-  for (int i = 0; i < count; i += kLanes) store_first(load_first(from + i, count - i), to + i, count - i);
-}
-
-// What the weights [first, first + count) of a filter see at the pixels [begin, end) of y: panel[q][weight].
-void gather(const Problem& p, int group, int first, int count, int begin, int end, float* panel) {
-  const Window &h = p.convolution.window.h, &w = p.convolution.window.w;
-  const Shape in = p.x.shape, out = p.dy.shape;
-  const Runs taps = runs_of(p, first, count, false);
-  const Runs rows = p.convolution.groups == 1 && w.dilation == 1 ? runs_of(p, first, count, true) : taps;
-  std::fill(panel, panel + int64_t(end - begin) * kPanel, 0.0f);
-  Pixel at = out.pixel(begin * out.c);
-  for (int q = begin; q < end; ++q, panel += kPanel) {
-    const int y = h.start(at.h), x = w.start(at.w);
-    const float* origin = p.x.data + ((int64_t(at.n) * in.h + y) * in.w + x) * in.c + group * p.channels();
-    const bool whole = x >= 0 && x + w.reach() <= in.w;
-    const Runs& runs = whole ? rows : taps;
-    float* to = panel;
+  for (int k = 0; k < pixels; ++k, to += kPanel)
     for (int r = 0; r < runs.count; ++r) {
       const Run& run = runs.runs[size_t(r)];
-      if (run.inside(y, x, in))
-        copy_run(origin + (int64_t(run.tap_h) * in.w + run.tap_w) * in.c + run.channel, run.count, to);
-      to += run.count;
+      for (int i = 0; i < run.count; i += kLanes)
+        hn::StoreU(from[r] ? load_first(from[r] + k * step + i, run.count - i) : hn::Zero(kFloats), kFloats,
+                   to + run.at + i);
     }
-    if (++at.w < out.w) continue;
+}
+
+// What they see at the pixels [begin, end) of y: panel[q][weight], and up to kLanes floats behind it.
+void gather(const Problem& p, int group, const Sight& sight, int begin, int end, float* panel) {
+  const Window &h = p.convolution.window.h, &w = p.convolution.window.w;
+  const Shape in = p.x.shape, out = p.dy.shape;
+  const int64_t step = int64_t(w.stride) * in.c;
+  // The columns of y whose windows are inside.
+  const int left = (w.before + w.stride - 1) / w.stride;
+  const int right = std::max(in.w - w.reach() + w.before + w.stride, 0) / w.stride;
+  Pixel at = out.pixel(begin * out.c);
+  for (int q = begin; q < end;) {
+    const int in_row = std::min(end - q, out.w - at.w);
+    const int y = h.start(at.h);
+    const float* image = p.x.data + int64_t(at.n) * in.h * in.w * in.c + group * p.channels();
+    const int first = std::clamp(left - at.w, 0, in_row), last = std::clamp(right - at.w, first, in_row);
+    const auto copy = [&](const Runs& runs, int k, int count) HWY_ATTR {
+      const int x = w.start(at.w + k);
+      std::array<const float*, kPanel> from;
+      for (int r = 0; r < runs.count; ++r) {
+        const Run& run = runs.runs[size_t(r)];
+        const int row = y + run.tap_h, column = x + run.tap_w;
+        const bool inside = row >= 0 && row < in.h && column >= 0 && column < in.w;
+        from[size_t(r)] = inside ? image + (int64_t(row) * in.w + column) * in.c + run.channel : nullptr;
+      }
+      copy_runs(runs, from.data(), step, count, panel + int64_t(k) * kPanel);
+    };
+    for (int k = 0; k < first; ++k) copy(sight.taps, k, 1);
+    if (last > first) copy(sight.rows, first, last - first);
+    for (int k = last; k < in_row; ++k) copy(sight.taps, k, 1);
+    q += in_row;
+    panel += int64_t(in_row) * kPanel;
     at.w = 0;
-    if (++at.h < out.h) continue;
-    at.h = 0;
-    ++at.n;
-  }
-}
-
-// dy of the filters [first, first + count) at the pixels [begin, end): rows[filter][q].
-void transpose(const Problem& p, int first, int count, int begin, int end, float* rows) {
-  const int filters = p.dy.shape.c;
-  constexpr int kTogether = 16;  // filters whose values lie in one line of the cache
-  for (int f = 0; f < count; f += kTogether) {
-    const int last = std::min(f + kTogether, count);
-    for (int q = begin; q < end; ++q) {
-      const float* from = p.dy.data + int64_t(q) * filters + first;
-      for (int k = f; k < last; ++k) rows[int64_t(k) * kPixels + (q - begin)] = from[k];
-    }
-  }
-}
-
-// rows[filter][q], of `filters` filters, in bf16; zeros after the last pixel.
-void round_rows(float* rows, int filters, int pixels, bf16* to) {
-  for (int f = 0; f < filters; ++f, rows += kPixels, to += kPixels) {
-    std::fill(rows + pixels, rows + kPixels, 0.0f);
-    round_row(rows, kPixels, to);
+    if (++at.h == out.h) at.h = 0, ++at.n;
   }
 }
 
 template <int P>
 HWY_INLINE void add_sums(const V (&sums)[P][kVectors], float* dweights, int64_t filter_step, int weights) {
-  if (weights == kPanel) {
-    OSPREY_UNROLL
-    for (int p = 0; p < P; ++p) {
-      OSPREY_UNROLL
-      for (int v = 0; v < kVectors; ++v) {
-        float* to = dweights + p * filter_step + v * kLanes;
-        hn::StoreU(hn::Add(hn::LoadU(kFloats, to), sums[p][v]), kFloats, to);
-      }
-    }
-    return;
-  }
-  alignas(64) float values[kPanel];
   OSPREY_UNROLL
   for (int p = 0; p < P; ++p) {
     OSPREY_UNROLL
-    for (int v = 0; v < kVectors; ++v) hn::Store(sums[p][v], kFloats, values + v * kLanes);
-    for (int i = 0; i < weights; ++i) dweights[p * filter_step + i] += values[i];
+    for (int v = 0; v < kVectors; ++v) {
+      float* to = dweights + p * filter_step + v * kLanes;
+      const int count = weights - v * kLanes;
+      if (count > 0) store_first(hn::Add(load_first(to, count), sums[p][v]), to, count);
+    }
   }
 }
 
+// Of P filters, whose gradients lie side by side: rows[step][filter], panel[step][weight]. A step is a pixel,
+// or in bf16 two.
 template <int P>
-void add_tile(const float* rows, const float* panel, int pixels, float* dweights, int64_t filter_step,
-              int weights) {
-  const float* x[kRows];
-  OSPREY_UNROLL
-  for (int p = 0; p < P; ++p) x[p] = rows + p * kPixels;
+void add_tile(const float* rows, int64_t row, const float* panel, int64_t steps, float* dweights,
+              int64_t filter_step, int weights) {
+  const float *x[P], *w[kVectors];
+  for (int p = 0; p < P; ++p) x[p] = rows + p;
+  for (int v = 0; v < kVectors; ++v) w[v] = panel + v * kLanes;
   V sums[P][kVectors];
   clear(sums);
-  add_outer_products<P, kVectors>(x, 1, pixels, panel, sums);
+  add_strided_products<P, kVectors>(x, row, w, kPanel, steps, sums);
   add_sums<P>(sums, dweights, filter_step, weights);
 }
 template <int P>
-OSPREY_BF16_PRODUCTS void add_tile(const bf16* rows, const bf16* panel, int pixels, float* dweights,
-                                   int64_t filter_step, int weights) {
-  const bf16* x[kRows];
-  OSPREY_UNROLL
-  for (int p = 0; p < P; ++p) x[p] = rows + p * kPixels;
+OSPREY_BF16_PRODUCTS void add_tile(const bf16* rows, int64_t row, const bf16* panel, int64_t steps,
+                                   float* dweights, int64_t filter_step, int weights) {
+  const bf16 *x[P], *w[kVectors];
+  for (int p = 0; p < P; ++p) x[p] = rows + 2 * p;
+  for (int v = 0; v < kVectors; ++v) w[v] = panel + v * 2 * kLanes;
   V sums[P][kVectors];
   clear(sums);
-  add_outer_products<P, kVectors>(x, 1, (pixels + 1) / 2, panel, sums);
+  add_strided_products<P, kVectors>(x, row, w, 2 * kPanel, steps, sums);
   add_sums<P>(sums, dweights, filter_step, weights);
 }
 
 template <class T>
-using AddTile = void (*)(const T* rows, const T* panel, int pixels, float* dweights, int64_t filter_step,
-                         int weights);
+using AddTile = void (*)(const T* rows, int64_t row, const T* panel, int64_t steps, float* dweights,
+                         int64_t filter_step, int weights);
 template <class T, int... P>
 constexpr std::array<AddTile<T>, sizeof...(P)> tiles(std::integer_sequence<int, P...>) {
   return {add_tile<P + 1>...};
@@ -179,49 +174,68 @@ int filter_tiles(const Problem& p) { return (p.filters() + kRows - 1) / kRows; }
 
 int weight_panels(const Problem& p) { return (p.weights() + kPanel - 1) / kPanel; }
 
-// What a thread works on, which grows with its first networks and is then there.
-struct Workspace {
-  std::vector<float> panel, rows;
-  std::vector<bf16> rounded_panel, rounded_rows;
+// Some pixels of dy and of what a panel of weights sees, as they are multiplied.
+struct InFloat {
+  using T = float;
+  static int64_t steps(int pixels) { return pixels; }
+  // Not a power of two: the rows of a tile would share few lines of the cache.
+  static int64_t row(const Problem& p) { return (p.filters() + kLanes - 1) / kLanes * kLanes + 16; }
 
-  void reserve(const Problem& p) {
-    const size_t panel_size = size_t(kPixels * kPanel), rows_size = size_t(p.filters()) * kPixels;
-    panel.resize(std::max(panel.size(), panel_size));
-    rows.resize(std::max(rows.size(), rows_size));
-    if (!p.rounds) return;
-    rounded_panel.resize(std::max(rounded_panel.size(), panel_size));
-    rounded_rows.resize(std::max(rounded_rows.size(), rows_size));
+  static void take_dy(const Problem& p, const float* from, int pixels, float* rows) {
+    const int filters = p.filters();
+    for (int q = 0; q < pixels; ++q, from += p.dy.shape.c, rows += row(p))
+      for (int f = 0; f < filters; f += kLanes)
+        hn::StoreU(load_first(from + f, filters - f), kFloats, rows + f);
+  }
+  static void take_x(const Problem& p, int group, const Sight& sight, int begin, int end, float* panel) {
+    gather(p, group, sight, begin, end, panel);
+  }
+};
+
+struct InBf16 {
+  using T = bf16;
+  static int64_t steps(int pixels) { return (pixels + 1) / 2; }
+  static int64_t row(const Problem& p) { return 2 * InFloat::row(p); }
+
+  static void take_dy(const Problem& p, const float* from, int pixels, bf16* rows) {
+    round_pairs(from, p.dy.shape.c, p.filters(), pixels, rows, row(p));
+  }
+  // In pieces that stay in the first cache until they are rounded.
+  static void take_x(const Problem& p, int group, const Sight& sight, int begin, int end, bf16* panel) {
+    constexpr int kPiece = 64;
+    alignas(64) float piece[kPiece * kPanel + kLanes];
+    for (int q = begin; q < end; q += kPiece, panel += kPiece * kPanel) {
+      const int last = std::min(q + kPiece, end);
+      gather(p, group, sight, q, last, piece);
+      round_pairs(piece, kPanel, kPanel, last - q, panel, 2 * kPanel);
+    }
   }
 };
 
 // A part of the weights: the tiles [first, last), counted panel by panel.
+template <class In>
 void add_part(const Problem& p, int group, int first, int last) {
-  thread_local Workspace space;
-  space.reserve(p);
+  using T = typename In::T;
+  thread_local std::vector<T> rows, panel;  // grow with the first networks, and are then there
+  const size_t of_rows = size_t(In::row(p) * In::steps(kPixels)),
+               of_panel = size_t(kPixels * kPanel + kLanes);
+  if (rows.size() < of_rows) rows.resize(of_rows);
+  if (panel.size() < of_panel) panel.resize(of_panel);
   const int in_panel = filter_tiles(p), weights = p.weights(), pixels = p.dy.shape.rows();
   const int first_filter = group * p.filters();
   for (int begin = 0; begin < pixels; begin += kPixels) {
     const int count = std::min(kPixels, pixels - begin);
-    transpose(p, first_filter, p.filters(), begin, begin + count, space.rows.data());
-    if (p.rounds) round_rows(space.rows.data(), p.filters(), count, space.rounded_rows.data());
+    In::take_dy(p, p.dy.data + int64_t(begin) * p.dy.shape.c + first_filter, count, rows.data());
     for (int t = first; t < last;) {
       const int at = t / in_panel * kPanel, of_panel = std::min(kPanel, weights - at);
-      gather(p, group, at, of_panel, begin, begin + count, space.panel.data());
-      if (p.rounds) {
-        if (count % 2 != 0) std::fill_n(space.panel.data() + count * kPanel, kPanel, 0.0f);
-        round_pairs(space.panel.data(), kPanel, (count + 1) / 2, space.rounded_panel.data());
-      }
+      In::take_x(p, group, Sight(p, at, of_panel), begin, begin + count, panel.data());
       for (const int panel_end = std::min(last, (t / in_panel + 1) * in_panel); t < panel_end; ++t) {
-        const int f = t % in_panel * kRows, filters = std::min(kRows, p.filters() - f);
-        const auto add = [&](auto* rows, auto* panel, const auto& tiles) {
-          tiles[size_t(filters - 1)](rows + int64_t(f) * kPixels, panel, count,
-                                     p.dweights + int64_t(first_filter + f) * weights + at, weights,
-                                     of_panel);
-        };
-        if (p.rounds)
-          add(space.rounded_rows.data(), space.rounded_panel.data(), kTiles<bf16>);
-        else
-          add(space.rows.data(), space.panel.data(), kTiles<float>);
+        // Of nearly equal size: a last tile of a few filters would waste the registers.
+        const int tile = t % in_panel, f = int(int64_t(p.filters()) * tile / in_panel),
+                  filters = int(int64_t(p.filters()) * (tile + 1) / in_panel) - f;
+        kTiles<T>[size_t(filters - 1)](
+            rows.data() + f * int64_t(sizeof(float) / sizeof(T)), In::row(p), panel.data(), In::steps(count),
+            p.dweights + int64_t(first_filter + f) * weights + at, weights, of_panel);
       }
     }
   }
@@ -231,10 +245,11 @@ void add_part(const Problem& p, int group, int first, int last) {
 
 void add_weight_gradient(View<const float> x, View<const float> dy, float* dweights, const Convolution& c,
                          bool rounds) {
-  const Problem p{x, dy, dweights, c, rounds};
+  const Problem p{x, dy, dweights, c};
   for (int g = 0; g < c.groups; ++g)
-    parallel_for(int64_t(weight_panels(p)) * filter_tiles(p), 1,
-                 [&](int64_t first, int64_t last) { add_part(p, g, int(first), int(last)); });
+    parallel_for(int64_t(weight_panels(p)) * filter_tiles(p), 1, [&](int64_t first, int64_t last) {
+      (rounds ? add_part<InBf16> : add_part<InFloat>)(p, g, int(first), int(last));
+    });
 }
 
 }  // namespace osprey::simd::HWY_NAMESPACE

@@ -126,7 +126,7 @@ void multiply_tile(const float* dy, int filter, const float* x, int64_t steps, f
   for (int v = 0; v < NV; ++v) vectors[v] = x + v * steps * kLanes;
   V sums[P][NV];
   clear(sums);
-  add_strided_products<P, NV>(rows, vectors, steps, sums);
+  add_strided_products<P, NV>(rows, kLanes, vectors, kLanes, steps, sums);
   store_products<P, NV>(sums, products);
 }
 template <int P, int NV>
@@ -137,7 +137,7 @@ OSPREY_BF16_PRODUCTS void multiply_tile(const bf16* dy, int filter, const bf16* 
   for (int v = 0; v < NV; ++v) vectors[v] = x + v * steps * 2 * kLanes;
   V sums[P][NV];
   clear(sums);
-  add_strided_products<P, NV>(rows, vectors, steps, sums);
+  add_strided_products<P, NV>(rows, 2 * kLanes, vectors, 2 * kLanes, steps, sums);
   store_products<P, NV>(sums, products);
 }
 
