@@ -7,6 +7,10 @@
 
 namespace osprey {
 
+inline Shape pooled_shape(Shape x, const Window2& w) {
+  return {x.n, w.h.outputs(x.h), w.w.outputs(x.w), x.c};
+}
+
 namespace cpu {
 // `winner` receives, for each output, the index in x of its maximum; empty when not training. Padding never
 // wins, and of equal values the first in reading order does. The output's size is y's.

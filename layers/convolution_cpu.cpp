@@ -10,6 +10,7 @@
 
 #include "core/autotune.h"
 #include "core/parallel.h"
+#include "cuda/maxpool.h"
 #include "layers/simd/group_product.h"
 #include "layers/simd/outer_product.h"
 #include "layers/simd/weight_gradient.h"
@@ -53,6 +54,41 @@ class Direct final : public ConvolutionDirection {
   std::vector<Product> parts_;
   Shape out_;
   bool leaves_gaps_;  // pixels of `out` that no part makes: the sum of nothing, or what they were
+};
+
+// Rows of the output that some rows of windows see, and then the largest in each of these, while the rows are
+// in a cache. Windows touch each other, and the first begins with the first row.
+class Pooled final : public ConvolutionDirection {
+ public:
+  Pooled(simd::WindowProduct product, Window2 window) : product_(std::move(product)), window_(window) {}
+
+  int64_t packed_size() const override { return product_.packed_size(); }
+  void pack(const float* weights, float* packed) const override { product_.pack(weights, packed); }
+  void run(const float* in, const float* packed, const simd::Epilogue& e, float* out) const override {
+    constexpr int64_t kInCache = 1 << 15;  // floats
+    const Shape full = product_.out_, pooled = pooled_shape(full, window_);
+    const int64_t row = int64_t(full.w) * full.c, most = kInCache / (row * window_.h.size);
+    const int at_once = int(std::clamp<int64_t>(most, 1, pooled.h));
+    const void* readable = product_.readable(in);
+    parallel_for(int64_t(pooled.n) * pooled.h, at_once, [&](int64_t begin, int64_t end) {
+      thread_local std::vector<float> kept;
+      kept.resize(std::max(kept.size(), size_t(at_once * window_.h.size * row)));
+      for (int64_t i = begin; i < end;) {
+        const int n = int(i / pooled.h), h = int(i % pooled.h);
+        const int count = int(std::min<int64_t>({at_once, end - i, pooled.h - h}));
+        const int first = h * window_.h.size, last = std::min((h + count) * window_.h.size, full.h);
+        product_.run_rows(readable, packed, e, n * full.h + first, n * full.h + last, kept.data());
+        Stream stream;
+        cpu::maxpool_forward(stream, {kept.data(), {1, last - first, full.w, full.c}},
+                             {out + i * pooled.w * pooled.c, {1, count, pooled.w, pooled.c}}, {}, window_);
+        i += count;
+      }
+    });
+  }
+
+ private:
+  simd::WindowProduct product_;
+  Window2 window_;
 };
 
 class ByWinograd final : public ConvolutionDirection {
@@ -125,6 +161,9 @@ std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backw
                             : std::vector{simd::GroupProduct::forward(x_, y_, convolution_)};
       return std::make_unique<Direct<simd::GroupProduct>>(std::move(parts), out);
     }
+    if (options_.pool)
+      return std::make_unique<Pooled>(simd::WindowProduct::forward(x_, y_, convolution_, form.rounds),
+                                      *options_.pool);
     auto parts = backward ? simd::WindowProduct::backward_data(x_, y_, convolution_, form.rounds)
                           : std::vector{simd::WindowProduct::forward(x_, y_, convolution_, form.rounds)};
     return std::make_unique<Direct<simd::WindowProduct>>(std::move(parts), out);
@@ -146,7 +185,8 @@ std::vector<CpuConvolution::Form> CpuConvolution::candidates(Pass pass) const {
   const Shape in = pass == Pass::forward ? x_ : y_, out = pass == Pass::forward ? y_ : x_;
   const bool narrow = simd::GroupProduct::fits(in.c, out.c, convolution_.groups);
   const Form direct{Algorithm::direct, options_.bf16_products && !narrow};
-  if (!simd::Winograd::fits(convolution_) || options_.algorithm == Algorithm::direct) return {direct};
+  if (!simd::Winograd::fits(convolution_) || options_.algorithm == Algorithm::direct || options_.pool)
+    return {direct};
   // Winograd's tiles hold pairs of channels, but in the gradient of weights pairs of tiles.
   const bool rounds = options_.bf16_products && (pass == Pass::weights || in.c % 2 == 0);
   const Form small{Algorithm::winograd2, rounds}, large{Algorithm::winograd4, false};
@@ -227,6 +267,14 @@ CpuConvolution::CpuConvolution(Shape x, Shape y, Convolution convolution, Option
 }
 
 CpuConvolution::~CpuConvolution() = default;
+
+bool CpuConvolution::pools(const Window2& window) const {
+  const auto touch = [](const Window& w) { return w.size == w.stride && w.before == 0 && w.dilation == 1; };
+  constexpr int64_t kRowsOfAThread = 8;
+  return !options_.training && forward_.form.algorithm == ConvolutionAlgorithm::direct &&
+         convolution_.groups == 1 && !options_.residual && touch(window.h) && touch(window.w) &&
+         int64_t(y_.n) * window.h.outputs(y_.h) >= kRowsOfAThread * threads();
+}
 
 int CpuConvolution::packed_size() const {
   return onednn_ ? onednn_->packed_size() : count_of(forward_.direction->packed_size());

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/activations.h"
 #include "core/convolution_algorithm.h"
 #include "core/tensor.h"
+#include "core/window.h"
 #include "cuda/convolution.h"
 #include "layers/convolution_onednn.h"
 #include "layers/simd/epilogue.h"
@@ -37,10 +39,13 @@ class CpuConvolution {
     bool residual = false;                                // only where it never trains, and without factors
     Activation residual_activation = Activation::linear;  // after the addition
     ConvolutionAlgorithm algorithm = ConvolutionAlgorithm::automatic;
+    // The largest value in each of these windows is all that is made of the output; only where pools() says
+    // so, and without a residual.
+    std::optional<Window2> pool;
     bool bf16_products = false;  // factors may be rounded to bf16; simd::has_bf16_products() must allow it
   };
 
-  CpuConvolution(Shape x, Shape y, Convolution, Options);
+  CpuConvolution(Shape x, Shape y, Convolution, Options);  // y: before the pool
   ~CpuConvolution();
 
   // The weights are packed as the algorithm wants them. Sizes in floats of the memory the caller provides:
@@ -58,6 +63,9 @@ class CpuConvolution {
                      View<float> scratch);
   // Adds to dweights.
   void backward_weights(View<const float> x, View<const float> dy, View<float> dweights, View<float> scratch);
+
+  // Whether it could make no more of its output than the largest values in these windows.
+  bool pools(const Window2&) const;
 
   // "winograd4", or in training one for each direction: "winograd4, direct, onednn".
   std::string algorithms() const;

@@ -6,9 +6,9 @@
 // of y. On the CPU it keeps no z where batch norm is frozen, or absent, and the slope of the activation can
 // be told from y: the convolution itself then scales, shifts and activates. A network that never trains folds
 // batch norm into weights and biases (in double, as AlexeyAB's Darknet does), applies the activation in the
-// convolution, and takes in an addition that follows (absorb_sum). The shapes follow Darknet: `pad=1` means
-// size / 2 on each side, and dilation does not change the output's size. With antialiasing all of that is
-// done with stride 1, and a blur behind it has the stride.
+// convolution, and takes in an addition or a pooling that follows (absorb_sum, absorb_pool). The shapes
+// follow Darknet: `pad=1` means size / 2 on each side, and dilation does not change the output's size. With
+// antialiasing all of that is done with stride 1, and a blur behind it has the stride.
 //
 // The convolution itself is a CpuConvolution, or the readable one of convolution_reference.cpp, on the CPU;
 // on a GPU it is a DeviceConvolution.
@@ -22,6 +22,7 @@
 #include "cuda/centre.h"
 #include "cuda/convolution.h"
 #include "cuda/fold.h"
+#include "cuda/maxpool.h"
 #include "layers/antialiasing.h"
 #include "layers/batchnorm_parameters.h"
 #include "layers/convolution_cpu.h"
@@ -121,7 +122,8 @@ class Convolutional final : public Layer, public OnnxLayer {
         fmt::format("a window of {} pixels does not fit into the input of {}x{}", h.reach(), in.w, in.h));
     const Shape out = convolution_.output(in, filters_);
     const Type type = absorbs_sum_ ? p.input_type(1) : p.wanted_type();
-    p.output(antialiasing_.plan(p, out, stride_y_, stride_x_, type), type);
+    p.output(pool_ ? pooled_shape(out, *pool_) : antialiasing_.plan(p, out, stride_y_, stride_x_, type),
+             type);
     if (p.inputs() == 2)
       p.require(p.input(1) == out, fmt::format("cannot add {} to {}", p.input(1).text(), out.text()));
     p.require(!dense || channels_.kind == Activation::linear, "antialiasing",
@@ -213,6 +215,13 @@ class Convolutional final : public Layer, public OnnxLayer {
     return true;
   }
 
+  bool absorb_pool(const Window2& window) override {
+    if (!cpu_ || antialiasing_.on() || channels_.kind != Activation::linear || !cpu_->pools(window))
+      return false;
+    pool_ = window;
+    return true;
+  }
+
   LayerSummary summary() const override {
     std::string window = fmt::format("{}x{}/{}", size_, size_, stride_);
     if (dilation_ > 1) window += fmt::format("({})", dilation_);
@@ -276,6 +285,7 @@ class Convolutional final : public Layer, public OnnxLayer {
       options.activation = activation_;
       options.residual = absorbs_sum_;
       options.residual_activation = sum_activation_;
+      options.pool = pool_;
     }
     options.algorithm = p.options().convolution;
     options.bf16_products = p.options().bf16_products;
@@ -359,6 +369,7 @@ class Convolutional final : public Layer, public OnnxLayer {
   std::vector<const char*> unsupported_;
   bool training_ = true, reference_ = false, fused_ = false, absorbs_sum_ = false;
   Activation sum_activation_ = Activation::linear;
+  std::optional<Window2> pool_;  // of a pooling that is done here
   double flops_ = 0;
 
   View<float> weights_, weight_gradients_;  // {filters, size, size, channels / groups}

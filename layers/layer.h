@@ -13,6 +13,7 @@
 #include "core/step.h"
 #include "core/stream.h"
 #include "core/tensor.h"
+#include "core/window.h"
 
 namespace osprey {
 
@@ -278,6 +279,10 @@ class Layer {
   virtual bool absorb_sum(Activation) { return false; }
   // The activation of a plain sum of two equal shapes that could be absorbed so; nothing for all else.
   virtual std::optional<Activation> plain_sum() const { return std::nullopt; }
+  // The same of max pooling: asks the layer to make y = the largest value in each window of its own result.
+  virtual bool absorb_pool(const Window2&) { return false; }
+  // The windows of a plain max pooling over pixels, which could be absorbed so; nothing for all else.
+  virtual std::optional<Window2> plain_pool() const { return std::nullopt; }
 
   virtual LayerSummary summary() const { return {}; }
   virtual bool has_loss() const { return false; }

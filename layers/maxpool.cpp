@@ -18,6 +18,7 @@
 #include "layers/layer.h"
 #include "layers/onnx_graph.h"
 #include "layers/pooling_window.h"
+#include "layers/simd/largest.h"
 #include "layers/vector_loop.h"
 
 namespace osprey {
@@ -50,22 +51,30 @@ void for_rows(const Shape& y, const Window2& window, Body&& body) {
 void largest(View<const float> x, const Pixels& pixels, float* y, int* winner) {
   const int c = x.shape.c;
   std::copy_n(&x[pixels.first], c, y);
-  if (winner)
-    for (int ch = 0; ch < c; ++ch) winner[ch] = pixels.first + ch;
+  for (int ch = 0; ch < c; ++ch) winner[ch] = pixels.first + ch;
   for (int k = 1; k < pixels.rows * pixels.columns; ++k) {
     const int at = pixels.first + k / pixels.columns * pixels.row_step + k % pixels.columns * c;
     const float* value = &x[at];
-    if (winner) {
-      VECTOR_LOOP
-      for (int ch = 0; ch < c; ++ch) {
-        const bool larger = value[ch] > y[ch];
-        y[ch] = larger ? value[ch] : y[ch];
-        winner[ch] = larger ? at + ch : winner[ch];
-      }
-    } else {
-      VECTOR_LOOP
-      for (int ch = 0; ch < c; ++ch) y[ch] = value[ch] > y[ch] ? value[ch] : y[ch];
+    VECTOR_LOOP
+    for (int ch = 0; ch < c; ++ch) {
+      const bool larger = value[ch] > y[ch];
+      y[ch] = larger ? value[ch] : y[ch];
+      winner[ch] = larger ? at + ch : winner[ch];
     }
+  }
+}
+
+// One row of outputs without winners: the windows between the edges side by side, those over an edge alone.
+void largest_row(View<const float> x, View<float> y, int row, const Window2& window) {
+  const Window& w = window.w;
+  const int c = x.shape.c, last_inside = (x.shape.w - w.size + w.before) / w.stride;
+  for (int ow = 0; ow < y.shape.w;) {
+    const Pixels pixels(x.shape, y.shape, row, ow, window);
+    const int count = pixels.columns == w.size ? std::min(y.shape.w, last_inside + 1) - ow : 1;
+    simd::largest_in_windows(&x[pixels.first],
+                             {pixels.rows, pixels.columns, c, pixels.row_step, int64_t(w.stride) * c}, count,
+                             &y[(row * y.shape.w + ow) * c]);
+    ow += count;
   }
 }
 
@@ -106,12 +115,16 @@ void backward_apart(View<const float> dy, View<const int> winner, View<float> dx
 
 void maxpool_forward(Stream&, View<const float> x, View<float> y, View<int> winner, Window2 window) {
   for_rows(y.shape, window, [=](int64_t first, int64_t last) {
-    for (int row = int(first); row < int(last); ++row)
-      for (int ow = 0; ow < y.shape.w; ++ow) {
-        const Pixels pixels(x.shape, y.shape, row, ow, window);
-        const int i = (row * y.shape.w + ow) * y.shape.c;
-        largest(x, pixels, &y[i], winner ? &winner[i] : nullptr);
+    for (int row = int(first); row < int(last); ++row) {
+      if (!winner) {
+        largest_row(x, y, row, window);
+        continue;
       }
+      for (int ow = 0; ow < y.shape.w; ++ow) {
+        const int i = (row * y.shape.w + ow) * y.shape.c;
+        largest(x, Pixels(x.shape, y.shape, row, ow, window), &y[i], &winner[i]);
+      }
+    }
   });
 }
 
@@ -172,7 +185,7 @@ class MaxPool final : public Layer, public OnnxLayer {
     if (across_channels_) return plan_depth(p);
     const Shape in = p.input();
     window_ = pooling_.plan(p, antialiasing_.on());
-    const Shape sharp{in.n, window_.h.outputs(in.h), window_.w.outputs(in.w), in.c};
+    const Shape sharp = pooled_shape(in, window_);
     output_ = antialiasing_.plan(p, sharp, pooling_.stride_y(), pooling_.stride_x(), p.input_type());
     p.output(output_);
     p.keep(winner_, sharp);
@@ -194,6 +207,11 @@ class MaxPool final : public Layer, public OnnxLayer {
     on(s, add ? cpu::maxpool_backward : cpu::maxpool_backward_overwrite,
        add ? cuda::maxpool_backward : cuda::maxpool_backward_overwrite)(s, antialiasing_.sharp_gradient(dy),
                                                                         winner_, dx(), window_);
+  }
+
+  std::optional<Window2> plain_pool() const override {
+    if (across_channels_ || antialiasing_.on()) return std::nullopt;
+    return window_;
   }
 
   LayerSummary summary() const override { return pooling_.summary(output_); }

@@ -168,6 +168,7 @@ class Network {
   Freezing freezing_at(int64_t iteration) const;
   float rate_of(const Plan& plan, int layer, const ParameterInfo& info) const;
   bool absorb_sums();
+  bool absorb_pools();
   void open_device(const Section& net);
   void mark_trained();
   void mark_read_by_losses();

@@ -8,14 +8,23 @@
 
 namespace osprey {
 
+namespace {
+
+std::vector<int> readers_of(const std::vector<Node>& nodes) {
+  std::vector<int> readers(nodes.size(), 0);
+  for (const Node& node : nodes)
+    for (int i : node.inputs)
+      if (i >= 0) ++readers[size_t(i)];
+  return readers;
+}
+
+}  // namespace
+
 // An addition whose first summand is made by a convolution for it alone is done by that convolution, and the
 // [shortcut] becomes another name for its output. True if there was any.
 bool Network::absorb_sums() {
   bool any = false;
-  std::vector<int> readers(nodes_.size(), 0);
-  for (const Node& node : nodes_)
-    for (int i : node.inputs)
-      if (i >= 0) ++readers[i];
+  const std::vector<int> readers = readers_of(nodes_);
   for (size_t i = 0; i < nodes_.size(); ++i) {
     Node& sum = nodes_[i];
     const auto activation = sum.layer->plain_sum();
@@ -27,6 +36,24 @@ bool Network::absorb_sums() {
     convolution.inputs.push_back(other);
     sum.inputs = {producer};
     sum.absorbed_by = producer;
+    any = true;
+  }
+  return any;
+}
+
+// The same of max pooling that is all that reads a convolution: of its output little is ever in memory.
+bool Network::absorb_pools() {
+  bool any = false;
+  const std::vector<int> readers = readers_of(nodes_);
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    Node& pool = nodes_[i];
+    const auto windows = pool.layer->plain_pool();
+    if (!windows) continue;
+    const int producer = pool.inputs[0];
+    if (producer < 0 || readers[size_t(producer)] != 1 || nodes_[size_t(producer)].inputs.size() != 1 ||
+        !nodes_[size_t(producer)].layer->absorb_pool(*windows))
+      continue;
+    pool.absorbed_by = producer;
     any = true;
   }
   return any;
@@ -157,9 +184,11 @@ void Network::add_parameters(const std::vector<Plan>& plans) {
 void Network::plan(int batch, int width, int height) {
   const bool first_time = nodes_.back().output.elements() == 0;
   std::vector<Plan> plans = plan_layers(batch, width, height);
-  // Only now is it known which sums are of equal shapes.
-  if (first_time && !training() && !options_.keep_all && absorb_sums())
-    plans = plan_layers(batch, width, height);
+  // Only now is it known which sums are of equal shapes, and how convolutions are computed.
+  if (first_time && !training() && !options_.keep_all) {
+    const bool sums = absorb_sums(), pools = absorb_pools();
+    if (sums || pools) plans = plan_layers(batch, width, height);
+  }
   add_parameters(plans);
 
   std::vector<LayerMemory> memory(nodes_.size());

@@ -57,7 +57,8 @@ const T* edge_run(const WindowProduct& c, const T* image, int y, int x, T* edge)
 // The next `count` pixels from `place` on, row by row of the lattice: most windows lie inside of the image,
 // and those of neighbours `step` apart.
 template <class T>
-void gather(const WindowProduct& c, const T* in, int group, Place& place, int count, Tile<T>& tile) {
+void gather(const WindowProduct& c, const T* in, int group, int64_t origin, Place& place, int count,
+            Tile<T>& tile) {
   tile.count = count;
   const int channels = c.in_.c, runs = c.runs_, step = c.w_.scale * channels;
   const int64_t image_size = int64_t(c.in_.h) * c.in_.w * channels;
@@ -72,8 +73,8 @@ void gather(const WindowProduct& c, const T* in, int group, Place& place, int co
   for (int p = 0; p < count;) {
     const int in_row = std::min(count - p, c.w_.count - place.w);
     const int out_y = c.h_.start + place.h * c.h_.step, out_x = c.w_.start + place.w * c.w_.step;
-    const int64_t out =
-        ((int64_t(place.n) * c.out_.h + out_y) * c.out_.w + out_x) * c.out_.c + group * c.out_channels_;
+    const int64_t out = ((int64_t(place.n) * c.out_.h + out_y) * c.out_.w + out_x) * c.out_.c +
+                        group * c.out_channels_ - origin;
     for (int k = 0; k < in_row; ++k) tile.out[size_t(p + k)] = out + int64_t(k) * c.w_.step * c.out_.c;
 
     const int y = place.h * c.h_.scale;
@@ -147,13 +148,12 @@ constexpr std::array<Multiply<T>, kRows> kTiles[kVectors] = {
     tiles<T, 1>(std::make_integer_sequence<int, kRows>()),
     tiles<T, 2>(std::make_integer_sequence<int, kRows>())};
 
-// The pixels [first, last) of the lattice, and the panels [first_panel, last_panel) of each group.
 template <class T>
 void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Finish& e, float* out,
-                int64_t first, int64_t last, int first_panel, int last_panel) {
+                const WindowProduct::Part& part) {
   const int64_t panel_size = int64_t(c.runs_) * c.run_length_ * kPanel;
   const int panels = (c.out_channels_ + kPanel - 1) / kPanel;
-  const int64_t pixels = last - first, tiles = (pixels + kRows - 1) / kRows;
+  const int64_t first = part.first, pixels = part.last - first, tiles = (pixels + kRows - 1) / kRows;
   const int64_t area = int64_t(c.h_.count) * c.w_.count;
   // Kept by the thread: it grows with the first networks, and then nothing is allocated any more.
   thread_local std::vector<Tile<T>> kept(kTilesInBlock);
@@ -166,9 +166,9 @@ void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Fini
       const int64_t in_block = std::min<int64_t>(int64_t(block.size()), tiles - t);
       for (int64_t k = 0; k < in_block; ++k) {
         const int64_t begin = pixels * (t + k) / tiles, end = pixels * (t + k + 1) / tiles;
-        gather(c, in, g, place, int(end - begin), block[size_t(k)]);
+        gather(c, in, g, part.origin, place, int(end - begin), block[size_t(k)]);
       }
-      for (int b = first_panel; b < last_panel; ++b) {
+      for (int b = part.first_panel; b < part.last_panel; ++b) {
         const int filter = b * kPanel, filters = std::min(kPanel, c.out_channels_ - filter);
         const int vectors = (filters + kLanes - 1) / kLanes;
         const T* weights = packed + g * (panels * panel_size) + b * panel_size;
@@ -183,12 +183,11 @@ void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Fini
 }
 
 void run_part(const WindowProduct& c, const void* in, const float* packed, const Finish& e, float* out,
-              int64_t first, int64_t last, int first_panel, int last_panel) {
+              const WindowProduct::Part& part) {
   if (c.rounds_)
-    run_pixels(c, static_cast<const bf16*>(in), reinterpret_cast<const bf16*>(packed), e, out, first, last,
-               first_panel, last_panel);
+    run_pixels(c, static_cast<const bf16*>(in), reinterpret_cast<const bf16*>(packed), e, out, part);
   else
-    run_pixels(c, static_cast<const float*>(in), packed, e, out, first, last, first_panel, last_panel);
+    run_pixels(c, static_cast<const float*>(in), packed, e, out, part);
 }
 
 // to[i] = x[i] rounded, for `count` values.
@@ -317,32 +316,42 @@ void WindowProduct::pack(const float* weights, float* packed) const {
   rounds_ ? pack_as(weights, reinterpret_cast<bf16*>(packed)) : pack_as(weights, packed);
 }
 
+const void* WindowProduct::readable(const float* x) const {
+  if (!rounds_) return x;
+  thread_local Arena rounded("a thread's memory for pixels in bf16");
+  rounded.reserve(size_t(in_.elements() + 1) * sizeof(bf16));
+  bf16* to = reinterpret_cast<bf16*>(rounded.data());
+  to[in_.elements()] = bf16(0.0f);  // for a last run of odd length
+  parallel_for(in_.elements(), 1 << 14, [&](int64_t first, int64_t last) {
+    HWY_DYNAMIC_DISPATCH(round_part)(x + first, to + first, last - first);
+  });
+  return to;
+}
+
 void WindowProduct::run(const float* x, const float* packed, const Epilogue& epilogue, float* out) const {
   const Finish e(epilogue);
-  const void* in = x;
-  if (rounds_) {  // once, and not for each panel
-    thread_local Arena rounded("a thread's memory for pixels in bf16");
-    rounded.reserve(size_t(in_.elements() + 1) * sizeof(bf16));
-    bf16* to = reinterpret_cast<bf16*>(rounded.data());
-    to[in_.elements()] = bf16(0.0f);  // for a last run of odd length
-    parallel_for(in_.elements(), 1 << 14, [&](int64_t first, int64_t last) {
-      HWY_DYNAMIC_DISPATCH(round_part)(x + first, to + first, last - first);
-    });
-    in = to;
-  }
+  const void* in = readable(x);  // once, and not for each panel
   const int64_t pixels = int64_t(out_.n) * h_.count * w_.count;
   const int panels = panels_of(out_channels_, panel_);
   constexpr int64_t kPixelsWorthAThread = 256;
   // Few pixels and many filters: threads share the filters, so that none reads all weights.
   if (pixels < kPixelsWorthAThread * threads() && panels >= 2 * threads()) {
     parallel_for(panels, 1, [&](int64_t first, int64_t last) {
-      HWY_DYNAMIC_DISPATCH(run_part)(*this, in, packed, e, out, 0, pixels, int(first), int(last));
+      HWY_DYNAMIC_DISPATCH(run_part)(*this, in, packed, e, out, {0, pixels, int(first), int(last)});
     });
     return;
   }
   parallel_for(pixels, 1, [&](int64_t first, int64_t last) {
-    HWY_DYNAMIC_DISPATCH(run_part)(*this, in, packed, e, out, first, last, 0, panels);
+    HWY_DYNAMIC_DISPATCH(run_part)(*this, in, packed, e, out, {first, last, 0, panels});
   });
+}
+
+void WindowProduct::run_rows(const void* readable, const float* packed, const Epilogue& epilogue, int first,
+                             int last, float* out) const {
+  const int64_t columns = w_.count;
+  HWY_DYNAMIC_DISPATCH(run_part)
+  (*this, readable, packed, Finish(epilogue), out,
+   {first * columns, last * columns, 0, panels_of(out_channels_, panel_), first * columns * out_.c});
 }
 
 }  // namespace osprey::simd

@@ -28,6 +28,12 @@ class WindowProduct {
   void pack(const float* weights, float* packed) const;
   void run(const float* in, const float* packed, const Epilogue&, float* out) const;
 
+  // The rows [first, last) of the forward pass alone, of all images as one, by the calling thread: `out`
+  // begins with the first of them. There is no residual, and `in` is what readable() made of it.
+  const void* readable(const float* in) const;  // itself, or rounded, until the calling thread asks again
+  void run_rows(const void* readable, const float* packed, const Epilogue&, int first, int last,
+                float* out) const;
+
   // For the loops of window_product.cpp, which are compiled for several kinds of processor.
   Shape in_, out_;
   int groups_, in_channels_, out_channels_;  // of a group
@@ -53,6 +59,13 @@ class WindowProduct {
   int panel_ = 0;  // filters that are packed side by side
   int lanes_ = 0;
   std::vector<float> zeros_;  // what lies outside of the image
+
+  // The pixels [first, last) of the lattice, and the panels [first_panel, last_panel) of each group.
+  struct Part {
+    int64_t first, last;
+    int first_panel, last_panel;
+    int64_t origin = 0;  // of all outputs the one that `out` begins with
+  };
 
  private:
   template <class T>

@@ -21,6 +21,18 @@ TEST(maxpool, takes_the_largest_of_each_quarter) {
 }
 
 // The level above a pyramid's last, as FPN makes it: every second pixel.
+TEST(maxpool, only_plain_windows_of_pixels_can_be_absorbed) {
+  const auto windows = [](const std::string& keys) {
+    return SingleLayer("[maxpool]\n" + keys, {{1, 6, 6, 4}}).layer().plain_pool();
+  };
+  const auto plain = windows("size=3\nstride=2");
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(plain->h.size, 3);
+  EXPECT_EQ(plain->w.stride, 2);
+  EXPECT_FALSE(windows("size=2\nstride=2\nantialiasing=1"));
+  EXPECT_FALSE(windows("maxpool_depth=1\nout_channels=2"));
+}
+
 TEST(maxpool, of_one_pixel_takes_every_second) {
   SingleLayer layer("[maxpool]\nsize=1\nstride=2", {{1, 3, 4, 1}});
   EXPECT_EQ(layer.output(), (Shape{1, 2, 2, 1}));

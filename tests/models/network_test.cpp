@@ -230,6 +230,29 @@ TEST(Network, AConvolutionDoesTheSumThatFollowsIt) {
   of_itself.plan(1, 16, 16);
 }
 
+TEST(Network, AConvolutionDoesThePoolingThatFollowsIt) {
+  const std::string pool = "[maxpool]\nsize=2\nstride=2\n";
+  const std::string conv = "[convolutional]\nfilters=5\nsize=3\npad=1\nactivation=leaky\n";
+  const auto absorbed_by = [&](const std::string& layers, int layer) {
+    PlannedNetwork network(kNet + layers, 1, 99, 98, inference());
+    return network.nodes()[size_t(layer)].absorbed_by;
+  };
+  EXPECT_EQ(absorbed_by(conv + pool, 1), 0);
+  EXPECT_EQ(absorbed_by(conv + "[maxpool]\nsize=3\nstride=2\n", 1), -1) << "windows overlap";
+  EXPECT_EQ(absorbed_by(conv + pool + "[route]\nlayers=0\n", 1), -1) << "somebody else reads it";
+  EXPECT_EQ(absorbed_by(conv + conv + "[shortcut]\nfrom=-2\nactivation=linear\n" + pool, 3), -1)
+      << "it is a sum that is pooled";
+
+  const std::string cfg = kNet + conv + pool + conv + "[maxpool]\nsize=3\nstride=3\npadding=1\n" + conv;
+  PlannedNetwork absorbed(cfg, 2, 99, 98, inference()), separate(cfg, 2, 99, 98, all_kept());
+  EXPECT_EQ(absorbed.nodes()[3].absorbed_by, 2);
+  EXPECT_EQ(absorbed.nodes()[1].output, separate.nodes()[1].output);
+  const std::vector<float> a = run(absorbed, 3), b = run(separate, 3);
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < b.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-5f * std::max(1.0f, std::fabs(b[i])));
+  EXPECT_LT(absorbed.memory().bytes, separate.memory().bytes);
+}
+
 // What was packed for good takes no memory a second time: its pages are zero now. What is read as it is
 // stays.
 TEST(Network, GivesBackTheParametersThatItPacked) {

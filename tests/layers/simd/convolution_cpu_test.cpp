@@ -9,6 +9,7 @@
 #include "core/activations.h"
 #include "core/arena.h"
 #include "core/parallel.h"
+#include "cuda/maxpool.h"
 #include "layers/simd/outer_product.h"
 #include "tests/layers/harness.h"
 
@@ -229,6 +230,50 @@ TEST(CpuConvolution, RoundsOddNumbersOfChannels) {
     EXPECT_EQ(Trial(c, options).convolution.algorithms(), "direct bf16") << c.text();
     expect_all_directions(c, Algorithm::direct, true);
   }
+}
+
+// Of rows and columns that are no whole number of windows the last ones have fewer pixels.
+TEST(CpuConvolution, MakesOnlyTheLargestOfEachWindow) {
+  on_each_processor([] {
+    for (const int side : {2, 3})
+      for (const bool bf16_products : {false, simd::has_bf16_products()}) {
+        const Case c{{2, 61, 37, 3}, 21, 3, 1, 1};
+        const Window2 windows{pooling_window(side, side, 1), pooling_window(side, side, 1)};
+        SCOPED_TRACE(fmt::format("windows of {}, bf16 {}", side, bf16_products));
+        CpuConvolution::Options options;
+        options.training = false;
+        options.bias = true;
+        options.activation = Activation::leaky;
+        options.algorithm = Algorithm::direct;
+        options.bf16_products = bf16_products;
+        Trial whole(c, options);
+        ASSERT_TRUE(whole.convolution.pools(windows));
+        options.pool = windows;
+        Trial pooled(c, options);
+        Values x = random_values(c.x, 1), w = random_values(c.weights(), 2),
+               bias = random_values({1, 1, 1, 21}, 3);
+        const Shape full = c.y(), few = pooled_shape(full, windows);
+        Values y(size_t(full.elements())), want(size_t(few.elements())), got(want.size(), NAN);
+        const auto forward = [&](Trial& trial, Values& to, Shape shape) {
+          trial.convolution.pack({w.data(), c.weights()}, trial.packed);
+          trial.convolution.forward({x.data(), c.x}, trial.packed, {{bias.data(), {1, 1, 1, 21}}, {}, {}},
+                                    {to.data(), shape}, trial.scratch);
+        };
+        forward(whole, y, full);
+        forward(pooled, got, few);
+        for (int n = 0; n < few.n; ++n)
+          for (int h = 0; h < few.h; ++h)
+            for (int v = 0; v < few.w; ++v)
+              for (int k = 0; k < few.c; ++k) {
+                float most = -INFINITY;
+                for (int i = h * side; i < std::min((h + 1) * side, full.h); ++i)
+                  for (int j = v * side; j < std::min((v + 1) * side, full.w); ++j)
+                    most = std::max(most, y[size_t(full.index(n, i, j, k))]);
+                want[size_t(few.index(n, h, v, k))] = most;
+              }
+        EXPECT_EQ(got, want);
+      }
+  });
 }
 
 // The larger the tile the larger the error: were they equal, the same algorithm would have run each time.
