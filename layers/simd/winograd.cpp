@@ -178,6 +178,45 @@ void pack_neighbours(const Winograd& c, const float* weights, int filter, int ch
   for (int i = 0; i < A; ++i) transform_weights<M>(half + i * 3, 1, points + i * A, 1);
 }
 
+// rows[i][k] = rows[k][i]. A vector is 4, 8 or 16 values: rows are interleaved by fours, and what comes out
+// by twos or fours.
+HWY_INLINE void turn(float (&rows)[kLanes][kLanes]) {
+  static_assert(kLanes == 4 || kLanes == 8 || kLanes == 16);
+  constexpr int kParts = kLanes / 4;
+  const auto at = [&](int i) HWY_ATTR { return hn::Load(kFloats, rows[i]); };
+  alignas(64) float parts[kParts][4][kLanes];
+  for (int b = 0; b < kParts; ++b)
+    hn::StoreInterleaved4(at(b), at(kParts + b), at(2 * kParts + b), at(3 * kParts + b), kFloats,
+                          parts[b][0]);
+  for (int i = 0; i < 4; ++i) {
+    const auto part = [&](int b) HWY_ATTR { return hn::Load(kFloats, parts[b][i]); };
+    if constexpr (kParts == 1)
+      hn::Store(part(0), kFloats, rows[i]);
+    else if constexpr (kParts == 2)
+      hn::StoreInterleaved2(part(0), part(1), kFloats, rows[2 * i]);
+    else
+      hn::StoreInterleaved4(part(0), part(1), part(2), part(3), kFloats, rows[4 * i]);
+  }
+}
+
+// Of a channel, or in bf16 two, and a vector of filters: the values at all points.
+template <int kPoints>
+HWY_INLINE void store_points(const V* points, const V*, float* to, int64_t point) {
+  for (int p = 0; p < kPoints; ++p) hn::StoreU(points[p], kFloats, to + p * point);
+}
+template <int kPoints>
+HWY_INLINE void store_points(const V* points, const V* others, bf16* to, int64_t point) {
+  round_vector_pairs(points, others, kPoints, to, point);
+}
+
+// Of some channels and a vector of filters: the values at one point.
+HWY_INLINE void store_channels(const float (&values)[kLanes][kLanes], int channels, float* to) {
+  for (int i = 0; i < channels; ++i) hn::StoreU(hn::Load(kFloats, values[i]), kFloats, to + i * kPanel);
+}
+HWY_INLINE void store_channels(const float (&values)[kLanes][kLanes], int channels, bf16* to) {
+  round_pairs(values[0], kLanes, kLanes, channels, to, 2 * kPanel);
+}
+
 // Of the filters of one panel: packed[point][panel][channel][filter of the panel], or for bf16
 // packed[point][panel][pair of channels][filter][channel].
 template <int M, class T>
@@ -185,28 +224,37 @@ void pack_one(const Winograd& c, const float* weights, T* packed, int panel) {
   constexpr int kPoints = (M + 2) * (M + 2), kTogether = sizeof(T) == sizeof(float) ? 1 : 2;
   const int64_t point = c.panels() * c.chunk();
   T* to = packed + panel * c.chunk();
-  const int filters = std::min(kPanel, c.out_.c - panel * kPanel);
-  if (filters < kPanel || c.in_.c % kTogether != 0)
+  const int first = panel * kPanel, filters = std::min(kPanel, c.out_.c - first), channels = c.in_.c;
+  if (filters < kPanel)
     for (int p = 0; p < kPoints; ++p) std::fill_n(to + p * point, c.chunk(), T(0.0f));
-  const auto place = [=](int p, int channel, int filter) {
-    return p * point + int64_t(channel / kTogether * kPanel + filter) * kTogether + channel % kTogether;
-  };
-  V points[kPoints];
-  alignas(64) float values[kPoints][kLanes][kLanes];  // of some filters and channels, to be turned
-  for (int channel = 0; channel < c.in_.c; channel += kLanes)
-    for (int o = 0; o < filters; o += kLanes) {
-      const int of_filters = std::min(kLanes, filters - o), of_channels = std::min(kLanes, c.in_.c - channel);
-      const int rows = c.reversed_ ? of_channels : of_filters,
-                columns = c.reversed_ ? of_filters : of_channels;
-      for (int k = 0; k < rows; ++k) {
-        pack_neighbours<M>(c, weights, panel * kPanel + o + (c.reversed_ ? 0 : k),
-                           channel + (c.reversed_ ? k : 0), columns, points);
-        for (int p = 0; p < kPoints; ++p) hn::Store(points[p], kFloats, values[p][k]);
+  V points[2][kPoints];
+  const auto place = [=](int channel, int filter) { return to + channel * kPanel + filter * kTogether; };
+  if (c.reversed_) {  // filters lie side by side
+    for (int channel = 0; channel < channels; channel += kTogether)
+      for (int o = 0; o < filters; o += kLanes) {
+        for (int i = 0; i < kTogether; ++i)
+          if (channel + i < channels)
+            pack_neighbours<M>(c, weights, first + o, channel + i, filters - o, points[i]);
+          else
+            std::fill_n(points[i], kPoints, hn::Zero(kFloats));
+        store_points<kPoints>(points[0], points[1], place(channel, o), point);
       }
-      for (int p = 0; p < kPoints; ++p)
-        for (int i = 0; i < of_channels; ++i)
-          for (int k = 0; k < of_filters; ++k)
-            to[place(p, channel + i, o + k)] = T(c.reversed_ ? values[p][i][k] : values[p][k][i]);
+    return;
+  }
+  alignas(64) float values[kPoints][kLanes][kLanes];  // of some filters and channels, to be turned
+  for (int channel = 0; channel < channels; channel += kLanes)
+    for (int o = 0; o < filters; o += kLanes) {
+      for (int k = 0; k < kLanes; ++k) {
+        if (o + k < filters)
+          pack_neighbours<M>(c, weights, first + o + k, channel, channels - channel, points[0]);
+        else
+          std::fill_n(points[0], kPoints, hn::Zero(kFloats));
+        for (int p = 0; p < kPoints; ++p) hn::Store(points[0][p], kFloats, values[p][k]);
+      }
+      for (int p = 0; p < kPoints; ++p) {
+        turn(values[p]);
+        store_channels(values[p], std::min(kLanes, channels - channel), place(channel, o) + p * point);
+      }
     }
 }
 
