@@ -8,6 +8,8 @@
 #define OSPREY_LAYERS_SIMD_WINOGRAD_INL_H_
 #endif
 
+#include <hwy/cache_control.h>
+
 #include "core/tensor.h"
 #include "layers/simd/epilogue-inl.h"
 #include "layers/simd/outer_product-inl.h"
@@ -166,12 +168,36 @@ HWY_INLINE void load_tile(const float* in, const Shape& s, const TilePlace& plac
   const auto [n, top, left] = place;
   const bool inside = top >= 0 && left >= 0 && top + A <= s.h && left + A <= s.w;
   const float* origin = in + ((int64_t(n) * s.h + top) * s.w + left) * s.c + channel;
+  if (inside &&
+      s.c - channel >= kLanes) {  // by far the most: as many loads at a time as the processor can wait for
+    OSPREY_UNROLL
+    for (int i = 0; i < A; ++i) {
+      const float* row = origin + int64_t(i) * s.w * s.c;
+      OSPREY_UNROLL
+      for (int j = 0; j < A; ++j) x[i * A + j] = hn::LoadU(kFloats, row + int64_t(j) * s.c);
+    }
+    return;
+  }
   for (int i = 0; i < A; ++i)
     for (int j = 0; j < A; ++j) {
       const bool there = inside || (top + i >= 0 && top + i < s.h && left + j >= 0 && left + j < s.w);
       x[i * A + j] =
           there ? load_first(origin + (int64_t(i) * s.w + j) * s.c, s.c - channel) : hn::Zero(kFloats);
     }
+}
+
+// Asks for the pixels of a tile some places further on, the last M rows and columns of its A x A: what is
+// above and to the left was seen before.
+template <int A, int M>
+HWY_INLINE void expect_tile(const float* in, const Shape& s, const TilePlace& place) {
+  constexpr int kTilesAhead = 2, kLine = 16;
+  const auto [n, top, left] = place;
+  const int first = left + kTilesAhead * M + A - M;
+  if (top < 0 || left < 0 || first + M > s.w) return;
+  for (int i = A - M; i < A && top + i < s.h; ++i) {
+    const float* row = in + ((int64_t(n) * s.h + top + i) * s.w + first) * s.c;
+    for (int k = 0; k < M * s.c; k += kLine) hwy::Prefetch(row + k);
+  }
 }
 
 // x at all points: B' x B.

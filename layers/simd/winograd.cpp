@@ -24,6 +24,7 @@ void transform_tiles(const Winograd& c, const float* in, const Winograd::Block& 
     TilePlace place = tile_place(block.first_tile + t, c.tiles_h_, c.tiles_w_, M);
     place.y -= c.before_h_;
     place.x -= c.before_w_;
+    expect_tile<A, M>(in, c.in_, place);
     for (int channel = 0; channel < c.in_.c; channel += kLanes) {
       V x[A * A];
       load_tile<A>(in, c.in_, place, channel, x);

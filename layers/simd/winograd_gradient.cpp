@@ -26,13 +26,20 @@ struct OfX {
   static const Shape& shape(const WinogradGradient& c) { return c.x_; }
   static float* target(const WinogradGradient::Block& block) { return block.x; }
 
-  template <int M>
-  static HWY_INLINE void transform(const WinogradGradient& c, const float* x, int64_t tile, int channel,
-                                   V* points) {
+  static TilePlace place(const WinogradGradient& c, int64_t tile) {
     TilePlace place = place_of(c, tile);
     place.y -= c.before_h_;
     place.x -= c.before_w_;
-    load_tile<M + 2>(x, c.x_, place, channel, points);
+    return place;
+  }
+  template <int M>
+  static HWY_INLINE void expect(const WinogradGradient& c, const float* x, int64_t tile) {
+    expect_tile<M + 2, M>(x, c.x_, place(c, tile));
+  }
+  template <int M>
+  static HWY_INLINE void transform(const WinogradGradient& c, const float* x, int64_t tile, int channel,
+                                   V* points) {
+    load_tile<M + 2>(x, c.x_, place(c, tile), channel, points);
     transform_input_tile<M>(points);
   }
 };
@@ -41,6 +48,10 @@ struct OfDy {
   static const Shape& shape(const WinogradGradient& c) { return c.y_; }
   static float* target(const WinogradGradient::Block& block) { return block.dy; }
 
+  template <int M>
+  static HWY_INLINE void expect(const WinogradGradient& c, const float* dy, int64_t tile) {
+    expect_tile<M, M>(dy, c.y_, place_of(c, tile));
+  }
   template <int M>
   static HWY_INLINE void transform(const WinogradGradient& c, const float* dy, int64_t tile, int channel,
                                    V* points) {
@@ -63,7 +74,9 @@ void transform_steps(const WinogradGradient& c, const float* from, const Winogra
   const int64_t group_size = block.steps * kLanes;
   const int64_t point = c.groups(shape) * group_size;  // in values, or pairs of them
   V points[kPoints], others[kPoints];
-  for (int64_t step = first; step < last; ++step)
+  for (int64_t step = first; step < last; ++step) {
+    Of::template expect<M>(c, from, block.first_tile + (c.rounds_ ? 2 * step : step));
+    if (c.rounds_) Of::template expect<M>(c, from, block.first_tile + 2 * step + 1);
     for (int group = 0; group < c.groups(shape); ++group) {
       const int64_t at = group * group_size + step * kLanes;
       if (!c.rounds_) {
@@ -81,6 +94,7 @@ void transform_steps(const WinogradGradient& c, const float* from, const Winogra
       round_vector_pairs(points, others, kPoints, reinterpret_cast<bf16*>(Of::target(block)) + 2 * at,
                          2 * point);
     }
+  }
 }
 
 void transform_x(const WinogradGradient& c, const float* x, const WinogradGradient::Block& block,
