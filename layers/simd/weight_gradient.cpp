@@ -66,24 +66,47 @@ struct Sight {
   }
 };
 
-// What runs see at some pixels, from[run] on and `step` apart; from null pointers zeros. Whole vectors are
-// stored pixel after pixel: what is too much is written over, and up to kLanes floats behind the last
-// pixel's.
-HWY_INLINE void copy_runs(const Runs& runs, const float* const* from, int64_t step, int pixels, float* to) {
-  if (runs.count == 1 && runs.runs[0].count == kPanel && from[0]) {
-    const float* x = from[0];
-    for (int k = 0; k < pixels; ++k, x += step, to += kPanel) {
-      OSPREY_UNROLL
-      for (int v = 0; v < kPanel; v += kLanes) hn::StoreU(hn::LoadU(kFloats, x + v), kFloats, to + v);
+constexpr float kZeros[kLanes] = {};  // what is outside of the image
+
+// Values that lie side by side, at most a vector, at the first of some pixels `step` apart.
+struct Source {
+  const float* from;
+  int64_t step;
+  int count, at;
+};
+
+// What runs see at some pixels.
+struct Sources {
+  std::array<Source, kPanel> list;
+  int count = 0;
+  bool whole = true;  // a vector may be read where fewer values are wanted
+
+  void add(const Run& run, const float* from, int64_t step, int pixels, const float* end) {
+    for (int i = 0; i < run.count; i += kLanes) {
+      const Source source{from ? from + i : kZeros, from ? step : 0, std::min(run.count - i, kLanes),
+                          run.at + i};
+      whole = whole && (!from || end - source.from >= (pixels - 1) * step + kLanes);
+      list[size_t(count++)] = source;
+    }
+  }
+};
+
+// Whole vectors are stored pixel after pixel: what is too much is written over, up to kLanes floats behind
+// the last pixel's.
+HWY_INLINE void copy_pixels(const Sources& sources, int pixels, float* to) {
+  if (sources.count == kVectors && sources.whole) {
+    const Source &a = sources.list[0], &b = sources.list[1];
+    for (int k = 0; k < pixels; ++k, to += kPanel) {
+      hn::StoreU(hn::LoadU(kFloats, a.from + k * a.step), kFloats, to + a.at);
+      hn::StoreU(hn::LoadU(kFloats, b.from + k * b.step), kFloats, to + b.at);
     }
     return;
   }
   for (int k = 0; k < pixels; ++k, to += kPanel)
-    for (int r = 0; r < runs.count; ++r) {
-      const Run& run = runs.runs[size_t(r)];
-      for (int i = 0; i < run.count; i += kLanes)
-        hn::StoreU(from[r] ? load_first(from[r] + k * step + i, run.count - i) : hn::Zero(kFloats), kFloats,
-                   to + run.at + i);
+    for (int i = 0; i < sources.count; ++i) {
+      const Source& s = sources.list[size_t(i)];
+      const float* from = s.from + k * s.step;
+      hn::StoreU(sources.whole ? hn::LoadU(kFloats, from) : load_first(from, s.count), kFloats, to + s.at);
     }
 }
 
@@ -103,14 +126,15 @@ void gather(const Problem& p, int group, const Sight& sight, int begin, int end,
     const int first = std::clamp(left - at.w, 0, in_row), last = std::clamp(right - at.w, first, in_row);
     const auto copy = [&](const Runs& runs, int k, int count) HWY_ATTR {
       const int x = w.start(at.w + k);
-      std::array<const float*, kPanel> from;
+      Sources sources;
       for (int r = 0; r < runs.count; ++r) {
         const Run& run = runs.runs[size_t(r)];
         const int row = y + run.tap_h, column = x + run.tap_w;
         const bool inside = row >= 0 && row < in.h && column >= 0 && column < in.w;
-        from[size_t(r)] = inside ? image + (int64_t(row) * in.w + column) * in.c + run.channel : nullptr;
+        const float* from = image + (int64_t(row) * in.w + column) * in.c + run.channel;
+        sources.add(run, inside ? from : nullptr, step, count, p.x.end());
       }
-      copy_runs(runs, from.data(), step, count, panel + int64_t(k) * kPanel);
+      copy_pixels(sources, count, panel + int64_t(k) * kPanel);
     };
     for (int k = 0; k < first; ++k) copy(sight.taps, k, 1);
     if (last > first) copy(sight.rows, first, last - first);
