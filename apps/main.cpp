@@ -50,6 +50,7 @@ int main(int argc, char** argv) {
   app.add_option("--threads", threads, "CPU threads (default: all cores)")->check(CLI::PositiveNumber);
   app.parse_complete_callback([&] {
     if (threads > 0) set_threads(threads);
+    wait_briefly(argv);
   });
 
   try {
@@ -57,6 +58,7 @@ int main(int argc, char** argv) {
     const std::vector<std::string> words(argv + 1, argv + argc);
     if (takes_a_video(words)) wait_asleep(argv);
     if (darknet::is_command(words)) {
+      wait_briefly(argv);
       darknet::run_command(words);
       return 0;
     }

@@ -21,10 +21,12 @@ inline int threads() {
 
 void set_threads(int count);  // for all later loops, ours and the libraries'
 
-// Between loops OpenMP's threads wait spinning, which keeps the cores from threads with other work. How they
-// wait is read when the program is loaded: this starts it anew, with the arguments of main(), so that they
-// sleep. Returns where they do already, or OMP_WAIT_POLICY says otherwise.
+// Between loops OpenMP's threads wait spinning, for milliseconds, which keeps the cores from threads with
+// other work; where another program has one of the cores, all wait for it so. How they wait is read when the
+// program is loaded: these start it anew, with the arguments of main(), so that they sleep at once, or after
+// a moment. They return where that is so already, or OMP_WAIT_POLICY or GOMP_SPINCOUNT says otherwise.
 void wait_asleep(char** arguments);
+void wait_briefly(char** arguments);
 
 // body(first, last) over disjoint ranges that cover [0, n), on all threads; in one call when n <= grain.
 // Ranges depend only on n and the number of threads. An exception of any range is thrown again here.
