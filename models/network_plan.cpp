@@ -29,12 +29,17 @@ bool Network::absorb_sums() {
     Node& sum = nodes_[i];
     const auto activation = sum.layer->plain_sum();
     if (!activation || sum.inputs.size() != 2) continue;
-    const int producer = sum.inputs[0], other = sum.inputs[1];
-    if (producer != int(i) - 1 || readers[producer] != 1 || other < 0 || other >= producer) continue;
+    const int other = sum.inputs[1];
+    int producer = sum.inputs[0];
+    if (producer != int(i) - 1) continue;
+    // [dropout] does nothing here.
+    while (producer >= 0 && readers[producer] == 1 && nodes_[producer].type->name == std::string("dropout"))
+      producer = nodes_[producer].inputs[0];
+    if (producer < 0 || readers[producer] != 1 || other < 0 || other >= producer) continue;
     Node& convolution = nodes_[producer];
     if (convolution.inputs.size() != 1 || !convolution.layer->absorb_sum(*activation)) continue;
     convolution.inputs.push_back(other);
-    sum.inputs = {producer};
+    sum.inputs = {sum.inputs[0]};
     sum.absorbed_by = producer;
     any = true;
   }

@@ -253,6 +253,15 @@ TEST(Network, AConvolutionDoesThePoolingThatFollowsIt) {
   EXPECT_LT(absorbed.memory().bytes, separate.memory().bytes);
 }
 
+TEST(Network, AConvolutionDoesTheSumThatFollowsItsDropout) {
+  const std::string cfg = kNet + kConv + kConv + "[dropout]\n[shortcut]\nfrom=-3\n";
+  PlannedNetwork absorbed(cfg, 1, 16, 16, inference()), separate(cfg, 1, 16, 16, all_kept());
+  EXPECT_EQ(absorbed.nodes()[3].absorbed_by, 1);
+  EXPECT_EQ(separate.nodes()[3].absorbed_by, -1);
+  const std::vector<float> a = run(absorbed, 3, 3), b = run(separate, 3, 3);
+  for (size_t i = 0; i < b.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-5f * std::max(1.0f, std::fabs(b[i])));
+}
+
 // What was packed for good takes no memory a second time: its pages are zero now. What is read as it is
 // stays.
 TEST(Network, GivesBackTheParametersThatItPacked) {
