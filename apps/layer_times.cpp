@@ -21,7 +21,7 @@ std::vector<std::vector<double>> time_layers(Network& network, const LayerRuns& 
     network.upload();
     network.enqueue_input();
     for (size_t k = 0; k < times.size(); ++k) {
-      if (network.nodes()[k].absorbed_by >= 0) continue;
+      if (network.nodes()[k].worker(int(k)) != int(k)) continue;
       const double t = milliseconds([&] {
         network.nodes()[k].layer->forward(network.stream());
         network.wait();
@@ -44,13 +44,16 @@ std::vector<double> bytes_of_layers(const Network& network, Precision precision)
   const auto& nodes = network.nodes();
   std::vector<double> bytes(nodes.size());
   for (size_t k = 0; k < nodes.size(); ++k) {
-    const int worker = nodes[k].absorbed_by >= 0 ? nodes[k].absorbed_by : int(k);
+    if (nodes[k].chained_to >= 0) continue;  // the last of a chain sees what the first does
+    const int worker = nodes[k].worker(int(k));
     for (int from : nodes[k].inputs)
-      if (from != worker) bytes[size_t(worker)] += double(output_bytes(network, from));
+      if (from < 0 || nodes[size_t(from)].worker(from) != worker)
+        bytes[size_t(worker)] += double(output_bytes(network, from));
     if (worker == int(k)) bytes[k] += double(output_bytes(network, int(k)));
   }
   for (const ParameterSpan& span : network.parameters().spans())
-    bytes[size_t(span.layer)] += double(span.shape.elements()) * (precision == Precision::bf16 ? 2 : 4);
+    bytes[size_t(nodes[size_t(span.layer)].worker(span.layer))] +=
+        double(span.shape.elements()) * (precision == Precision::bf16 ? 2 : 4);
   return bytes;
 }
 
@@ -61,12 +64,17 @@ std::vector<LayerFigures> measure_layers(Network& network, const LayerRuns& runs
   const std::vector<double> bytes = bytes_of_layers(network, runs.precision);
   const double peak = runs.precision == Precision::bf16 && ceilings.bf16 > 0 ? ceilings.bf16 : ceilings.fp32;
   std::vector<LayerFigures> figures(times.size());
+  std::vector<double> flops_of(times.size());
+  for (size_t k = 0; k < times.size(); ++k) {
+    const Node& node = network.nodes()[k];
+    flops_of[size_t(node.worker(int(k)))] += node.layer->summary().flops * network.input().shape.n;
+  }
   for (size_t k = 0; k < times.size(); ++k) {
     constexpr double kNothing = 1e-3;  // milliseconds, of a layer that only names what is there
     LayerFigures& f = figures[k];
     const double usual = times[k].empty() ? 0 : median(times[k]);
     if (usual <= kNothing) continue;
-    const double flops = network.nodes()[k].layer->summary().flops * network.input().shape.n;
+    const double flops = flops_of[k];
     f.milliseconds = usual;
     f.least_milliseconds = *std::min_element(times[k].begin(), times[k].end());
     f.gflops = flops / usual / 1e6;

@@ -40,8 +40,8 @@ void print_layers(const Network& network) {
     const LayerSummary s = node.layer->summary();
     std::string sources;
     const int first = node.inputs.empty() ? kInput : node.inputs[0];
-    if (node.absorbed_by >= 0)
-      sources = fmt::format("  done by {}", node.absorbed_by);
+    if (node.worker(int(i)) != int(i))
+      sources = fmt::format("  done by {}", node.worker(int(i)));
     else if (node.inputs.size() > 1 || (first >= 0 && first != int(i) - 1))
       for (int from : node.inputs) sources += fmt::format("{}{}", sources.empty() ? "  from " : ",", from);
     const Shape in = first < 0 ? network.input().shape : network.nodes()[size_t(first)].output;

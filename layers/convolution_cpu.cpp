@@ -23,7 +23,7 @@ namespace {
 
 // Products where the pixels lie: simd::WindowProduct, or simd::GroupProduct.
 template <class Product>
-class Direct final : public ConvolutionDirection {
+class Direct final : public ConvolutionDirection, public ConvolutionRows {
  public:
   Direct(std::vector<Product> parts, Shape out) : parts_(std::move(parts)), out_(out) {
     int64_t made = 0;  // pixels of an image
@@ -49,6 +49,13 @@ class Direct final : public ConvolutionDirection {
       packed += part.packed_size();
     }
   }
+  const ConvolutionRows* rows() const override {
+    return parts_.size() == 1 && !leaves_gaps_ ? this : nullptr;
+  }
+  void run_rows(const float* in, const float* packed, const simd::Epilogue& e, float* out, int first,
+                int last) const override {
+    parts_[0].run_rows(in, packed, e, out, first, last);
+  }
 
  private:
   std::vector<Product> parts_;
@@ -69,7 +76,7 @@ class Pooled final : public ConvolutionDirection {
     const Shape full = product_.out_, pooled = pooled_shape(full, window_);
     const int64_t row = int64_t(full.w) * full.c, most = kInCache / (row * window_.h.size);
     const int at_once = int(std::clamp<int64_t>(most, 1, pooled.h));
-    const void* readable = product_.readable(in);
+    const int64_t in_image = int64_t(product_.in_.h) * product_.in_.w * product_.in_.c;
     parallel_for(int64_t(pooled.n) * pooled.h, at_once, [&](int64_t begin, int64_t end) {
       thread_local std::vector<float> kept;
       kept.resize(std::max(kept.size(), size_t(at_once * window_.h.size * row)));
@@ -77,7 +84,7 @@ class Pooled final : public ConvolutionDirection {
         const int n = int(i / pooled.h), h = int(i % pooled.h);
         const int count = int(std::min<int64_t>({at_once, end - i, pooled.h - h}));
         const int first = h * window_.h.size, last = std::min((h + count) * window_.h.size, full.h);
-        product_.run_rows(readable, packed, e, n * full.h + first, n * full.h + last, kept.data());
+        product_.run_rows(in + n * in_image, packed, e, kept.data() - first * row, first, last);
         Stream stream;
         cpu::maxpool_forward(stream, {kept.data(), {1, last - first, full.w, full.c}},
                              {out + i * pooled.w * pooled.c, {1, count, pooled.w, pooled.c}}, {}, window_);
@@ -291,13 +298,13 @@ void CpuConvolution::pack(View<const float> weights, View<float> packed) {
   forward_.direction->pack(weights.data, packed.data);
 }
 
+simd::Epilogue CpuConvolution::for_loops(const Epilogue& e) const {
+  return {e.factors.data, e.bias.data, e.residual.data, options_.activation, options_.residual_activation};
+}
+
 void CpuConvolution::forward(View<const float> x, View<float> packed, const Epilogue& e, View<float> y,
                              View<float> scratch) {
-  if (!onednn_)
-    return forward_.direction->run(
-        x.data, packed.data,
-        {e.factors.data, e.bias.data, e.residual.data, options_.activation, options_.residual_activation},
-        y.data);
+  if (!onednn_) return forward_.direction->run(x.data, packed.data, for_loops(e), y.data);
   onednn_->forward(x, packed, {e.bias, e.factors, onednn_finishes_ ? e.residual : View<const float>()}, y,
                    scratch);
   if (onednn_finishes_) return;
@@ -312,6 +319,21 @@ void CpuConvolution::forward(View<const float> x, View<float> packed, const Epil
       for (int64_t i = first; i < last; ++i) y.data[i] = activate(act, y.data[i] + e.residual.data[i]);
     });
   });
+}
+
+// Where Winograd's algorithm fits, another size may ask for it. Weights that are more than the pixels would
+// cost more to read for every band than is saved.
+ChainedLayer::Kind CpuConvolution::kind() const {
+  if (!forward_.direction || !forward_.direction->rows() || simd::Winograd::fits(convolution_))
+    return ChainedLayer::Kind::none;
+  if (simd::GroupProduct::fits(x_.c, y_.c, convolution_.groups)) return ChainedLayer::Kind::narrow;
+  const int64_t pixels = std::max(x_.elements(), y_.elements()) / x_.n;
+  return convolution_.weights(x_, y_.c).elements() <= pixels ? ChainedLayer::Kind::wide
+                                                             : ChainedLayer::Kind::none;
+}
+
+ChainLink CpuConvolution::link(View<const float> packed, const Epilogue& e) const {
+  return {forward_.direction->rows(), x_, y_, convolution_.window.h, packed.data, for_loops(e)};
 }
 
 void CpuConvolution::backward_data(View<const float> dy, View<const float> weights, View<float> dx, bool add,

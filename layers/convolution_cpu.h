@@ -13,6 +13,7 @@
 #include "core/tensor.h"
 #include "core/window.h"
 #include "cuda/convolution.h"
+#include "layers/convolution_chain.h"
 #include "layers/convolution_onednn.h"
 #include "layers/simd/epilogue.h"
 #include "layers/simd/group_product.h"
@@ -26,6 +27,7 @@ class ConvolutionDirection {
   virtual int64_t packed_size() const = 0;  // in floats
   virtual void pack(const float* weights, float* packed) const = 0;
   virtual void run(const float* in, const float* packed, const simd::Epilogue&, float* out) const = 0;
+  virtual const ConvolutionRows* rows() const { return nullptr; }  // itself, if it can be computed row by row
 };
 
 class CpuConvolution {
@@ -59,6 +61,9 @@ class CpuConvolution {
     View<const float> bias, factors, residual;
   };
   void forward(View<const float> x, View<float> packed, const Epilogue&, View<float> y, View<float> scratch);
+  // What forward does, as a link of a chain, of kind() other than none.
+  ChainedLayer::Kind kind() const;
+  ChainLink link(View<const float> packed, const Epilogue&) const;
   void backward_data(View<const float> dy, View<const float> weights, View<float> dx, bool add,
                      View<float> scratch);
   // Adds to dweights.
@@ -88,6 +93,7 @@ class CpuConvolution {
   Form choose(Pass) const;
   Choice direction(Pass) const;
   void add_weight_gradient(Form, View<const float> x, View<const float> dy, View<float> dweights) const;
+  simd::Epilogue for_loops(const Epilogue&) const;
 
   Shape x_, y_;
   Convolution convolution_;

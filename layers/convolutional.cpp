@@ -25,6 +25,7 @@
 #include "cuda/maxpool.h"
 #include "layers/antialiasing.h"
 #include "layers/batchnorm_parameters.h"
+#include "layers/convolution_chain.h"
 #include "layers/convolution_cpu.h"
 #include "layers/convolution_device.h"
 #include "layers/frozen_norm.h"
@@ -53,7 +54,7 @@ void cpu::fold_batchnorm(Stream&, View<const float> weights, BatchNorm b, View<f
 
 namespace {
 
-class Convolutional final : public Layer, public OnnxLayer {
+class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer {
  public:
   void keys(Keys& k) override {
     k.integer("filters", filters_, 1).at_least(1).help("output channels");
@@ -124,7 +125,7 @@ class Convolutional final : public Layer, public OnnxLayer {
     const Type type = absorbs_sum_ ? p.input_type(1) : p.wanted_type();
     p.output(pool_ ? pooled_shape(out, *pool_) : antialiasing_.plan(p, out, stride_y_, stride_x_, type),
              type);
-    if (p.inputs() == 2)
+    if (p.inputs() == (before_.empty() ? 2 : 3))  // the last one is a chain's
       p.require(p.input(1) == out, fmt::format("cannot add {} to {}", p.input(1).text(), out.text()));
     p.require(!dense || channels_.kind == Activation::linear, "antialiasing",
               "antialiasing does not go with an activation that looks at all channels");
@@ -221,6 +222,14 @@ class Convolutional final : public Layer, public OnnxLayer {
     pool_ = window;
     return true;
   }
+
+  Kind kind() const override {
+    return !training_ && cpu_ && !pool_ && !antialiasing_.on() && channels_.kind == Activation::linear
+               ? cpu_->kind()
+               : Kind::none;
+  }
+  void take_over(std::vector<const ChainedLayer*> before) override { before_ = std::move(before); }
+  ChainLink link() const override { return cpu_->link(packed_, {folded_biases_, {}, residual()}); }
 
   LayerSummary summary() const override {
     std::string window = fmt::format("{}x{}/{}", size_, size_, stride_);
@@ -347,17 +356,26 @@ class Convolutional final : public Layer, public OnnxLayer {
   }
 
   void forward_folded(Stream& s, Tensor y) {
-    const Tensor residual = absorbs_sum_ ? x(1) : Tensor();
-    if (device_) return device_->forward(s, x(), folded_weights_, folded_biases_, residual, y);
+    if (device_) return device_->forward(s, x(), folded_weights_, folded_biases_, residual(), y);
     const View<float> out = y;
-    if (cpu_) return cpu_->forward(x(), packed_, {folded_biases_, {}, residual}, out, scratch_);
+    if (!before_.empty()) return forward_chain(out);
+    if (cpu_) return cpu_->forward(x(), packed_, {folded_biases_, {}, residual()}, out, scratch_);
     cpu::convolution_forward(s, x(), folded_weights_, folded_biases_, out, scratch_, convolution_);
     cpu::activation_forward(s, out, out, activation_);
     if (!absorbs_sum_) return;
-    const View<const float> addend = residual;
+    const View<const float> addend = residual();
     for (int i = 0; i < out.size(); ++i) out[i] += addend[i];
     cpu::activation_forward(s, out, out, sum_activation_);
   }
+
+  void forward_chain(View<float> y) {
+    links_.clear();
+    for (const ChainedLayer* layer : before_) links_.push_back(layer->link());
+    links_.push_back(link());
+    run_chain(links_, View<const float>(inputs.back()).data, y.data);
+  }
+
+  Tensor residual() const { return absorbs_sum_ ? x(1) : Tensor(); }
 
   int filters_ = 1, size_ = 1, stride_ = 1, stride_x_ = 1, stride_y_ = 1, padding_ = 0, dilation_ = 1;
   bool batch_normalize_ = false, frozen_ = false, flipped_ = false, centred_ = false;
@@ -380,6 +398,8 @@ class Convolutional final : public Layer, public OnnxLayer {
   Tensor folded_weights_;                   // where it never trains, unless they are packed
   View<float> folded_biases_, packed_, scratch_;
   std::unique_ptr<CpuConvolution> cpu_;
+  std::vector<const ChainedLayer*> before_;  // that forward runs, too
+  std::vector<ChainLink> links_;
   std::unique_ptr<DeviceConvolution> device_;
 };
 

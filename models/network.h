@@ -67,7 +67,10 @@ struct Node {
 
   bool trains = true;  // gets gradients: a loss can be reached from it, and something at or before it learns
   bool packs_parameters = false;  // in prepare(), after which it does not read them
-  int absorbed_by = -1;  // the convolution that does this layer's work, in a network that never trains
+  // In a network that never trains: the convolution that does this layer's work, or -1. It either adds this
+  // sum, or is the last of a chain of convolutions, which keep nothing but the last one's output.
+  int absorbed_by = -1, chained_to = -1;
+  int worker(int self) const { return absorbed_by >= 0 ? absorbed_by : chained_to >= 0 ? chained_to : self; }
 };
 
 // The keys that every section has, for reading and for the documentation.
@@ -169,6 +172,7 @@ class Network {
   float rate_of(const Plan& plan, int layer, const ParameterInfo& info) const;
   bool absorb_sums();
   bool absorb_pools();
+  bool chain_convolutions();
   void open_device(const Section& net);
   void mark_trained();
   void mark_read_by_losses();

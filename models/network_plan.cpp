@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/lifetimes.h"
+#include "layers/convolution_chain.h"
 #include "models/network.h"
 
 namespace osprey {
@@ -59,6 +60,36 @@ bool Network::absorb_pools() {
         !nodes_[size_t(producer)].layer->absorb_pool(*windows))
       continue;
     pool.absorbed_by = producer;
+    any = true;
+  }
+  return any;
+}
+
+// Convolutions in narrow groups and their neighbours, each of which is read by the next alone, and which
+// together make more than the caches hold: they become chains. The last of a chain gets the input of the
+// first. True if there was any.
+bool Network::chain_convolutions() {
+  using Kind = ChainedLayer::Kind;
+  bool any = false;
+  const std::vector<int> readers = readers_of(nodes_);
+  const auto layer = [&](size_t i) { return dynamic_cast<ChainedLayer*>(nodes_[i].layer.get()); };
+  const auto kind = [&](size_t i) { return layer(i) ? layer(i)->kind() : Kind::none; };
+  // Wide ones side by side would read all their weights for every band.
+  const auto follows = [&](size_t i) {
+    const Kind before = kind(i - 1), here = kind(i);
+    return before != Kind::none && here != Kind::none && (before == Kind::narrow || here == Kind::narrow) &&
+           nodes_[i].inputs[0] == int(i) - 1 && readers[i - 1] == 1;
+  };
+  for (size_t first = 0, end; first < nodes_.size(); first = end) {
+    for (end = first + 1; end < nodes_.size() && follows(end);) ++end;
+    if (end - first < 2) continue;
+    std::vector<const ChainedLayer*> before;
+    for (size_t i = first; i + 1 < end; ++i) {
+      before.push_back(layer(i));
+      nodes_[i].chained_to = int(end) - 1;
+    }
+    layer(end - 1)->take_over(std::move(before));
+    nodes_[end - 1].inputs.push_back(nodes_[first].inputs[0]);
     any = true;
   }
   return any;
@@ -191,8 +222,8 @@ void Network::plan(int batch, int width, int height) {
   std::vector<Plan> plans = plan_layers(batch, width, height);
   // Only now is it known which sums are of equal shapes, and how convolutions are computed.
   if (first_time && !training() && !options_.keep_all) {
-    const bool sums = absorb_sums(), pools = absorb_pools();
-    if (sums || pools) plans = plan_layers(batch, width, height);
+    const bool sums = absorb_sums(), pools = absorb_pools(), chains = chain_convolutions();
+    if (sums || pools || chains) plans = plan_layers(batch, width, height);
   }
   add_parameters(plans);
 
@@ -201,7 +232,7 @@ void Network::plan(int batch, int width, int height) {
     const Plan& plan = plans[i];
     LayerMemory& m = memory[i];
     m.inputs = nodes_[i].inputs;
-    m.output = plan.output_;
+    if (nodes_[i].chained_to < 0) m.output = plan.output_;
     m.type = nodes_[i].output_type;
     m.differentiable = nodes_[i].trains;
     m.is_head = nodes_[i].layer->head() || nodes_[i].layer->has_loss() || i + 1 == nodes_.size();

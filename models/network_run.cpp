@@ -107,7 +107,7 @@ void Network::enqueue_input() {
 void Network::enqueue_forward() {
   enqueue_input();
   for (size_t i = 0; i < nodes_.size(); ++i)
-    if (nodes_[i].absorbed_by < 0) on_layer(int(i), [&](Layer& layer) { layer.forward(stream_); });
+    if (nodes_[i].worker(int(i)) == int(i)) on_layer(int(i), [&](Layer& layer) { layer.forward(stream_); });
 }
 
 std::vector<float> Network::read(int layer) const {
@@ -132,7 +132,7 @@ std::vector<float> Network::read(int layer) const {
 int Network::first_not_finite() {
   enqueue_input();
   for (size_t i = 0; i < nodes_.size(); ++i) {
-    if (nodes_[i].absorbed_by >= 0) continue;
+    if (nodes_[i].worker(int(i)) != int(i)) continue;
     on_layer(int(i), [&](Layer& layer) { layer.forward(stream_); });
     const std::vector<float> y = read(int(i));
     if (!std::all_of(y.begin(), y.end(), [](float v) { return std::isfinite(v); })) return int(i);

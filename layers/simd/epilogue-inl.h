@@ -15,10 +15,26 @@
 HWY_BEFORE_NAMESPACE();
 namespace osprey::simd::HWY_NAMESPACE {
 
-// Of two values the comparison of which is false, as of NaN, processors return the second: NaN stays.
-HWY_INLINE V bounded(V x, const Bounds& b) {
-  const V steep = hn::Max(hn::Mul(hn::Set(kFloats, b.slope), x), x);
-  return hn::Min(hn::Set(kFloats, b.high), hn::Max(hn::Set(kFloats, b.low), steep));
+// What must be done about it is asked once for all vectors. Of two values the comparison of which is false,
+// as of NaN, processors return the second: NaN stays.
+template <int P, int NV>
+HWY_INLINE void bound(V (&x)[P][NV], const Bounds& b) {
+  if (b.steep()) {
+    const V slope = hn::Set(kFloats, b.slope);
+    OSPREY_UNROLL
+    for (int p = 0; p < P; ++p) {
+      OSPREY_UNROLL
+      for (int v = 0; v < NV; ++v) x[p][v] = hn::Max(hn::Mul(slope, x[p][v]), x[p][v]);
+    }
+  }
+  if (b.clamp()) {
+    const V low = hn::Set(kFloats, b.low), high = hn::Set(kFloats, b.high);
+    OSPREY_UNROLL
+    for (int p = 0; p < P; ++p) {
+      OSPREY_UNROLL
+      for (int v = 0; v < NV; ++v) x[p][v] = hn::Min(high, hn::Max(low, x[p][v]));
+    }
+  }
 }
 
 // The first `count` values, if there are fewer than a vector holds; no memory behind them is touched.
@@ -77,16 +93,16 @@ HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters, con
     }
   }
   if (e.both_bounded) {
-    OSPREY_UNROLL
-    for (int p = 0; p < P; ++p) {
+    bound(sums, e.own);
+    if (e.residual) {
       OSPREY_UNROLL
-      for (int v = 0; v < NV; ++v) {
-        sums[p][v] = bounded(sums[p][v], e.own);
-        if (e.residual) {
-          const V residual = load_first(e.residual + places[p] + v * kLanes, filters - v * kLanes);
-          sums[p][v] = bounded(hn::Add(sums[p][v], residual), e.of_sum);
-        }
+      for (int p = 0; p < P; ++p) {
+        OSPREY_UNROLL
+        for (int v = 0; v < NV; ++v)
+          sums[p][v] =
+              hn::Add(sums[p][v], load_first(e.residual + places[p] + v * kLanes, filters - v * kLanes));
       }
+      bound(sums, e.of_sum);
     }
   }
   if (filters == NV * kLanes) {
@@ -106,6 +122,21 @@ HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters, con
   if (e.both_bounded) return;
   for (int p = 0; p < P; ++p)
     activate_stored(e, out + places[p], e.residual ? e.residual + places[p] : nullptr, filters);
+}
+
+// The same of vectors that lie side by side in `out` and hold `count` values together; each has the same
+// factors and biases.
+template <int N>
+HWY_INLINE void finish_row(V (&sums)[N][1], const int64_t* places, int count, const Finish& e, float* out) {
+  if (count == N * kLanes) return finish<N, 1>(sums, places, kLanes, e, out);
+  if constexpr (N > 1) {
+    V whole[N - 1][1];
+    OSPREY_UNROLL
+    for (int v = 0; v + 1 < N; ++v) whole[v][0] = sums[v][0];
+    finish<N - 1, 1>(whole, places, kLanes, e, out);
+  }
+  V last[1][1] = {{sums[N - 1][0]}};
+  finish<1, 1>(last, places + N - 1, count - (N - 1) * kLanes, e, out);
 }
 
 }  // namespace osprey::simd::HWY_NAMESPACE

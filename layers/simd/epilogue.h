@@ -21,6 +21,9 @@ struct Bounds {
   float slope = 1;
   float low = -std::numeric_limits<float>::infinity();
   float high = std::numeric_limits<float>::infinity();
+
+  bool steep() const { return slope != 1; }
+  bool clamp() const { return low > -std::numeric_limits<float>::infinity(); }
 };
 
 inline bool bounds_of(Activation a, Bounds& b) {
@@ -58,6 +61,10 @@ struct Finish : Epilogue {
     both_bounded = bounds_of(activation, own) && bounds_of(residual_activation, of_sum);
   }
 };
+
+// With factors and biases of `values` values in a row, those of the channels again and again: where a vector
+// holds several pixels. They stay until the thread asks for the next.
+Finish with_repeated_channels(const Epilogue&, int channels, int values);
 
 // That of the filters from `filter` on, for an `out` that starts there too; those of a group begin at
 // `group`, which the places in `out` already count.

@@ -9,7 +9,6 @@
 #include <numeric>
 #include <utility>
 
-#include "core/arena.h"
 #include "core/parallel.h"
 #include "layers/simd/epilogue-inl.h"
 #include "layers/simd/group_product-inl.h"
@@ -158,7 +157,8 @@ struct Line {
   }
 };
 
-// Of the vectors of all rows of the lattice, counted row by row, those of [first, last).
+// Of the vectors of all rows of the lattice, counted row by row, those of [first, last). With an activation
+// that is more than bounds they must be whole rows: it is done row by row.
 void sum_part(const GroupProduct& c, const float* in, const float* packed, const Finish& e, float* out,
               int64_t first, int64_t last) {
   const Loops& loops = loops_of(c);
@@ -166,12 +166,14 @@ void sum_part(const GroupProduct& c, const float* in, const float* packed, const
   const LatticeAxis &h = c.h_, &w = c.w_;
   const int64_t image_size = int64_t(c.in_.h) * c.in_.w * c.in_.c,
                 packed_vector = int64_t(h.taps.size()) * c.taps() * kLanes;
+  Finish plain = e;
+  if (!e.both_bounded) plain.residual = nullptr, plain.own = {}, plain.both_bounded = true;
   const int whole = w.count / c.pixels_, tiles = (whole + kUnits - 1) / kUnits;
   for (int64_t at = first; at < last; ++at) {
     const int v = int(at % c.vectors_), filter = v * kLanes;
     const int64_t row = at / c.vectors_, n = row / h.count, j = row % h.count;
     const int64_t place = ((n * c.out_.h + h.start + j * h.step) * c.out_.w + w.start) * c.out_.c;
-    const Finish own = from_filter(e, filter);
+    const Finish own = from_filter(plain, filter);
     const Line line{c, loops, spread, in + n * image_size, packed + v * packed_vector, int(j) * h.scale,
                     v, place, own,    out + filter};
     const int filters = std::min(kLanes, c.unit_channels() - filter);
@@ -182,6 +184,8 @@ void sum_part(const GroupProduct& c, const float* in, const float* packed, const
     // The last unit may hang over the edge of the image.
     const int left = (w.count - whole * c.pixels_) * c.out_.c - filter;
     if (left > 0) line.sum(whole, 1, std::min(filters, left));
+    if (!e.both_bounded && v + 1 == c.vectors_)
+      activate_stored(e, out + place, e.residual ? e.residual + place : nullptr, w.count * c.out_.c);
   }
 }
 
@@ -258,25 +262,22 @@ void GroupProduct::pack(const float* weights, float* packed) const {
   for_packed([&](int64_t at, int64_t weight) { packed[at] = weights[weight]; });
 }
 
+void GroupProduct::run_rows(const float* in, const float* packed, const Epilogue& epilogue, float* out,
+                            int first, int last) const {
+  HWY_DYNAMIC_DISPATCH(sum_part)
+  (*this, in, packed, with_repeated_channels(epilogue, out_.c, unit_channels()), out,
+   int64_t(first) * vectors_, int64_t(last) * vectors_);
+}
+
 void GroupProduct::run(const float* in, const float* packed, const Epilogue& epilogue, float* out) const {
-  Finish e(epilogue);
-  if (pixels_ > 1) {  // what each channel has, again for each pixel of a unit
-    thread_local Arena repeated("a thread's memory for the factors and biases of a unit");
-    const size_t size = size_t(unit_channels());
-    repeated.reserve(2 * size * sizeof(float));
-    float* to = reinterpret_cast<float*>(repeated.data());
-    for (const float** values : {&e.factors, &e.bias}) {
-      if (!*values) continue;
-      for (size_t i = 0; i < size; ++i) to[i] = (*values)[i % size_t(out_.c)];
-      *values = to;
-      to += size;
-    }
-  }
+  const Finish e = with_repeated_channels(epilogue, out_.c, unit_channels());
   constexpr int64_t kProductsWorthAThread = 1 << 14;
-  const int64_t products = int64_t(units()) * int64_t(h_.taps.size()) * taps();  // of a vector of a row
-  parallel_for(rows() * vectors_, kProductsWorthAThread / std::max<int64_t>(products, 1) + 1,
+  const int64_t together = e.both_bounded ? 1 : vectors_;  // vectors of a row, on one thread
+  const int64_t products = together * units() * int64_t(h_.taps.size()) * taps();
+  parallel_for(rows() * vectors_ / together, kProductsWorthAThread / std::max<int64_t>(products, 1) + 1,
                [&](int64_t first, int64_t last) {
-                 HWY_DYNAMIC_DISPATCH(sum_part)(*this, in, packed, e, out, first, last);
+                 HWY_DYNAMIC_DISPATCH(sum_part)
+                 (*this, in, packed, e, out, first * together, last * together);
                });
 }
 

@@ -30,6 +30,8 @@ class GroupProduct {
   int64_t packed_size() const;                                     // in floats
   void pack(const float* weights, float* packed) const;
   void run(const float* in, const float* packed, const Epilogue&, float* out) const;
+  // Some rows of one image, as ConvolutionRows::run_rows; only where it makes every row.
+  void run_rows(const float* in, const float* packed, const Epilogue&, float* out, int first, int last) const;
 
   // dweights += their gradient, of a product made by forward(). What is added does not depend on the number
   // of threads. Needs gradient_scratch() floats.

@@ -11,6 +11,7 @@
 #include <hwy/highway.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 #include "core/bf16.h"
@@ -81,6 +82,43 @@ HWY_INLINE void add_strided_products(const float* const (&x)[P], int64_t x_step,
       OSPREY_UNROLL
       for (int v = 0; v < NV; ++v) sums[p][v] = hn::MulAdd(value, vectors[v], sums[p][v]);
     }
+  }
+}
+
+// K neighbouring values, again and again.
+template <int K>
+HWY_INLINE V repeat(const float* x) {
+  static_assert(K == 2 || K == 4);
+  if constexpr (K == 4) return hn::LoadDup128(kFloats, x);
+  uint64_t pair;
+  std::memcpy(&pair, x, sizeof pair);
+  return hn::BitCast(kFloats, hn::Set(hn::Repartition<uint64_t, Floats>(), pair));
+}
+
+// The same for so few columns of weights that a vector holds those of K values: [t][i / K][column][i % K].
+// Lanes of a column are still to be added.
+template <int K, int P>
+HWY_INLINE void add_narrow_outer_products(const float* const* rows, int taps, int length,
+                                          const float* weights, V (&sums)[P][1]) {
+  for (int t = 0; t < taps; ++t, rows += kRows) {
+    const float* x[P];
+    OSPREY_UNROLL
+    for (int p = 0; p < P; ++p) x[p] = rows[p];
+    for (int i = 0; i < length; i += K, weights += kLanes) {
+      const V w = hn::LoadU(kFloats, weights);
+      OSPREY_UNROLL
+      for (int p = 0; p < P; ++p) sums[p][0] = hn::MulAdd(repeat<K>(x[p] + i), w, sums[p][0]);
+    }
+  }
+}
+
+// Adds neighbouring lanes: of two vectors become one, of P of them sums[0 .. (P + 1) / 2).
+template <int P>
+HWY_INLINE void add_neighbouring_lanes(V (&sums)[P][1]) {
+  OSPREY_UNROLL
+  for (int p = 0; p < P; p += 2) {
+    const V first = sums[p][0], second = sums[p + 1 < P ? p + 1 : p][0];
+    sums[p / 2][0] = hn::Add(hn::ConcatEven(kFloats, second, first), hn::ConcatOdd(kFloats, second, first));
   }
 }
 

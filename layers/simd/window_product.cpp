@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 #include <span>
+#include <type_traits>
 
 #include "core/arena.h"
 #include "core/parallel.h"
@@ -57,12 +58,23 @@ const T* edge_run(const WindowProduct& c, const T* image, int y, int x, T* edge)
 // The next `count` pixels from `place` on, row by row of the lattice: most windows lie inside of the image,
 // and those of neighbours `step` apart.
 template <class T>
-void gather(const WindowProduct& c, const T* in, int group, int64_t origin, Place& place, int count,
-            Tile<T>& tile) {
+void gather(const WindowProduct& c, const T* in, int group, Place& place, int count, Tile<T>& tile) {
   tile.count = count;
   const int channels = c.in_.c, runs = c.runs_, step = c.w_.scale * channels;
   const int64_t image_size = int64_t(c.in_.h) * c.in_.w * channels;
   const T** rows = tile.rows.data();
+  if (c.pointwise_) {
+    const int64_t first = (int64_t(place.n) * c.in_.h + place.h) * c.in_.w + place.w;
+    const T* row = in + first * channels + group * c.in_channels_;
+    int64_t out = first * c.out_.c + group * c.out_channels_;
+    OSPREY_UNROLL
+    for (int p = 0; p < kRows; ++p, row += channels, out += c.out_.c) {  // those behind `count` are not read
+      rows[p] = row;
+      tile.out[size_t(p)] = out;
+    }
+    place.w += count;  // as it is counted here, the rest of a row may lie in the next
+    return;
+  }
   const auto at_edge = [&](const T* image, int y, int column, int p) HWY_ATTR {
     for (int r = 0; r < runs; ++r) {
       const WindowProduct::Tap& tap = c.taps_[size_t(r * c.taps_in_run_)];
@@ -73,8 +85,8 @@ void gather(const WindowProduct& c, const T* in, int group, int64_t origin, Plac
   for (int p = 0; p < count;) {
     const int in_row = std::min(count - p, c.w_.count - place.w);
     const int out_y = c.h_.start + place.h * c.h_.step, out_x = c.w_.start + place.w * c.w_.step;
-    const int64_t out = ((int64_t(place.n) * c.out_.h + out_y) * c.out_.w + out_x) * c.out_.c +
-                        group * c.out_channels_ - origin;
+    const int64_t out =
+        ((int64_t(place.n) * c.out_.h + out_y) * c.out_.w + out_x) * c.out_.c + group * c.out_channels_;
     for (int k = 0; k < in_row; ++k) tile.out[size_t(p + k)] = out + int64_t(k) * c.w_.step * c.out_.c;
 
     const int y = place.h * c.h_.scale;
@@ -135,6 +147,30 @@ OSPREY_BF16_PRODUCTS void multiply_tile(const WindowProduct& c, const Tile<bf16>
   finish<P, NV>(sums, tile.out.data(), filters, e, out);
 }
 
+// Of so few filters that K channels share a vector. Pixels then lie side by side in `out`, and in the end so
+// they do in vectors: K pixels in each.
+template <int P, int K>
+void multiply_narrow_tile(const WindowProduct& c, const Tile<float>& tile, const float* weights, int filters,
+                          const Finish& e, float* out) {
+  if (e.residual) __builtin_prefetch(e.residual + tile.out[0]);
+  V sums[P][1];
+  clear(sums);
+  add_narrow_outer_products<K>(tile.rows.data(), c.runs_, c.run_length_, weights, sums);
+  add_neighbouring_lanes(sums);
+  constexpr int kHalf = (P + 1) / 2, kVectorsLeft = K == 4 ? (kHalf + 1) / 2 : kHalf;
+  V vectors[kHalf][1];
+  for (int v = 0; v < kHalf; ++v) vectors[v][0] = sums[v][0];
+  if constexpr (K == 4) add_neighbouring_lanes(vectors);
+  V left[kVectorsLeft][1];
+  int64_t places[kVectorsLeft];
+  OSPREY_UNROLL
+  for (int v = 0; v < kVectorsLeft; ++v) {
+    left[v][0] = vectors[v][0];
+    places[v] = tile.out[0] + v * kLanes;
+  }
+  finish_row(left, places, P * filters, e, out);
+}
+
 template <class T>
 using Multiply = void (*)(const WindowProduct&, const Tile<T>&, const T* weights, int filters, const Finish&,
                           float* out);
@@ -147,6 +183,22 @@ template <class T>
 constexpr std::array<Multiply<T>, kRows> kTiles[kVectors] = {
     tiles<T, 1>(std::make_integer_sequence<int, kRows>()),
     tiles<T, 2>(std::make_integer_sequence<int, kRows>())};
+
+template <int K, int... P>
+constexpr std::array<Multiply<float>, sizeof...(P)> narrow_tiles(std::integer_sequence<int, P...>) {
+  return {multiply_narrow_tile<P + 1, K>...};
+}
+
+// By the number of pixels less 1.
+template <class T>
+const std::array<Multiply<T>, kRows>& tiles_for(const WindowProduct& c, int vectors) {
+  if constexpr (std::is_same_v<T, float>) {
+    static constexpr auto kPairs = narrow_tiles<2>(std::make_integer_sequence<int, kRows>()),
+                          kFours = narrow_tiles<4>(std::make_integer_sequence<int, kRows>());
+    if (c.together_ > 1) return c.together_ == 2 ? kPairs : kFours;
+  }
+  return kTiles<T>[vectors - 1];
+}
 
 template <class T>
 void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Finish& e, float* out,
@@ -165,17 +217,17 @@ void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Fini
     for (int64_t t = 0; t < tiles; t += int64_t(block.size())) {
       const int64_t in_block = std::min<int64_t>(int64_t(block.size()), tiles - t);
       for (int64_t k = 0; k < in_block; ++k) {
-        const int64_t begin = pixels * (t + k) / tiles, end = pixels * (t + k + 1) / tiles;
-        gather(c, in, g, part.origin, place, int(end - begin), block[size_t(k)]);
+        const int64_t count = pixels / tiles + (t + k < pixels % tiles);
+        gather(c, in, g, place, int(count), block[size_t(k)]);
       }
       for (int b = part.first_panel; b < part.last_panel; ++b) {
         const int filter = b * kPanel, filters = std::min(kPanel, c.out_channels_ - filter);
-        const int vectors = (filters + kLanes - 1) / kLanes;
+        const auto& multiply = tiles_for<T>(c, (filters + kLanes - 1) / kLanes);
         const T* weights = packed + g * (panels * panel_size) + b * panel_size;
         const Finish own = from_filter(e, filter, g * c.out_channels_);
         for (int64_t k = 0; k < in_block; ++k) {
           const Tile<T>& tile = block[size_t(k)];
-          kTiles<T>[vectors - 1][size_t(tile.count - 1)](c, tile, weights, filters, own, out + filter);
+          multiply[size_t(tile.count - 1)](c, tile, weights, filters, own, out + filter);
         }
       }
     }
@@ -243,8 +295,12 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, Lat
   }
   if (all_rows) taps_in_run_ = side_by_side;
   runs_ = int(taps_.size()) / taps_in_run_;
-  run_length_ = taps_in_run_ * in_channels_;
-  if (rounds_) run_length_ += run_length_ % 2;
+  const int values = taps_in_run_ * in_channels_;
+  const bool side_by_side_out = groups == 1 && pixels() == int64_t(out.h) * out.w;
+  for (const int together : {2, 4})
+    if (side_by_side_out && !rounds && out.c * together == lanes_ && values % together == 0)
+      together_ = together;
+  run_length_ = rounds ? values + values % 2 : values;
   zeros_.resize(size_t(run_length_));
   int left = 0, right = in.w;  // in pixels of `in`
   inside_ = {0, in.h, 0, 0};
@@ -254,6 +310,11 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, Lat
   }
   const int scale = w_.scale;
   inside_.left = (left + scale - 1) / scale, inside_.right = (std::max(right, 0) + scale - 1) / scale;
+  const auto in_place = [](const LatticeAxis& axis, int inputs) {
+    return axis.count == inputs && axis.step == 1 && axis.scale == 1 && axis.taps.size() == 1 &&
+           axis.taps[0].offset == 0;
+  };
+  pointwise_ = in_place(h_, in.h) && in_place(w_, in.w);
   for (int r = 0; r < runs_; ++r) {
     const Tap& tap = taps_[size_t(r * taps_in_run_)];
     offsets_.push_back((int64_t(tap.h) * in.w + tap.w) * in.c);
@@ -284,10 +345,10 @@ int64_t WindowProduct::packed_size() const {
 }
 
 // [panel][run][value of the run][filter of the panel], or for bf16 [panel][run][pair of
-// values][filter][value].
+// values][filter][value]; and so for few filters, with together_ values.
 template <class T>
 void WindowProduct::pack_as(const float* weights, T* packed) const {
-  constexpr int kTogether = sizeof(T) == sizeof(float) ? 1 : 2;
+  const int together = sizeof(T) == sizeof(float) ? together_ : 2;
   const int panels = panels_of(out_channels_, panel_);
   const int64_t panel_size = int64_t(runs_) * run_length_ * panel_;
   parallel_for(int64_t(groups_) * panels * runs_, 1, [&](int64_t first, int64_t last) {
@@ -295,18 +356,19 @@ void WindowProduct::pack_as(const float* weights, T* packed) const {
       const int64_t group = part / runs_ / panels;
       const int panel = int(part / runs_ % panels), run = int(part % runs_);
       const int filters = std::min(panel_, out_channels_ - panel * panel_);
-      const int width = (filters + lanes_ - 1) / lanes_ * lanes_;  // a last panel may be a vector wide
+      const int vector = together_ > 1 ? filters : lanes_;         // filters in it
+      const int width = (filters + vector - 1) / vector * vector;  // a last panel may be a vector wide
       const float* of_panel = weights + group * order_.group + panel * panel_ * order_.out;
       T* to = packed + (group * panels + panel) * panel_size + int64_t(run) * run_length_ * width;
       for (int value = 0; value < run_length_; ++value) {
         const int tap = value / in_channels_, channel = value % in_channels_;
-        const int there = tap < taps_in_run_ ? filters : 0;  // behind an odd number of values is nothing
+        const int there = tap < taps_in_run_ ? filters : 0;  // behind the last value of a run is nothing
         const float* from =
             there ? of_panel + taps_[size_t(run * taps_in_run_ + tap)].weights + channel * order_.in
                   : nullptr;
-        T* row = to + value / kTogether * kTogether * width + value % kTogether;
-        for (int o = 0; o < there; ++o) row[o * kTogether] = T(from[o * order_.out]);
-        for (int o = there; o < width; ++o) row[o * kTogether] = T(0.0f);
+        T* row = to + value / together * together * width + value % together;
+        for (int o = 0; o < there; ++o) row[o * together] = T(from[o * order_.out]);
+        for (int o = there; o < width; ++o) row[o * together] = T(0.0f);
       }
     }
   });
@@ -316,21 +378,39 @@ void WindowProduct::pack(const float* weights, float* packed) const {
   rounds_ ? pack_as(weights, reinterpret_cast<bf16*>(packed)) : pack_as(weights, packed);
 }
 
-const void* WindowProduct::readable(const float* x) const {
-  if (!rounds_) return x;
-  thread_local Arena rounded("a thread's memory for pixels in bf16");
-  rounded.reserve(size_t(in_.elements() + 1) * sizeof(bf16));
-  bf16* to = reinterpret_cast<bf16*>(rounded.data());
-  to[in_.elements()] = bf16(0.0f);  // for a last run of odd length
-  parallel_for(in_.elements(), 1 << 14, [&](int64_t first, int64_t last) {
-    HWY_DYNAMIC_DISPATCH(round_part)(x + first, to + first, last - first);
+// Where the first value of `in` is in bf16, or would be, when the values [first, last) are.
+const void* WindowProduct::rounded(const float* in, int64_t first, int64_t last) const {
+  thread_local Arena memory("a thread's memory for pixels in bf16");
+  memory.reserve(size_t(last - first + 1) * sizeof(bf16));
+  bf16* to = reinterpret_cast<bf16*>(memory.data()) - first;
+  to[last] = bf16(0.0f);  // for a last run of odd length
+  parallel_for(last - first, 1 << 14, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(round_part)(in + first + begin, to + first + begin, end - begin);
   });
   return to;
 }
 
+Finish WindowProduct::finish_of(const Epilogue& e) const {
+  return with_repeated_channels(e, out_.c, together_ * out_.c);
+}
+
+void WindowProduct::run_rows(const float* in, const float* packed, const Epilogue& epilogue, float* out,
+                             int first, int last) const {
+  const void* pixels = in;
+  if (rounds_ && !h_.taps.empty()) {
+    const int64_t row = int64_t(in_.w) * in_.c;
+    const int begin = std::clamp(first * h_.scale + h_.taps.front().offset, 0, in_.h),
+              end = std::clamp((last - 1) * h_.scale + h_.taps.back().offset + 1, begin, in_.h);
+    pixels = rounded(in, begin * row, end * row);
+  }
+  HWY_DYNAMIC_DISPATCH(run_part)
+  (*this, pixels, packed, finish_of(epilogue), out,
+   {int64_t(first) * w_.count, int64_t(last) * w_.count, 0, panels_of(out_channels_, panel_)});
+}
+
 void WindowProduct::run(const float* x, const float* packed, const Epilogue& epilogue, float* out) const {
-  const Finish e(epilogue);
-  const void* in = readable(x);  // once, and not for each panel
+  const Finish e = finish_of(epilogue);
+  const void* in = rounds_ ? rounded(x, 0, in_.elements()) : x;  // once, and not for each panel
   const int64_t pixels = int64_t(out_.n) * h_.count * w_.count;
   const int panels = panels_of(out_channels_, panel_);
   constexpr int64_t kPixelsWorthAThread = 256;
@@ -344,14 +424,6 @@ void WindowProduct::run(const float* x, const float* packed, const Epilogue& epi
   parallel_for(pixels, 1, [&](int64_t first, int64_t last) {
     HWY_DYNAMIC_DISPATCH(run_part)(*this, in, packed, e, out, {first, last, 0, panels});
   });
-}
-
-void WindowProduct::run_rows(const void* readable, const float* packed, const Epilogue& epilogue, int first,
-                             int last, float* out) const {
-  const int64_t columns = w_.count;
-  HWY_DYNAMIC_DISPATCH(run_part)
-  (*this, readable, packed, Finish(epilogue), out,
-   {first * columns, last * columns, 0, panels_of(out_channels_, panel_), first * columns * out_.c});
 }
 
 }  // namespace osprey::simd

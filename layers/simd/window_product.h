@@ -27,12 +27,8 @@ class WindowProduct {
   int64_t packed_size() const;                                     // in floats
   void pack(const float* weights, float* packed) const;
   void run(const float* in, const float* packed, const Epilogue&, float* out) const;
-
-  // The rows [first, last) of the forward pass alone, of all images as one, by the calling thread: `out`
-  // begins with the first of them. There is no residual, and `in` is what readable() made of it.
-  const void* readable(const float* in) const;  // itself, or rounded, until the calling thread asks again
-  void run_rows(const void* readable, const float* packed, const Epilogue&, int first, int last,
-                float* out) const;
+  // Some rows of one image, as ConvolutionRows::run_rows; only where it makes every row.
+  void run_rows(const float* in, const float* packed, const Epilogue&, float* out, int first, int last) const;
 
   // For the loops of window_product.cpp, which are compiled for several kinds of processor.
   Shape in_, out_;
@@ -56,7 +52,9 @@ class WindowProduct {
     int top, bottom;  // rows of `in`,
     int left, right;  // and columns of the lattice: windows between them do not reach over an edge
   } inside_;
-  int panel_ = 0;  // filters that are packed side by side
+  bool pointwise_ = false;  // each pixel is made of the one in its place
+  int together_ = 1;  // input channels whose weights share a vector, where filters are too few to fill it
+  int panel_ = 0;     // filters that are packed side by side
   int lanes_ = 0;
   std::vector<float> zeros_;  // what lies outside of the image
 
@@ -64,10 +62,11 @@ class WindowProduct {
   struct Part {
     int64_t first, last;
     int first_panel, last_panel;
-    int64_t origin = 0;  // of all outputs the one that `out` begins with
   };
 
  private:
+  Finish finish_of(const Epilogue&) const;
+  const void* rounded(const float* in, int64_t first, int64_t last) const;
   template <class T>
   void pack_as(const float* weights, T* packed) const;
 };

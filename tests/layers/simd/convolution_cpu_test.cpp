@@ -55,6 +55,13 @@ const std::vector<Case> kCases = {
     {{1, 10, 9, 5}, 6, 3, 1, 1, 2},
     {{1, 3, 3, 16}, 16, 5, 1, 2},
     {{1, 20, 21, 32}, 64, 3, 1, 2},
+    {{2, 9, 8, 3}, 8, 3, 2, 1},
+    {{2, 16, 16, 3}, 8, 3, 2, 1},
+    {{1, 9, 21, 3}, 4, 3, 2, 1},
+    {{1, 7, 9, 8}, 8, 1},  // filters that fill a half of a vector or a quarter
+    {{2, 5, 7, 12}, 4, 1},
+    {{1, 9, 8, 6}, 8, 3, 2, 1},
+    {{1, 6, 7, 8}, 4, 5, 1, 0},
     {{1, 6, 5, 12}, 18, 3, 1, 1, 1, 3},
     {{1, 6, 5, 9}, 9, 3, 1, 1, 1, 9},
 };
@@ -343,8 +350,9 @@ void expect_finished(const Case& c, const std::vector<Algorithm>& algorithms) {
 
 TEST(CpuConvolution, FinishesItsSums) {
   expect_finished({{1, 6, 7, 20}, 37, 3, 1, 1}, {Algorithm::direct, Algorithm::winograd4, Algorithm::onednn});
-  for (const Case& c : {Case{{1, 5, 9, 24}, 24, 3, 1, 1, 1, 24}, Case{{1, 5, 9, 24}, 24, 3, 2, 1, 1, 24},
-                        Case{{1, 5, 9, 24}, 24, 3, 1, 1, 1, 6}})
+  for (const Case& c :
+       {Case{{1, 6, 7, 20}, 8, 1}, Case{{1, 6, 7, 20}, 4, 3, 2, 1}, Case{{1, 5, 9, 24}, 24, 3, 1, 1, 1, 24},
+        Case{{1, 5, 9, 24}, 24, 3, 2, 1, 1, 24}, Case{{1, 5, 9, 24}, 24, 3, 1, 1, 1, 6}})
     expect_finished(c, {Algorithm::direct});
 }
 
