@@ -47,7 +47,10 @@ const T* edge_run(const WindowProduct& c, const T* image, int y, int x, T* edge)
   if (y < 0 || y >= height || x >= width || x + c.taps_in_run_ <= 0)
     return reinterpret_cast<const T*>(c.zeros_.data());
   const T* row = image + int64_t(y) * width * channels;
-  if (x >= 0 && x + c.taps_in_run_ <= width) return row + int64_t(x) * channels;
+  // In bf16 a value follows the last row, too.
+  const bool inside =
+      c.rounds_ ? x + c.taps_in_run_ <= width : x * channels + c.run_length_ <= width * channels;
+  if (x >= 0 && inside) return row + int64_t(x) * channels;
   const int first = std::max(0, -x), last = std::min(c.taps_in_run_, width - x);
   std::fill(edge, edge + first * channels, T(0.0f));
   std::copy_n(row + int64_t(x + first) * channels, (last - first) * channels, edge + first * channels);
@@ -298,15 +301,19 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, Lat
   const int values = taps_in_run_ * in_channels_;
   const bool side_by_side_out = groups == 1 && pixels() == int64_t(out.h) * out.w;
   for (const int together : {2, 4})
-    if (side_by_side_out && !rounds && out.c * together == lanes_ && values % together == 0)
+    if (side_by_side_out && !rounds && out.c * together == lanes_ &&
+        (taps_in_run_ > 1 || values % together == 0))
       together_ = together;
-  run_length_ = rounds ? values + values % 2 : values;
+  const int multiple = rounds ? 2 : together_;
+  run_length_ = (values + multiple - 1) / multiple * multiple;
   zeros_.resize(size_t(run_length_));
+  // What is read behind a run lies in the same row.
+  const int behind = rounds ? 0 : (run_length_ - values + in_channels_ - 1) / in_channels_;
   int left = 0, right = in.w;  // in pixels of `in`
   inside_ = {0, in.h, 0, 0};
   for (const Tap& tap : taps_) {
     inside_.top = std::max(inside_.top, -tap.h), inside_.bottom = std::min(inside_.bottom, in.h - tap.h);
-    left = std::max(left, -tap.w), right = std::min(right, in.w - tap.w);
+    left = std::max(left, -tap.w), right = std::min(right, in.w - tap.w - behind);
   }
   const int scale = w_.scale;
   inside_.left = (left + scale - 1) / scale, inside_.right = (std::max(right, 0) + scale - 1) / scale;

@@ -44,8 +44,8 @@ class WindowProduct {
   // Where neighbours of a window lie side by side in memory, and their channels are few, a row of the window
   // is one run; otherwise each tap is.
   int runs_ = 0, taps_in_run_ = 1;
-  // Values of a run. In bf16 they are multiplied two by two: behind an odd number the next one that lies
-  // there meets a weight of 0.
+  // Values of a run. In bf16 they are multiplied two by two, and for few filters so many together: behind
+  // them the next ones that lie there meet weights of 0.
   int run_length_ = 0;
   std::vector<int64_t> offsets_;  // of each run from the pixel that its window belongs to
   struct {

@@ -178,7 +178,8 @@ TEST_F(Training, StopsWhenItsPatienceIsOver) {
 }
 
 TEST_F(Training, RunsAtSeveralScales) {
-  TrainOptions o = options(drawn_cfg(135, "batch=2\n", "random=1\n"), "a");
+  // At ten times the rate five of twelve seeds end in infinities.
+  TrainOptions o = options(drawn_cfg(135, "batch=2\nlearning_rate=0.001\n", "random=1\n"), "a");
   EXPECT_EQ(Trainer(o).run().iterations, 135);
   o.map = true;  // measured at the network's own size
   o.max_batches = 3;
