@@ -62,7 +62,7 @@ double peak_mib() {
 // context.
 class DeviceMemory {
  public:
-  explicit DeviceMemory(Device device) : counts_(device == Device::cuda && !cuda::emulated()) {
+  explicit DeviceMemory(Device device) : counts_(device == Device::cuda && cuda::has_gpu_kernels()) {
     if (counts_) free_ = cuda::free_memory();
   }
   double mib() const { return counts_ ? (double(free_) - double(cuda::free_memory())) / (1 << 20) : 0; }

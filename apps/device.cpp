@@ -15,7 +15,7 @@ namespace osprey {
 
 Device DeviceOptions::device() const {
   if (name == "cpu") return Device::cpu;
-  if (name == "cuda" && cuda::emulated())
+  if (name == "cuda" && !cuda::has_gpu_kernels())
     fail(
         "--device cuda: this build has no kernels for a GPU, since no CUDA toolkit was found when it was "
         "configured; --device emulated runs them on the CPU, slowly");
@@ -69,7 +69,7 @@ void hand_over_to_emulation(int argc, char** argv) {
   if (!wanted) return;
   const auto program = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "osprey-emulated";
   execv(program.c_str(), argv);
-  fail("--device emulated: {} could not be started: it is built beside osprey where a CUDA toolkit is found",
+  fail("--device emulated: {} could not be started: it is a program of its own, built beside osprey",
        program.string());
 }
 

@@ -25,7 +25,7 @@ struct DeviceOptions {
 
 void add_device_options(CLI::App& command, DeviceOptions& options);
 
-// `--device emulated` given to a build whose kernels are a GPU's goes on as the program osprey-emulated,
+// `--device emulated` given to a program without emulated kernels goes on as the program osprey-emulated,
 // which lies beside this one. Returns if the arguments do not ask for it.
 void hand_over_to_emulation(int argc, char** argv);
 

@@ -1,5 +1,7 @@
 // The only way to start a kernel. Compiled by nvcc it runs on the GPU; compiled by a host compiler it runs on
-// the emulation, so that every .cu file can be tested, debugged and sanitized without a GPU.
+// the emulation, so that every .cu file can be tested, debugged and sanitized without a GPU. A program that
+// is to have no kernels is compiled with OSPREY_NO_KERNELS: it names none, so the compiler leaves them all
+// out.
 #pragma once
 
 #include "core/stream.h"
@@ -63,6 +65,22 @@ template <class T>
 __device__ T* dynamic_shared() {
   extern __shared__ __align__(16) unsigned char bytes[];
   return reinterpret_cast<T*>(bytes);
+}
+
+#elif defined(OSPREY_NO_KERNELS)
+
+// An Error: there is no way to get here, since no stream of a device can be made. Defined in
+// cuda/runtime_absent.cpp.
+[[noreturn]] void refuse_launch();
+
+template <auto Kernel, class... Arguments>
+void launch(Stream&, Grid, Arguments...) {
+  refuse_launch();
+}
+
+template <class T>
+T* dynamic_shared() {
+  return nullptr;
 }
 
 #else

@@ -51,6 +51,7 @@ void allow_shared_memory(std::string_view kernel, const void* function, size_t b
   check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), kernel);
 }
 
+bool has_gpu_kernels() { return true; }
 bool emulated() { return false; }
 
 int device_count() {

@@ -1,5 +1,6 @@
 // Device memory and the order of work, for host code that knows no CUDA header. In a build that emulates the
-// kernels, device memory is host memory and every operation has ended when it returns.
+// kernels, device memory is host memory and every operation has ended when it returns. A program without
+// kernels has no device: whatever is asked of one is an Error.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +10,7 @@
 
 namespace osprey::cuda {
 
+bool has_gpu_kernels();     // this program's kernels are for a GPU
 bool emulated();            // kernels run on the host's processor, and "device" means that
 int device_count();         // of GPUs; 0 also where there is no driver
 std::string device_name();  // of the device in use, such as "NVIDIA H200"; "emulation"

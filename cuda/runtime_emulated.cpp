@@ -21,6 +21,7 @@ void* aligned(size_t bytes) {
 
 }  // namespace
 
+bool has_gpu_kernels() { return false; }
 bool emulated() { return true; }
 int device_count() { return 0; }
 std::string device_name() { return "emulation"; }

@@ -148,7 +148,7 @@ void check_anchors(const Network& network, const Dataset& train, std::vector<Fin
 void check_memory(const CheckOptions& options, std::vector<Finding>& findings) {
   TrainingNetworks networks = training_networks(options);
   const NetSection& net = networks.training.net();
-  const bool on_gpu = options.device == Device::cuda && !cuda::emulated();
+  const bool on_gpu = options.device == Device::cuda && cuda::has_gpu_kernels();
   const size_t there = options.memory ? *options.memory : on_gpu ? cuda::free_memory() : available_memory();
   const auto fits = [&](std::optional<size_t> needed) { return needed && (!there || *needed <= there); };
   const auto needed = training_bytes(networks, net.mini_batch());

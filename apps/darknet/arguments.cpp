@@ -192,11 +192,13 @@ DeviceOptions device_options(Arguments& a) {
     gpus.resize(std::min(comma, gpus.size()));
     int number = 0;
     if (!parse_number(gpus, number)) a.fail(fmt::format("`{}` is not the number of a GPU", gpus));
-    if (cuda::emulated()) warn("-i {}: this build has no kernels for a GPU: the CPU does the work", gpus);
+    if (!cuda::has_gpu_kernels())
+      warn("-i {}: this build has no kernels for a GPU: the CPU does the work", gpus);
     // The driver reads it when it is first asked for something, which is below.
     ::setenv("CUDA_VISIBLE_DEVICES", gpus.c_str(), 0);
   }
-  if (options.name.empty()) options.name = !cuda::emulated() && cuda::device_count() > 0 ? "cuda" : "cpu";
+  if (options.name.empty())
+    options.name = cuda::has_gpu_kernels() && cuda::device_count() > 0 ? "cuda" : "cpu";
   return options;
 }
 

@@ -28,6 +28,20 @@ class Commands : public testing::Test {
               weights_ = folder_ / "t.weights", image_ = folder_ / "images/0.png";
 };
 
+// The emulated kernels are in a program of their own, and nobody need know.
+TEST_F(Commands, EmulatedKernelsFindWhatTheCpuFinds) {
+  const auto boxes_by = [&](const std::string& device) {
+    const std::string json = folder_ / device + ".json";
+    const Said said = osprey_command(
+        {"detect", cfg_, weights_, image_, "--thresh", "0.1", "--json", json, "--device", device});
+    EXPECT_EQ(said.status, 0) << said.err;
+    return nlohmann::json::parse(read_file(json, "JSON"))[0]["detections"].size();
+  };
+  const size_t found = boxes_by("cpu");
+  EXPECT_GT(found, 0u);
+  EXPECT_EQ(boxes_by("emulated"), found);
+}
+
 TEST_F(Commands, ExportTellsWhatTheFileTakesAndMakes) {
   const std::string model = folder_ / "t.onnx";
   Said said = osprey_command({"export", cfg_, weights_, model});
