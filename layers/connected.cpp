@@ -5,8 +5,6 @@
 // In memory a row of W lies as the input does (h, w, c); in Darknet's file as c, h, w, and before the arrays
 // of batch norm (FileOrder::flattened_input). On a GPU it is a convolution of images of one pixel.
 
-#include <cblas.h>
-
 #include "core/parallel.h"
 #include "cuda/batchnorm.h"
 #include "cuda/convolution.h"
@@ -16,6 +14,7 @@
 #include "layers/layer.h"
 #include "layers/onnx_graph.h"
 #include "layers/output_activation.h"
+#include "layers/simd/gemm.h"
 
 namespace osprey {
 namespace cpu {
@@ -27,23 +26,23 @@ void connected_forward(Stream&, View<const float> x, View<const float> weights, 
   const int n = z.shape.n, outputs = z.shape.c, ins = x.size() / n;
   if (biases)
     for (int row = 0; row < n; ++row) std::copy(biases.begin(), biases.end(), &z[row * outputs]);
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, outputs, ins, 1, x.data, ins, weights.data, ins,
-              biases ? 1 : 0, z.data, outputs);
+  gemm(Transpose::no, Transpose::yes, n, outputs, ins, x.data, ins, weights.data, ins, bool(biases), z.data,
+       outputs);
 }
 
 // dW += dz^T x
 void connected_backward_weights(Stream&, View<const float> x, View<const float> dz, View<float> dweights) {
   const int n = dz.shape.n, outputs = dz.shape.c, ins = x.size() / n;
-  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, outputs, ins, n, 1, dz.data, outputs, x.data, ins, 1,
-              dweights.data, ins);
+  gemm(Transpose::yes, Transpose::no, outputs, ins, n, dz.data, outputs, x.data, ins, true, dweights.data,
+       ins);
 }
 
 // dx = dz W, or added to dx.
 void connected_backward_input(Stream&, View<const float> dz, View<const float> weights, View<float> dx,
                               Write write) {
   const int n = dz.shape.n, outputs = dz.shape.c, ins = dx.size() / n;
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, ins, outputs, 1, dz.data, outputs, weights.data,
-              ins, write == Write::add ? 1 : 0, dx.data, ins);
+  gemm(Transpose::no, Transpose::no, n, ins, outputs, dz.data, outputs, weights.data, ins,
+       write == Write::add, dx.data, ins);
 }
 
 }  // namespace

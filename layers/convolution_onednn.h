@@ -28,6 +28,7 @@ class OneDnnConvolution {
   ~OneDnnConvolution();
 
   static bool folds(Activation);
+  static bool built();  // or the constructor is an Error
 
   // oneDNN orders weights in blocks of its own. Sizes in floats of the memory the caller provides:
   int packed_size() const;   // one copy of the weights, for forward

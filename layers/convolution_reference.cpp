@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/gemm.h"
 #include "core/parallel.h"
 #include "cuda/convolution.h"
+#include "layers/simd/gemm.h"
 
 namespace osprey::cpu {
 namespace {
@@ -79,7 +79,7 @@ void convolution_forward(Stream&, View<const float> x, View<const float> weights
     for (int group = 0; group < c.groups; ++group) {
       gather_patches(x, n, group, patches, m);
       gemm(Transpose::no, Transpose::yes, m.pixels, m.outputs, m.taps, patches.data, m.taps,
-           of_group(weights, group, m), m.taps, 0, y.data + y.shape.index(n, 0, 0, group * m.outputs),
+           of_group(weights, group, m), m.taps, false, y.data + y.shape.index(n, 0, 0, group * m.outputs),
            y.shape.c);
     }
   if (!bias) return;
@@ -94,7 +94,7 @@ void convolution_backward_data(Stream&, View<const float> dy, View<const float> 
     for (int group = 0; group < c.groups; ++group) {
       gemm(Transpose::no, Transpose::no, m.pixels, m.taps, m.outputs,
            dy.data + dy.shape.index(n, 0, 0, group * m.outputs), dy.shape.c, of_group(weights, group, m),
-           m.taps, 0, patches.data, m.taps);
+           m.taps, false, patches.data, m.taps);
       scatter_patches(patches, n, group, dx, m);
     }
 }
@@ -106,7 +106,7 @@ void convolution_backward_weights(Stream&, View<const float> x, View<const float
     for (int group = 0; group < c.groups; ++group) {
       gather_patches(x, n, group, patches, m);
       gemm(Transpose::yes, Transpose::no, m.outputs, m.taps, m.pixels,
-           dy.data + dy.shape.index(n, 0, 0, group * m.outputs), dy.shape.c, patches.data, m.taps, 1,
+           dy.data + dy.shape.index(n, 0, 0, group * m.outputs), dy.shape.c, patches.data, m.taps, true,
            dweights.data + int64_t(group) * m.outputs * m.taps, m.taps);
     }
 }

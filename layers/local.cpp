@@ -10,11 +10,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/gemm.h"
 #include "cuda/convolution.h"
 #include "layers/layer.h"
 #include "layers/onnx_graph.h"
 #include "layers/output_activation.h"
+#include "layers/simd/gemm.h"
 
 namespace osprey {
 namespace cpu {
@@ -61,7 +61,7 @@ void local_forward(Stream&, View<const float> x, View<const float> weights, View
     const Bank bank(y.shape, patches.shape, place);
     gather(x, place / y.shape.w, place % y.shape.w, window, patches);
     gemm(Transpose::no, Transpose::yes, n, bank.filters, bank.inputs, patches.data, bank.inputs,
-         weights.data + bank.weights(), bank.inputs, 1, y.data + bank.first, bank.row);
+         weights.data + bank.weights(), bank.inputs, true, y.data + bank.first, bank.row);
   }
 }
 
@@ -71,7 +71,7 @@ void local_backward_weights(Stream&, View<const float> x, View<const float> dy, 
     const Bank bank(dy.shape, patches.shape, place);
     gather(x, place / dy.shape.w, place % dy.shape.w, window, patches);
     gemm(Transpose::yes, Transpose::no, bank.filters, bank.inputs, x.shape.n, dy.data + bank.first, bank.row,
-         patches.data, bank.inputs, 1, dweights.data + bank.weights(), bank.inputs);
+         patches.data, bank.inputs, true, dweights.data + bank.weights(), bank.inputs);
   }
 }
 
@@ -80,7 +80,7 @@ void local_backward_input(Stream&, View<const float> dy, View<const float> weigh
   for (int place = 0; place < dy.shape.h * dy.shape.w; ++place) {
     const Bank bank(dy.shape, patches.shape, place);
     gemm(Transpose::no, Transpose::no, dx.shape.n, bank.inputs, bank.filters, dy.data + bank.first, bank.row,
-         weights.data + bank.weights(), bank.inputs, 0, patches.data, bank.inputs);
+         weights.data + bank.weights(), bank.inputs, false, patches.data, bank.inputs);
     for_each_pixel_under(dx.shape, place / dy.shape.w, place % dy.shape.w, window, [=](int to, int at) {
       for (int c = 0; to >= 0 && c < dx.shape.c; ++c) dx.data[to + c] += patches.data[at + c];
     });

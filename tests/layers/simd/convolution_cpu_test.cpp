@@ -8,6 +8,7 @@
 
 #include "core/activations.h"
 #include "core/arena.h"
+#include "core/error.h"
 #include "core/parallel.h"
 #include "cuda/maxpool.h"
 #include "layers/simd/outer_product.h"
@@ -188,11 +189,16 @@ void on_each_processor(Body&& body) {
   hwy::SetSupportedTargetsForTest(0);
 }
 
+std::vector<Algorithm> with_onednn(std::vector<Algorithm> ours) {
+  if (OneDnnConvolution::built()) ours.push_back(Algorithm::onednn);
+  return ours;
+}
+
 TEST(CpuConvolution, IsTheSumInEveryDirection) {
   on_each_processor([] {
     for (const std::vector<Case>& cases : {kCases, kGroupCases})
       for (const Case& c : cases)
-        for (const Algorithm a : {Algorithm::automatic, Algorithm::direct, Algorithm::onednn})
+        for (const Algorithm a : with_onednn({Algorithm::automatic, Algorithm::direct}))
           expect_all_directions(c, a);
   });
 }
@@ -285,8 +291,8 @@ TEST(CpuConvolution, MakesOnlyTheLargestOfEachWindow) {
 
 // The larger the tile the larger the error: were they equal, the same algorithm would have run each time.
 TEST(CpuConvolution, RunsTheAlgorithmThatIsAskedFor) {
-  for (const Algorithm a : {Algorithm::direct, Algorithm::winograd2, Algorithm::winograd4,
-                            Algorithm::winograd6, Algorithm::onednn}) {
+  for (const Algorithm a :
+       with_onednn({Algorithm::direct, Algorithm::winograd2, Algorithm::winograd4, Algorithm::winograd6})) {
     CpuConvolution::Options options;
     options.training = false;
     options.algorithm = a;
@@ -295,6 +301,19 @@ TEST(CpuConvolution, RunsTheAlgorithmThatIsAskedFor) {
     if (a == Algorithm::onednn) continue;
     EXPECT_EQ(Trial({{1, 8, 8, 16}, 16, 3, 2, 1}, options).convolution.algorithms(), "direct")
         << "Winograd's algorithm is for stride 1";
+  }
+}
+
+TEST(CpuConvolution, SaysThatOneDnnIsNotThere) {
+  if (OneDnnConvolution::built()) GTEST_SKIP() << "it is";
+  CpuConvolution::Options options;
+  options.algorithm = Algorithm::onednn;
+  try {
+    Trial trial({{1, 4, 4, 4}, 4, 1}, options);
+    FAIL() << "no error";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("--convolution onednn: this build has no oneDNN"), std::string::npos)
+        << e.what();
   }
 }
 
@@ -349,7 +368,7 @@ void expect_finished(const Case& c, const std::vector<Algorithm>& algorithms) {
 }
 
 TEST(CpuConvolution, FinishesItsSums) {
-  expect_finished({{1, 6, 7, 20}, 37, 3, 1, 1}, {Algorithm::direct, Algorithm::winograd4, Algorithm::onednn});
+  expect_finished({{1, 6, 7, 20}, 37, 3, 1, 1}, with_onednn({Algorithm::direct, Algorithm::winograd4}));
   for (const Case& c :
        {Case{{1, 6, 7, 20}, 8, 1}, Case{{1, 6, 7, 20}, 4, 3, 2, 1}, Case{{1, 5, 9, 24}, 24, 3, 1, 1, 1, 24},
         Case{{1, 5, 9, 24}, 24, 3, 2, 1, 1, 24}, Case{{1, 5, 9, 24}, 24, 3, 1, 1, 1, 6}})
