@@ -31,7 +31,9 @@ std::vector<std::string> names_of(const Arguments& a, int classes) {
 
 void run_classify(const Arguments& a) {
   const std::vector<std::string> paths = all_images(a.images);
-  const auto network = load_network(a.load);
+  LoadOptions load = a.load;
+  load.once = paths.size() == 1;
+  const auto network = load_network(load);
   ImageClassifier classifier(*network);
   const std::vector<std::string> names = names_of(a, classifier.classes());
   nlohmann::ordered_json all = nlohmann::ordered_json::array();

@@ -253,7 +253,9 @@ void run_detect(const Arguments& a) {
     fail("images and videos need a run each: {} are videos", videos);
   if (!videos && (a.frame_skip || a.frames.max_frames)) fail("--frame-skip and --max-frames are for videos");
   const std::vector<std::string> paths = videos ? a.images : all_images(a.images);
-  Finder finder(a);
+  Arguments mine = a;
+  mine.load.once = !videos && paths.size() == 1 && !a.tiles.grid.size;
+  Finder finder(mine);
   if (videos)
     detect_in_videos(finder, paths);
   else

@@ -24,6 +24,7 @@ std::unique_ptr<Network> load_network(const LoadOptions& options) {
   build.build.batchnorm_epsilon = options.batchnorm_epsilon;
   build.lenient = options.lenient;
   build.keep_all = options.keep_all;
+  build.streams = options.once && !options.weights.empty();
   auto network = std::make_unique<Network>(read_cfg(options.cfg), build);
   network->plan(options.batch, network->net().width, network->net().height);
   if (!options.weights.empty()) {

@@ -14,11 +14,12 @@ struct LoadOptions {
   DeviceOptions device;
   int batch = 1;
   bool lenient = false, keep_all = false;
+  bool once = false;  // few forward passes: the weights are brought in each (NetworkOptions::streams)
   float batchnorm_epsilon = 1e-5f;
 };
 
-// Random parameters for measurements: Darknet's initial ones, but variances of 1, since his 0 would blow every
-// activation up to infinity.
+// Random parameters for measurements: Darknet's initial ones, but variances of 1, since his 0 would blow
+// every activation up to infinity.
 void initialise_to_measure(Parameters& parameters);
 
 // Planned at the size that the .cfg says, loaded, folded: ready for forward().

@@ -29,6 +29,9 @@ struct NetworkOptions {
   // former.
   bool uncleared_gradients = false;
   bool keep_all = false;  // every layer's output stays readable after forward (for dumps)
+  // For few forward passes of a network that never trains, on the CPU: each brings the parameters anew, layer
+  // by layer, into memory that the next layer takes over. Memory that nobody touches costs no time.
+  bool streams = false;
 };
 
 // What stays as it is in an iteration: nothing of a layer, all but its batch norm, or all, statistics
@@ -90,7 +93,8 @@ class Network {
   // In a network that never trains: fold and pack the parameters. To be called after they have changed.
   void prepare();
   // The same where they never will: `fill` puts the values of each span into place, and on the CPU each layer
-  // is prepared as soon as it has its own, and the memory of what was packed is given back.
+  // is prepared as soon as it has its own, and the memory of what was packed is given back. With `streams`
+  // that happens in each forward pass, so what `fill` reads must live as long as it.
   void prepare_for_good(const std::function<void(const ParameterSpan&)>& fill);
 
   // Freezes the layers that their keys (stopbackward, dont_update, ...) say for this iteration of training,
@@ -185,6 +189,7 @@ class Network {
   void check_shared(const std::vector<Plan>& plans, int layer) const;
   void add_parameters(const std::vector<Plan>& plans);
   void fill_zero(void* memory, size_t bytes);  // of the device
+  bool streams() const;  // it is asked for, and can be done: no two layers share parameters
   // Whether the images lie beside the input that layers read, which is made of them.
   bool has_images() const { return stream_.device != Device::cpu || net_.normalisation.on; }
 
@@ -197,6 +202,7 @@ class Network {
   std::vector<Node> nodes_;
   Freezing freezing_;
   Parameters parameters_;
+  std::function<void(const ParameterSpan&)> fill_;  // with streams(): what brings a parameter
   MemoryPlan memory_;
   std::unique_ptr<Arena> arena_;
   DeviceBuffer lasting_{"the network's lasting memory"}, feed_{"what a step reads"},

@@ -190,6 +190,7 @@ void Network::check_shared(const std::vector<Plan>& plans, int layer) const {
 
 void Network::add_parameters(const std::vector<Plan>& plans) {
   const bool first_time = parameters_.spans().empty();
+  if (streams()) parameters_.take_turns();
   std::vector<bool> trains(nodes_.size(), false);  // by owner: somewhere gradients reach the parameters
   for (const Node& node : nodes_)
     if (node.trains || !training()) trains[node.owner] = true;
@@ -222,10 +223,15 @@ void Network::plan(int batch, int width, int height) {
   std::vector<Plan> plans = plan_layers(batch, width, height);
   // Only now is it known which sums are of equal shapes, and how convolutions are computed.
   if (first_time && !training() && !options_.keep_all) {
-    const bool sums = absorb_sums(), pools = absorb_pools(), chains = chain_convolutions();
+    const bool sums = absorb_sums(), pools = absorb_pools(),
+               chains = !streams() && chain_convolutions();  // which need all their weights at once
     if (sums || pools || chains) plans = plan_layers(batch, width, height);
   }
   add_parameters(plans);
+  if (streams())
+    for (Plan& plan : plans)
+      for (Plan::Want& want : plan.wants_)
+        if (want.life == Plan::Life::lasting && !want.zeroed) want.life = Plan::Life::scratch;  // packed anew
 
   std::vector<LayerMemory> memory(nodes_.size());
   for (size_t i = 0; i < nodes_.size(); ++i) {

@@ -23,12 +23,23 @@ void Network::on_layer(int layer, Work&& work) {
   }
 }
 
+bool Network::streams() const {
+  if (!options_.streams || training() || stream_.device != Device::cpu) return false;
+  for (size_t i = 0; i < nodes_.size(); ++i)
+    if (nodes_[i].owner != int(i)) return false;
+  return true;
+}
+
 void Network::prepare() {
   for (size_t i = 0; i < nodes_.size(); ++i)
     if (nodes_[i].absorbed_by < 0) on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_, false); });
 }
 
 void Network::prepare_for_good(const std::function<void(const ParameterSpan&)>& fill) {
+  if (streams()) {
+    fill_ = fill;
+    return;
+  }
   if (stream_.device != Device::cpu) {
     for (const ParameterSpan& span : parameters_.spans()) fill(span);
     parameters_.upload();
@@ -106,8 +117,15 @@ void Network::enqueue_input() {
 
 void Network::enqueue_forward() {
   enqueue_input();
-  for (size_t i = 0; i < nodes_.size(); ++i)
-    if (nodes_[i].worker(int(i)) == int(i)) on_layer(int(i), [&](Layer& layer) { layer.forward(stream_); });
+  auto span = parameters_.spans().begin();  // in the order of the layers
+  for (int i = 0; i < int(nodes_.size()); ++i) {
+    for (; fill_ && span != parameters_.spans().end() && span->layer == i; ++span) fill_(*span);
+    if (nodes_[size_t(i)].worker(i) != i) continue;
+    on_layer(i, [&](Layer& layer) {
+      if (fill_) layer.prepare(stream_, true);
+      layer.forward(stream_);
+    });
+  }
 }
 
 std::vector<float> Network::read(int layer) const {

@@ -13,9 +13,11 @@
 namespace osprey {
 
 void Parameters::add(ParameterSpan span) {
-  span.offset = size_;
+  if (turns_ && !spans_.empty() && spans_.back().layer != span.layer) end_ = 0;
+  span.offset = end_;
   constexpr size_t line = kAlignment / sizeof(float);
-  size_ += (size_t(span.shape.elements()) + line - 1) / line * line;
+  end_ += (size_t(span.shape.elements()) + line - 1) / line * line;
+  size_ = std::max(size_, end_);
   spans_.push_back(std::move(span));
 }
 

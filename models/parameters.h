@@ -25,6 +25,8 @@ class Parameters {
   // Spans are added in file order, and allocated together on the stream's device: values, and for training
   // gradients and momentum; under bf16 also a copy of the values in that type.
   void add(ParameterSpan span);
+  // From the next layer on, each has its values where those of the others are: one at a time is there.
+  void take_turns() { turns_ = true; }
   void allocate(bool training, const Stream& stream = {}, Type precision = Type::f32);
 
   const std::vector<ParameterSpan>& spans() const { return spans_; }
@@ -65,7 +67,8 @@ class Parameters {
   void refresh_copy();
 
   std::vector<ParameterSpan> spans_;
-  size_t size_ = 0;
+  bool turns_ = false;
+  size_t end_ = 0, size_ = 0;  // of the last span; of the buffer
   Stream stream_;
   Type precision_ = Type::f32;
   DeviceBuffer values_{"the parameters"}, copy_{"the parameters' copy in bf16"},

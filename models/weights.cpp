@@ -238,9 +238,13 @@ LoadedWeights load_weights(const std::string& path, Network& network, Coverage c
 }
 
 void load_for_good(const std::string& path, Network& network) {
-  const WeightsFile file(path, network, Coverage::whole);
-  network.prepare_for_good([&](const ParameterSpan& span) {
-    if (file.has(span)) file.read(span, network.parameters().values() + span.offset);
+  const auto file = std::make_shared<const WeightsFile>(path, network, Coverage::whole);
+  network.prepare_for_good([file, &network](const ParameterSpan& span) {
+    float* const values = network.parameters().values() + span.offset;
+    if (file->has(span))
+      file->read(span, values);
+    else
+      std::fill_n(values, span.shape.elements(), 0.0f);  // another layer's may have been there
   });
 }
 

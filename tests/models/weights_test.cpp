@@ -281,6 +281,41 @@ TEST(Weights, LoadedForGoodComputeTheSame) {
   }
 }
 
+// Parameters that are brought in each forward pass, in memory that layers take turns with; where two share
+// theirs, all stay.
+TEST(Weights, StreamedComputeTheSame) {
+  const Temporary folder;
+  const std::string head =
+      "[net]\nwidth=16\nheight=16\nchannels=3\n"
+      "[convolutional]\nbatch_normalize=1\nfilters=24\nsize=3\npad=1\nactivation=leaky\n"
+      "[convolutional]\nfilters=24\nsize=3\npad=1\nactivation=leaky\n";
+  const std::string tail = "[shortcut]\nfrom=-2\n[batchnorm]\n[connected]\noutput=8\nactivation=linear\n";
+  for (const bool shared : {false, true}) {
+    const std::string cfg = head +
+                            (shared ? "[convolutional]\nshare=1\n" : "[convolutional]\ndontload=1\n") +
+                            "filters=24\nsize=3\npad=1\nactivation=leaky\n" + tail;
+    NetworkOptions options = inference();
+    PlannedNetwork known(cfg, 2, 16, 16, options, 3);
+    const std::string path = folder / "w";
+    save_weights(path, known, {});
+    Network loaded(parse_cfg(cfg, "t.cfg"), options);
+    loaded.plan(2, 16, 16);
+    load_for_good(path, loaded);
+    options.streams = true;
+    Network streamed(parse_cfg(cfg, "t.cfg"), options);
+    streamed.plan(2, 16, 16);
+    EXPECT_EQ(streamed.parameters().size() < loaded.parameters().size(), !shared);
+    load_for_good(path, streamed);
+    for (const unsigned seed : {5u, 6u}) {
+      fill_randomly(loaded.input(), seed);
+      fill_randomly(streamed.input(), seed);
+      loaded.forward();
+      streamed.forward();
+      EXPECT_EQ(streamed.read(5), loaded.read(5));
+    }
+  }
+}
+
 TEST(Weights, LoadedForGoodMustBeWholeAndFinite) {
   const Temporary folder;
   PlannedNetwork network(kTwoConvolutions, 1, 4, 4, inference());
