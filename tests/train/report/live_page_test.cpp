@@ -57,17 +57,6 @@ TEST(LivePage, HasNothingElse) {
   EXPECT_EQ(head.find("secret"), std::string::npos);
 }
 
-// One who sends nothing keeps nobody else waiting.
-TEST(LivePage, AnswersOthersMeanwhile) {
-  LivePage page("127.0.0.1", 0);
-  boost::asio::io_context context;
-  tcp::socket silent(context);
-  silent.connect({boost::asio::ip::make_address("127.0.0.1"), static_cast<unsigned short>(page.port())});
-  boost::asio::write(silent, boost::asio::buffer(std::string("GET / HTTP/1.1\r\n")));
-  page.show(std::string(3 << 20, 'x'));  // more than a socket takes at once
-  EXPECT_GT(get(page, "/").size(), size_t(3 << 20));
-}
-
 TEST(LivePage, SurvivesNonsense) {
   LivePage page("127.0.0.1", 0);
   answer(page, "\x01\x02\r\n\r\n");
