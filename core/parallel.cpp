@@ -31,7 +31,7 @@ void start_anew([[maybe_unused]] const char* variable, [[maybe_unused]] const ch
 void wait_asleep(char** arguments) { start_anew("OMP_WAIT_POLICY", "PASSIVE", arguments); }
 
 // 1000 rounds of GNU's OpenMP are some 15 microseconds, longer than most of what lies between two loops. On
-// two cores with other work forward passes take a fifth to a half of the time so, and on quiet ones the same.
+// two cores with other work ResNet-50's forward pass took a fifth of the time so, and on quiet ones the same.
 void wait_briefly(char** arguments) {
   if (threads() > 1) start_anew("GOMP_SPINCOUNT", "1000", arguments);
 }
