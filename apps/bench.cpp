@@ -99,6 +99,7 @@ nlohmann::ordered_json json_of(const Network& network, const std::vector<LayerFi
                                     {"least_milliseconds", figures[k].least_milliseconds},
                                     {"gflops", figures[k].gflops}};
     if (figures[k].of_roof > 0) layer["of_roof"] = figures[k].of_roof;
+    if (const int worker = node.worker(int(k)); worker != int(k)) layer["done_by"] = worker;
     layers.push_back(layer);
   }
   return layers;

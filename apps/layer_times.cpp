@@ -92,6 +92,11 @@ std::string table_of(const Network& network, const std::vector<LayerFigures>& fi
   for (size_t k = 0; k < figures.size(); ++k) {
     const Node& node = network.nodes()[k];
     const LayerFigures& f = figures[k];
+    if (const int worker = node.worker(int(k)); worker != int(k)) {
+      table += fmt::format("{:5} {:<15} {:<8} {:4} x{:4} x{:4}   done by {}\n", k, node.type->name,
+                           node.layer->summary().window, node.output.w, node.output.h, node.output.c, worker);
+      continue;
+    }
     const std::string of_roof = f.of_roof > 0 ? fmt::format("{:.1f}%", 100 * f.of_roof) : "";
     table += fmt::format("{:5} {:<15} {:<8} {:4} x{:4} x{:4} {:9.3f} {:9.1f} {:6.1f}% {:>8}\n", k,
                          node.type->name, node.layer->summary().window, node.output.w, node.output.h,

@@ -10,19 +10,22 @@ def read(text):
     return answer
 
 
-def kind_of(layer):
-    """Of a convolution: its window (3x3), with a stride (3x3/2), or grouped: one channel or few at a time."""
+def kind_of(layer, chains):
+    """Of a convolution: its window (3x3), with a stride (3x3/2), or grouped: one channel or few at a time; or chain: it is
+    the last of several that run as one."""
     window = layer["window"].removesuffix("/1")
-    return "grouped" if " g" in window else window
+    return "chain" if layer["layer"] in chains else "grouped" if " g" in window else window
 
 
 def shares(answer):
     """{kind of convolution: (milliseconds, part of the roof)}, `all` of them last: the time that the ceilings allow over
     the time that they took, of each layer the least of all iterations."""
-    measured = [layer for layer in answer["layers"] if layer["type"] == "convolutional" and "of_roof" in layer]
+    convolutions = [layer for layer in answer["layers"] if layer["type"] == "convolutional"]
+    chains = {layer["done_by"] for layer in convolutions if "done_by" in layer}
+    measured = [layer for layer in convolutions if "of_roof" in layer]
     sums = {}
-    for kind in [*sorted({kind_of(layer) for layer in measured}), "all"]:
-        those = [layer for layer in measured if kind in (kind_of(layer), "all")]
+    for kind in [*sorted({kind_of(layer, chains) for layer in measured}), "all"]:
+        those = [layer for layer in measured if kind in (kind_of(layer, chains), "all")]
         sums[kind] = (sum(layer["least_milliseconds"] for layer in those),
                       sum(layer["milliseconds"] * layer["of_roof"] for layer in those))
     return {kind: (taken, allowed / taken) for kind, (taken, allowed) in sums.items()}
