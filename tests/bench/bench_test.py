@@ -373,18 +373,23 @@ class CompareReport(unittest.TestCase):
 class Roof(unittest.TestCase):
     def answer(self):
         layers = [("convolutional", "3x3/1", 4, 2, 0.5), ("convolutional", "3x3/1", 2, 2, 1.5), ("maxpool", "2x2/2", 9, 9, 1),
-                  ("convolutional", "3x3/2 g8", 1, 1, 0.25), ("convolutional", "1x1/1", 0, 0, None)]
-        return {"layers": [{"type": kind, "window": window, "milliseconds": usual, "least_milliseconds": least,
-                            **({"of_roof": share} if share else {})} for kind, window, usual, least, share in layers]}
+                  ("convolutional", "3x3/2 g8", 1, 1, 0.25), ("convolutional", "1x1/1", 0, 0, None),
+                  ("convolutional", "1x1/1", 2, 2, 0.5)]
+        answer = {"layers": [{"layer": number, "type": kind, "window": window, "milliseconds": usual,
+                              "least_milliseconds": least, **({"of_roof": share} if share else {})}
+                             for number, (kind, window, usual, least, share) in enumerate(layers)]}
+        answer["layers"][4]["done_by"] = 5
+        return answer
 
     def test_shares_are_of_the_least_time(self):
-        # Allowed are 2, 3 and 0.25 milliseconds.
-        self.assertEqual(roof.shares(self.answer()), {"3x3": (4, 1.25), "grouped": (1, 0.25), "all": (5, 1.05)})
+        # Allowed are 2, 3, 0.25 and 1 milliseconds.
+        self.assertEqual(roof.shares(self.answer()),
+                         {"3x3": (4, 1.25), "chain": (2, 0.5), "grouped": (1, 0.25), "all": (7, 6.25 / 7)})
         self.assertRaises(ValueError, roof.read, "{}\n")
 
     def test_floors(self):
         floors = program("floors")
-        self.assertEqual(floors.under({"3x3": 0.6, "1x1": 0.5}, {"3x3": 0.6, "1x1": 0.51, "5x5": 0.1}), ["1x1", "5x5"])
+        self.assertEqual(floors.under({"3x3": 0.6, "1x1": 0.5}, {"3x3": 0.6, "1x1": 0.51}), ["1x1"])
         run = lambda floor: started("floors", "--networks", "quickstart", "--floor", f"3x3={floor}", "--tries", "1",
                                     "--osprey", os.path.join(BUILD, "osprey"))
         self.assertEqual(run(1e-6).returncode, 0)
@@ -392,6 +397,10 @@ class Roof(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("floors: quickstart: its convolutions 3x3 are under", done.stderr)
         self.assertEqual(started("floors", "--networks", "yolov4").returncode, 2)
+        done = started("floors", "--networks", "quickstart", "--floor", "chain=0.1", "--tries", "1", "--osprey",
+                       os.path.join(BUILD, "osprey"))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("floors: quickstart has no convolutions chain", done.stderr)
 
 
 try:
