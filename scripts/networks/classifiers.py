@@ -2,6 +2,7 @@
 
 from . import backbones
 from .darknet import Darknet, darknet19, darknet53, efficientnet_b0, extraction
+from .yolov4 import Csp, csp_darknet53
 
 
 def last_layers(cfg, classes=1000, activation="linear", pool_first=False):
@@ -17,6 +18,20 @@ def last_layers(cfg, classes=1000, activation="linear", pool_first=False):
 def of_darknet19(cfg):
     darknet19(cfg)
     last_layers(cfg)
+
+
+def darknet9000(cfg):
+    """Darknet-19 for a tree of classes."""
+    darknet19(cfg)
+    Darknet(cfg).predict(9418)
+    cfg.add("avgpool")
+    cfg.add("softmax", groups=1, tree="9k.tree")
+    cfg.add("cost", type="masked")
+
+
+def of_csp_darknet53(cfg):
+    csp_darknet53(Csp(cfg, "mish"))
+    last_layers(cfg, pool_first=True)
 
 
 def of_darknet53(cfg):
@@ -36,6 +51,46 @@ def of_efficientnet_b0(cfg):
     cfg.add("dropout", probability=0.2)
     Darknet(cfg).predict(1000)
     cfg.add("softmax", groups=1)
+
+
+# Of each block: channels inside, size, stride, channels of the output, how often.
+EFFICIENTNET_LITE3 = (
+    (40, 3, 1, 16, 2), (112, 3, 2, 32, 1), (176, 3, 1, 32, 2), (176, 5, 2, 48, 1), (232, 5, 1, 48, 2), (232, 3, 1, 96, 1),
+    (464, 3, 1, 96, 4), (464, 5, 2, 136, 1), (688, 5, 1, 136, 4), (688, 5, 2, 232, 1), (1152, 5, 1, 232, 5),
+    (1152, 3, 1, 384, 1))
+
+
+def efficientnet_lite3(cfg):
+    """Inverted residuals without squeeze and excitation, in AlexeyAB's widths."""
+    parts = Darknet(cfg, "relu6")
+    parts.conv(40, 3, 2)
+    channels = 40
+    for inside, size, stride, out, times in EFFICIENTNET_LITE3:
+        for _ in range(times):
+            parts.conv(inside, 1)
+            parts.conv(inside, size, stride, groups=inside)
+            parts.conv(out, 1, activation="linear")
+            if channels == out:
+                cfg.add("dropout", probability=0.3)
+                parts.shortcut(-5)
+            channels = out
+    parts.conv(1536, 1)
+    cfg.comment("Classifier")
+    cfg.add("avgpool")
+    cfg.add("dropout", probability=0.3)
+    parts.predict(1000)
+    cfg.add("softmax", groups=1)
+
+
+def cifar(cfg):
+    parts = Darknet(cfg)
+    for filters in (128, 256, 512):
+        for _ in range(3):
+            parts.conv(filters)
+        if filters < 512:
+            parts.maxpool()
+        cfg.add("dropout", probability=0.5)
+    last_layers(cfg, 10, "leaky")
 
 
 def reference(cfg):

@@ -65,6 +65,15 @@ def yolov2_tiny(cfg, classes, anchors, filters, random=0):
     cfg.add("region", anchors=anchors, classes=classes, num=5, **dict(REGION, jitter=0.2), random=random)
 
 
+def yolo9000(cfg):
+    """Three boxes a cell, and a tree of 9418 classes from WordNet."""
+    darknet19(cfg)
+    cfg.comment("Detector")
+    Darknet(cfg).predict(3 * (5 + 9418))
+    cfg.add("region", anchors="0.77871,1.14074, 3.00525,4.31277, 9.22725,9.61974", classes=9418, num=3,
+            **dict(REGION, jitter=0.2), tree="9k.tree", random=1)
+
+
 YOLOV3_ANCHORS = "10,13,  16,30,  33,23,  30,61,  62,45,  59,119,  116,90,  156,198,  373,326"
 
 
