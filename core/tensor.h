@@ -43,6 +43,13 @@ constexpr Type type_of<bf16>() {
   return Type::bf16;
 }
 
+// Where the n-th value is, counted from `first`.
+template <class Void>
+Void* nth(Void* first, int64_t n, Type type) {
+  using Byte = std::conditional_t<std::is_const_v<Void>, const char, char>;
+  return static_cast<Byte*>(first) + n * int64_t(bytes_of(type));
+}
+
 // Calls body with a value of the C++ type of activations: float or bf16.
 template <class Body>
 void with_type(Type type, Body&& body) {

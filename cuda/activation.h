@@ -8,13 +8,13 @@
 
 namespace osprey {
 
+// Types: all of one; on a GPU also x of bf16 and the others of float.
 namespace cpu {
-void activation_forward(Stream&, View<const float> x, View<float> y, Activation);  // y may be x
+void activation_forward(Stream&, Tensor x, Tensor y, Activation);  // y may be x
 // x is the input of forward. dx may be dy itself (then it is overwritten); otherwise dx is added to.
-void activation_backward(Stream&, View<const float> x, View<const float> dy, View<float> dx, Activation);
+void activation_backward(Stream&, Tensor x, Tensor dy, Tensor dx, Activation);
 }  // namespace cpu
 
-// Types: all of one, or x of bf16 and the others of float.
 namespace cuda {
 void activation_forward(Stream&, Tensor x, Tensor y, Activation);
 void activation_backward(Stream&, Tensor x, Tensor dy, Tensor dx, Activation);

@@ -33,16 +33,16 @@ struct BatchNorm {
 // Two numbers of each channel for each chunk of rows, and two for all of them.
 inline Shape batchnorm_partial(Shape x) { return {1, row_chunks(x.rows(), x.c) + 1, 2, x.c}; }
 
+// Types: all of one; on a GPU also x of bf16 and the others of float.
 namespace cpu {
 // Normalises with the statistics of x (unless frozen), updates the rolling ones, fills mean and
 // inverse_deviation. x and y may be one tensor only if backward is not needed.
-void batchnorm_forward_training(Stream&, View<const float> x, View<float> y, BatchNorm);
-void batchnorm_forward_inference(Stream&, View<const float> x, View<float> y, BatchNorm);
+void batchnorm_forward_training(Stream&, Tensor x, Tensor y, BatchNorm);
+void batchnorm_forward_inference(Stream&, Tensor x, Tensor y, BatchNorm);
 // x is the input of forward. dx may be dy itself (then it is overwritten); otherwise dx is added to.
-void batchnorm_backward(Stream&, View<const float> x, View<float> dy, View<float> dx, BatchNorm);
+void batchnorm_backward(Stream&, Tensor x, Tensor dy, Tensor dx, BatchNorm);
 }  // namespace cpu
 
-// Types: all of one, or x of bf16 and the others of float.
 namespace cuda {
 void batchnorm_forward_training(Stream&, Tensor x, Tensor y, BatchNorm);
 void batchnorm_forward_inference(Stream&, Tensor x, Tensor y, BatchNorm);

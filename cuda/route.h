@@ -9,11 +9,11 @@ namespace osprey {
 
 namespace cpu {
 // y[..., to + c] = x[..., from + c] for so many channels; the other channels of y stay.
-void route_forward(Stream&, View<const float> x, int from, View<float> y, int to, int channels);
+void route_forward(Stream&, Tensor x, int from, Tensor y, int to, int channels);
 // dx[..., to + c] += dy[..., from + c]
-void route_backward(Stream&, View<const float> dy, int from, View<float> dx, int to, int channels);
+void route_backward(Stream&, Tensor dy, int from, Tensor dx, int to, int channels);
 // dx[..., to + c] = dy[..., from + c], and zeros for the other channels.
-void route_backward_overwrite(Stream&, View<const float> dy, int from, View<float> dx, int to, int channels);
+void route_backward_overwrite(Stream&, Tensor dy, int from, Tensor dx, int to, int channels);
 }  // namespace cpu
 
 namespace cuda {

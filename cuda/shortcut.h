@@ -33,15 +33,15 @@ inline Shape shortcut_partial(Shape y) { return {1, 1, row_chunks(y.rows(), y.c)
 
 namespace cpu {
 // y = a + b, where b may have fewer or more channels: y and a have as many.
-void shortcut_sum(Stream&, View<const float> a, View<const float> b, View<float> y);
+void shortcut_sum(Stream&, Tensor a, Tensor b, Tensor y);
 // to = factor * from
-void shortcut_scale(Stream&, View<const float> from, View<float> to, Factor);
+void shortcut_scale(Stream&, Tensor from, Tensor to, Factor);
 // y = alpha y + factor x where they meet
-void shortcut_add(Stream&, View<const float> x, View<float> y, Factor, float alpha, Meeting);
+void shortcut_add(Stream&, Tensor x, Tensor y, Factor, float alpha, Meeting);
 // dx += factor dy where they meet
-void shortcut_backward(Stream&, View<const float> dy, View<float> dx, Factor, Meeting);
+void shortcut_backward(Stream&, Tensor dy, Tensor dx, Factor, Meeting);
 // dx = factor dy where they meet, and zero elsewhere
-void shortcut_backward_overwrite(Stream&, View<const float> dy, View<float> dx, Factor, Meeting);
+void shortcut_backward_overwrite(Stream&, Tensor dy, Tensor dx, Factor, Meeting);
 // weights [1, 1, layers, 1 or c] -> factors [1, 1, layers, c]
 void shortcut_factors(Stream&, View<const float> weights, View<float> factors, WeightNormalisation);
 // factor_gradients [1, 1, layers, c]: row `layer` becomes the sum over pixels of dy x.

@@ -8,9 +8,9 @@ namespace osprey {
 
 namespace cpu {
 // The nearest pixel: y[n,i,j,c] = scale x[n, floor(i h / oh), floor(j w / ow), c] for any two sizes.
-void upsample_forward(Stream&, View<const float> x, View<float> y, float scale);
+void upsample_forward(Stream&, Tensor x, Tensor y, float scale);
 // Adds to dx.
-void upsample_backward(Stream&, View<const float> dy, View<float> dx, float scale);
+void upsample_backward(Stream&, Tensor dy, Tensor dx, float scale);
 // The sum of the pixels that upsampling y would make one of: the transpose of upsample_forward.
 void downsample_forward(Stream&, View<const float> x, View<float> y, float scale);
 // Adds to dx.

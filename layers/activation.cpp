@@ -14,8 +14,10 @@ namespace cpu {
 
 constexpr int kGrain = 16384;  // values worth a thread of their own
 
-void activation_forward(Stream& s, View<const float> x, View<float> y, Activation a) {
-  if (across_channels(a)) return channel_activation_forward(s, x, y, a);
+namespace {
+
+template <class T>
+void forward(View<const T> x, View<T> y, Activation a) {
   parallel_for(y.size(), kGrain, [=](int64_t first, int64_t last) {
     with_activation(a, [=](auto act) {
       VECTOR_LOOP
@@ -24,19 +26,37 @@ void activation_forward(Stream& s, View<const float> x, View<float> y, Activatio
   });
 }
 
-void activation_backward(Stream& s, View<const float> x, View<const float> dy, View<float> dx, Activation a) {
-  if (across_channels(a)) return channel_activation_backward(s, x, dy, dx, a);
+template <class T>
+void backward(View<const T> x, View<const T> dy, View<T> dx, Activation a) {
   const bool in_place = dx.data == dy.data;
   parallel_for(dx.size(), kGrain, [=](int64_t first, int64_t last) {
     with_activation(a, [=](auto act) {
       if (in_place) {
         VECTOR_LOOP
-        for (int i = int(first); i < int(last); ++i) dx[i] *= slope(act, x[i]);
+        for (int i = int(first); i < int(last); ++i) dx[i] = dx[i] * slope(act, x[i]);
       } else {
         VECTOR_LOOP
-        for (int i = int(first); i < int(last); ++i) dx[i] += dy[i] * slope(act, x[i]);
+        for (int i = int(first); i < int(last); ++i) dx[i] = dx[i] + dy[i] * slope(act, x[i]);
       }
     });
+  });
+}
+
+}  // namespace
+
+void activation_forward(Stream& s, Tensor x, Tensor y, Activation a) {
+  if (across_channels(a)) return channel_activation_forward(s, x, y, a);
+  with_type(y.type, [&](auto number) {
+    using T = decltype(number);
+    forward(x.view<const T>(), y.view<T>(), a);
+  });
+}
+
+void activation_backward(Stream& s, Tensor x, Tensor dy, Tensor dx, Activation a) {
+  if (across_channels(a)) return channel_activation_backward(s, x, dy, dx, a);
+  with_type(dx.type, [&](auto number) {
+    using T = decltype(number);
+    backward(x.view<const T>(), dy.view<const T>(), dx.view<T>(), a);
   });
 }
 

@@ -43,7 +43,8 @@ struct ChannelBlock {
   ALWAYS_INLINE float normal(int k, float x) const { return (x - mean[k]) * inverse_deviation[k]; }
 };
 
-void normalise(View<const float> x, View<float> y, const BatchNorm& b, bool rolling) {
+template <class T>
+void normalise(View<const T> x, View<T> y, const BatchNorm& b, bool rolling) {
   const int c = x.shape.c;
   for (int start = 0; start < c; start += ChannelBlock::kMost) {
     const ChannelBlock block(b, start, rolling);
@@ -67,9 +68,9 @@ ALWAYS_INLINE float before_activation(Act act, const ChannelBlock& block, int k,
 }
 
 // dscale and dbias of a block, and the two means over rows that dx needs: of dz, and of dz times the normal.
-template <class Act>
-void sum_gradients(Act act, View<const float> x, View<const float> dy, const ChannelBlock& block,
-                   const BatchNorm& b, float* mean_dz, float* mean_product) {
+template <class Act, class T>
+void sum_gradients(Act act, View<const T> x, View<const T> dy, const ChannelBlock& block, const BatchNorm& b,
+                   float* mean_dz, float* mean_product) {
   const int rows = x.shape.rows(), c = x.shape.c;
   channel_sums(
       rows, block.count,
@@ -89,9 +90,9 @@ void sum_gradients(Act act, View<const float> x, View<const float> dy, const Cha
 
 // Two passes over memory for each block of channels; dz is computed in both, which costs less than to store
 // it.
-template <class Act>
-void backward_block(Act act, View<const float> x, View<const float> dy, View<float> dx,
-                    const ChannelBlock& block, const BatchNorm& b) {
+template <class Act, class T>
+void backward_block(Act act, View<const T> x, View<const T> dy, View<T> dx, const ChannelBlock& block,
+                    const BatchNorm& b) {
   float mean_dz[ChannelBlock::kMost] = {}, mean_product[ChannelBlock::kMost] = {};  // 0 if frozen
   if (b.has_sums()) sum_gradients(act, x, dy, block, b, mean_dz, mean_product);
   const int c = x.shape.c;
@@ -112,7 +113,8 @@ void backward_block(Act act, View<const float> x, View<const float> dy, View<flo
 }
 
 // dy becomes dz: for slopes that cost more than another pass over memory.
-void pass_activation(View<const float> x, View<float> dy, const BatchNorm& b) {
+template <class T>
+void pass_activation(View<const T> x, View<T> dy, const BatchNorm& b) {
   const int c = x.shape.c;
   for (int start = 0; start < c; start += ChannelBlock::kMost) {
     const ChannelBlock block(b, start, b.frozen);
@@ -129,9 +131,8 @@ void pass_activation(View<const float> x, View<float> dy, const BatchNorm& b) {
   }
 }
 
-}  // namespace
-
-void batchnorm_forward_training(Stream&, View<const float> x, View<float> y, BatchNorm b) {
+template <class T>
+void forward_training(View<const T> x, View<T> y, BatchNorm b) {
   if (b.frozen) return normalise(x, y, b, true);
   const int rows = x.shape.rows(), c = x.shape.c;
   channel_sums(
@@ -151,19 +152,39 @@ void batchnorm_forward_training(Stream&, View<const float> x, View<float> y, Bat
   normalise(x, y, b, false);
 }
 
-void batchnorm_forward_inference(Stream&, View<const float> x, View<float> y, BatchNorm b) {
-  normalise(x, y, b, true);
-}
-
-void batchnorm_backward(Stream&, View<const float> x, View<float> dy, View<float> dx, BatchNorm b) {
+template <class T>
+void backward(View<const T> x, View<T> dy, View<T> dx, BatchNorm b) {
   const auto blocks = [&](auto act) {
     for (int start = 0; start < x.shape.c; start += ChannelBlock::kMost)
-      backward_block(act, x, dy, dx, ChannelBlock(b, start, b.frozen), b);
+      backward_block(act, x, View<const T>(dy), dx, ChannelBlock(b, start, b.frozen), b);
   };
   if (b.activation == Activation::leaky) return blocks(FixedActivation<Activation::leaky>{});
   if (b.activation == Activation::relu) return blocks(FixedActivation<Activation::relu>{});
   if (b.activation != Activation::linear) pass_activation(x, dy, b);
   blocks(FixedActivation<Activation::linear>{});
+}
+
+}  // namespace
+
+void batchnorm_forward_training(Stream&, Tensor x, Tensor y, BatchNorm b) {
+  with_type(y.type, [&](auto number) {
+    using T = decltype(number);
+    forward_training(x.view<const T>(), y.view<T>(), b);
+  });
+}
+
+void batchnorm_forward_inference(Stream&, Tensor x, Tensor y, BatchNorm b) {
+  with_type(y.type, [&](auto number) {
+    using T = decltype(number);
+    normalise(x.view<const T>(), y.view<T>(), b, true);
+  });
+}
+
+void batchnorm_backward(Stream&, Tensor x, Tensor dy, Tensor dx, BatchNorm b) {
+  with_type(dx.type, [&](auto number) {
+    using T = decltype(number);
+    backward(x.view<const T>(), dy.view<T>(), dx.view<T>(), b);
+  });
 }
 
 }  // namespace cpu

@@ -106,7 +106,7 @@ void run_chain(std::span<const ChainLink> links, const float* x, float* y) {
       const int64_t image = row / out.h;
       const int begin = int(row - image * out.h), end = int(std::min(last - image * out.h, int64_t(out.h)));
       simd::Epilogue e = links.back().epilogue;
-      if (e.residual) e.residual += image * out_image;
+      if (e.residual) e.residual = nth(e.residual, image * out_image, e.type);
       for (Made& m : made) m.rows = {0, 0};
       for (int y_row = begin; y_row < end; y_row += band) {
         made.back().needed = {y_row, std::min(y_row + band, end)};

@@ -16,7 +16,7 @@ class ConvolutionRows {
  public:
   // The rows [first, last) of image 0 in `out`, by the calling thread alone. `in` and `out` are where the
   // first row of the image is, or would be: only rows that are read or written need to be there.
-  virtual void run_rows(const float* in, const float* packed, const simd::Epilogue&, float* out, int first,
+  virtual void run_rows(const void* in, const float* packed, const simd::Epilogue&, void* out, int first,
                         int last) const = 0;
 
  protected:
@@ -31,7 +31,7 @@ struct ChainLink {
   simd::Epilogue epilogue;  // a residual only of the last link
 };
 
-// y of the last link from x of the first.
+// y of the last link from x of the first, both of floats.
 void run_chain(std::span<const ChainLink>, const float* x, float* y);
 
 // A layer that can be a link, in a network that never trains.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <limits>
 #include <mutex>
 #include <vector>
@@ -42,8 +43,8 @@ class Direct final : public ConvolutionDirection, public ConvolutionRows {
       packed += part.packed_size();
     }
   }
-  void run(const float* in, const float* packed, const simd::Epilogue& e, float* out) const override {
-    if (leaves_gaps_ && e.residual != out) std::fill_n(out, out_.elements(), 0.0f);
+  void run(const void* in, const float* packed, const simd::Epilogue& e, void* out) const override {
+    if (leaves_gaps_ && e.residual != out) std::memset(out, 0, size_t(out_.elements()) * bytes_of(e.type));
     for (const auto& part : parts_) {
       part.run(in, packed, e, out);
       packed += part.packed_size();
@@ -52,7 +53,7 @@ class Direct final : public ConvolutionDirection, public ConvolutionRows {
   const ConvolutionRows* rows() const override {
     return parts_.size() == 1 && !leaves_gaps_ ? this : nullptr;
   }
-  void run_rows(const float* in, const float* packed, const simd::Epilogue& e, float* out, int first,
+  void run_rows(const void* in, const float* packed, const simd::Epilogue& e, void* out, int first,
                 int last) const override {
     parts_[0].run_rows(in, packed, e, out, first, last);
   }
@@ -71,23 +72,26 @@ class Pooled final : public ConvolutionDirection {
 
   int64_t packed_size() const override { return product_.packed_size(); }
   void pack(const float* weights, float* packed) const override { product_.pack(weights, packed); }
-  void run(const float* in, const float* packed, const simd::Epilogue& e, float* out) const override {
-    constexpr int64_t kInCache = 1 << 15;  // floats
+  void run(const void* in, const float* packed, const simd::Epilogue& e, void* out) const override {
+    constexpr int64_t kInCache = 1 << 15;  // values
     const Shape full = product_.out_, pooled = pooled_shape(full, window_);
     const int64_t row = int64_t(full.w) * full.c, most = kInCache / (row * window_.h.size);
     const int at_once = int(std::clamp<int64_t>(most, 1, pooled.h));
     const int64_t in_image = int64_t(product_.in_.h) * product_.in_.w * product_.in_.c;
     parallel_for(int64_t(pooled.n) * pooled.h, at_once, [&](int64_t begin, int64_t end) {
-      thread_local std::vector<float> kept;
-      kept.resize(std::max(kept.size(), size_t(at_once * window_.h.size * row)));
+      thread_local std::vector<float> memory;
+      memory.resize(std::max(memory.size(), size_t(at_once * window_.h.size * row)));
+      void* kept = memory.data();
       for (int64_t i = begin; i < end;) {
         const int n = int(i / pooled.h), h = int(i % pooled.h);
         const int count = int(std::min<int64_t>({at_once, end - i, pooled.h - h}));
         const int first = h * window_.h.size, last = std::min((h + count) * window_.h.size, full.h);
-        product_.run_rows(in + n * in_image, packed, e, kept.data() - first * row, first, last);
+        product_.run_rows(nth(in, n * in_image, product_.in_type_), packed, e,
+                          nth(kept, -first * row, e.type), first, last);
         Stream stream;
-        cpu::maxpool_forward(stream, {kept.data(), {1, last - first, full.w, full.c}},
-                             {out + i * pooled.w * pooled.c, {1, count, pooled.w, pooled.c}}, {}, window_);
+        void* made = nth(out, i * pooled.w * pooled.c, e.type);
+        cpu::maxpool_forward(stream, {kept, {1, last - first, full.w, full.c}, e.type},
+                             {made, {1, count, pooled.w, pooled.c}, e.type}, {}, window_);
         i += count;
       }
     });
@@ -104,7 +108,7 @@ class ByWinograd final : public ConvolutionDirection {
 
   int64_t packed_size() const override { return form_.packed_size(); }
   void pack(const float* weights, float* packed) const override { form_.pack(weights, packed); }
-  void run(const float* in, const float* packed, const simd::Epilogue& e, float* out) const override {
+  void run(const void* in, const float* packed, const simd::Epilogue& e, void* out) const override {
     form_.run(in, packed, e, out);
   }
 
@@ -112,14 +116,27 @@ class ByWinograd final : public ConvolutionDirection {
   simd::Winograd form_;
 };
 
-// Where it is tried: arrays of the sizes of the problem, that hold small numbers, since zeros cost less
-// power.
+// Where it is tried: arrays as large as the problem's are in floats, that hold small numbers, since zeros
+// cost less power.
 // In inference the weights of all layers together are more than the caches hold: they are driven out before
 // each run, and the input is written anew, as the layer before does it. The packed ones of all candidates
 // share their memory, which is the most that a program needs.
 struct TrialGround {
-  explicit TrialGround(int64_t ins, int64_t weights, int64_t outs)
-      : in(size_t(ins), 0.01f), weights(size_t(weights), 0.01f), out(size_t(outs)) {}
+  TrialGround(Shape ins, Type in_type, Shape weights, Shape outs, Type out_type)
+      : in(size_t(ins.elements())),
+        weights(size_t(weights.elements()), 0.01f),
+        out(size_t(outs.elements())),
+        x(in.data(), ins, in_type),
+        y(out.data(), outs, out_type) {
+    fill(x);
+  }
+
+  static void fill(const Tensor& t) {
+    with_type(t.type, [&](auto number) {
+      const View<decltype(number)> values = t;
+      std::fill(values.begin(), values.end(), 0.01f);
+    });
+  }
 
   // Of one run.
   template <class Work>
@@ -134,13 +151,16 @@ struct TrialGround {
     const double packing = seconds_of([&] { direction.pack(weights.data(), packed.data()); });
     if (!packs_each_time) {
       std::fill(other.begin(), other.end(), 1.0f);
-      std::fill(in.begin(), in.end(), 0.01f);
+      fill(x);
     }
-    const double run = seconds_of([&] { direction.run(in.data(), packed.data(), {}, out.data()); });
+    simd::Epilogue e;
+    e.type = y.type;
+    const double run = seconds_of([&] { direction.run(x.data, packed.data(), e, y.data); });
     return packs_each_time ? packing + run : run;
   }
 
   std::vector<float> in, weights, out, packed;
+  Tensor x, y;
   std::vector<float> other = std::vector<float>(size_t(16) << 20);
 };
 
@@ -168,19 +188,21 @@ std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backw
                             : std::vector{simd::GroupProduct::forward(x_, y_, convolution_)};
       return std::make_unique<Direct<simd::GroupProduct>>(std::move(parts), out);
     }
-    if (options_.pool)
-      return std::make_unique<Pooled>(simd::WindowProduct::forward(x_, y_, convolution_, form.rounds),
-                                      *options_.pool);
-    auto parts = backward ? simd::WindowProduct::backward_data(x_, y_, convolution_, form.rounds)
-                          : std::vector{simd::WindowProduct::forward(x_, y_, convolution_, form.rounds)};
+    const auto forward = [&] {
+      return simd::WindowProduct::forward(x_, y_, convolution_, form.rounds, options_.x_type);
+    };
+    if (options_.pool) return std::make_unique<Pooled>(forward(), *options_.pool);
+    auto parts = backward
+                     ? simd::WindowProduct::backward_data(x_, y_, convolution_, form.rounds, options_.y_type)
+                     : std::vector{forward()};
     return std::make_unique<Direct<simd::WindowProduct>>(std::move(parts), out);
   }
   const int m = form.algorithm == ConvolutionAlgorithm::winograd2   ? 2
                 : form.algorithm == ConvolutionAlgorithm::winograd4 ? 4
                                                                     : 6;
   return std::make_unique<ByWinograd>(
-      backward ? simd::Winograd::backward_data(x_, y_, convolution_, m, form.rounds)
-               : simd::Winograd::forward(x_, y_, convolution_, m, form.rounds));
+      backward ? simd::Winograd::backward_data(x_, y_, convolution_, m, form.rounds, options_.y_type)
+               : simd::Winograd::forward(x_, y_, convolution_, m, form.rounds, options_.x_type));
 }
 
 // Best guess first. Winograd's transforms are worth it where there are channels enough, and his larger tiles
@@ -216,21 +238,25 @@ CpuConvolution::Form CpuConvolution::choose(Pass pass) const {
   if (forms.size() == 1 || !autotune_wanted()) return forms[0];
 
   constexpr const char* kPasses[] = {"forward", "backward data", "backward weights"};
+  const auto text = [](Shape shape, Type type) {
+    return shape.text() + (type == Type::bf16 ? " in bf16" : "");
+  };
   const std::string key = fmt::format(
       "cpu {} {} {} {} to {} pad {} {} vectors of {} threads {}", options_.bf16_products ? "bf16" : "f32",
-      options_.training ? "training" : "inference", kPasses[int(pass)], x_.text(), y_.text(),
-      convolution_.window.h.before, convolution_.window.w.before, simd::vector_width(), threads());
+      options_.training ? "training" : "inference", kPasses[int(pass)], text(x_, options_.x_type),
+      text(y_, options_.y_type), convolution_.window.h.before, convolution_.window.w.before,
+      simd::vector_width(), threads());
   std::unique_ptr<TrialGround> ground;
   const Shape weights = convolution_.weights(x_, y_.c);
   const auto seconds = [&](const Form& form) {
     if (!ground)
-      ground = std::make_unique<TrialGround>((pass == Pass::forward ? x_ : y_).elements(), weights.elements(),
-                                             (pass == Pass::forward ? y_ : x_).elements());
+      ground = pass == Pass::forward
+                   ? std::make_unique<TrialGround>(x_, options_.x_type, weights, y_, options_.y_type)
+                   : std::make_unique<TrialGround>(y_, options_.y_type, weights, x_, options_.x_type);
     if (pass != Pass::weights) return ground->seconds(*make(form, pass == Pass::data), options_.training);
-    std::fill(ground->out.begin(), ground->out.end(), 0.01f);
+    TrialGround::fill(ground->y);
     return ground->seconds_of([&] {
-      add_weight_gradient(form, {ground->out.data(), x_}, {ground->in.data(), y_},
-                          {ground->weights.data(), weights});
+      add_weight_gradient(form, ground->y, ground->x, {ground->weights.data(), weights});
     });
   };
   std::vector<Candidate> trials;
@@ -299,13 +325,16 @@ void CpuConvolution::pack(View<const float> weights, View<float> packed) {
 }
 
 simd::Epilogue CpuConvolution::for_loops(const Epilogue& e) const {
-  return {e.factors.data, e.bias.data, e.residual.data, options_.activation, options_.residual_activation};
+  return {e.factors.data, e.bias.data, e.residual.data, options_.activation, options_.residual_activation,
+          options_.y_type};
 }
 
-void CpuConvolution::forward(View<const float> x, View<float> packed, const Epilogue& e, View<float> y,
+void CpuConvolution::forward(Tensor x, View<float> packed, const Epilogue& e, Tensor out,
                              View<float> scratch) {
-  if (!onednn_) return forward_.direction->run(x.data, packed.data, for_loops(e), y.data);
-  onednn_->forward(x, packed, {e.bias, e.factors, onednn_finishes_ ? e.residual : View<const float>()}, y,
+  if (!onednn_) return forward_.direction->run(x.data, packed.data, for_loops(e), out.data);
+  const View<float> y = out;
+  const View<const float> residual = e.residual;
+  onednn_->forward(x, packed, {e.bias, e.factors, onednn_finishes_ ? residual : View<const float>()}, y,
                    scratch);
   if (onednn_finishes_) return;
   with_activation(options_.activation, [&](auto act) {
@@ -313,10 +342,10 @@ void CpuConvolution::forward(View<const float> x, View<float> packed, const Epil
       for (int64_t i = first; i < last; ++i) y.data[i] = activate(act, y.data[i]);
     });
   });
-  if (!e.residual) return;
+  if (!residual) return;
   with_activation(options_.residual_activation, [&](auto act) {
     parallel_for(y.size(), 1 << 14, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) y.data[i] = activate(act, y.data[i] + e.residual.data[i]);
+      for (int64_t i = first; i < last; ++i) y.data[i] = activate(act, y.data[i] + residual.data[i]);
     });
   });
 }
@@ -336,28 +365,29 @@ ChainLink CpuConvolution::link(View<const float> packed, const Epilogue& e) cons
   return {forward_.direction->rows(), x_, y_, convolution_.window.h, packed.data, for_loops(e)};
 }
 
-void CpuConvolution::backward_data(View<const float> dy, View<const float> weights, View<float> dx, bool add,
+void CpuConvolution::backward_data(Tensor dy, View<const float> weights, Tensor dx, bool add,
                                    View<float> scratch) {
   if (onednn_) return onednn_->backward_data(dy, weights, dx, add, scratch);
   data_.direction->pack(weights.data, scratch.data);
   simd::Epilogue e;
+  e.type = dx.type;
   if (add) e.residual = dx.data;
   data_.direction->run(dy.data, scratch.data, e, dx.data);
 }
 
-void CpuConvolution::backward_weights(View<const float> x, View<const float> dy, View<float> dweights,
-                                      View<float> scratch) {
+void CpuConvolution::backward_weights(Tensor x, Tensor dy, View<float> dweights, View<float> scratch) {
   if (onednn_) return onednn_->backward_weights(x, dy, dweights, scratch);
-  if (narrow_) return narrow_->add_weight_gradient(x.data, dy.data, dweights.data, scratch.data);
+  if (narrow_)
+    return narrow_->add_weight_gradient(x.view<const float>().data, dy.view<const float>().data,
+                                        dweights.data, scratch.data);
   add_weight_gradient(weights_, x, dy, dweights);
 }
 
-void CpuConvolution::add_weight_gradient(Form form, View<const float> x, View<const float> dy,
-                                         View<float> dweights) const {
+void CpuConvolution::add_weight_gradient(Form form, Tensor x, Tensor dy, View<float> dweights) const {
   if (form.algorithm == ConvolutionAlgorithm::direct)
     return simd::weight_gradient(x, dy, dweights, convolution_, form.rounds);
   const int m = form.algorithm == ConvolutionAlgorithm::winograd2 ? 2 : 4;
-  simd::WinogradGradient(x.shape, dy.shape, convolution_, m, form.rounds).add(x.data, dy.data, dweights.data);
+  simd::WinogradGradient(x.shape, dy.shape, convolution_, m, form.rounds).add(x, dy, dweights.data);
 }
 
 std::string CpuConvolution::algorithms() const {

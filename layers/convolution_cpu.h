@@ -1,4 +1,4 @@
-// Convolution on the CPU in NHWC and f32, or with products of bf16 that are added in f32: forward, with what
+// Convolution on the CPU in NHWC, in f32 or with products of bf16 that are added in f32: forward, with what
 // follows each sum done while it is in a register, and the two gradients. Each direction is computed by the
 // algorithm that suits its shape. Built once per shape.
 #pragma once
@@ -26,7 +26,7 @@ class ConvolutionDirection {
   virtual ~ConvolutionDirection() = default;
   virtual int64_t packed_size() const = 0;  // in floats
   virtual void pack(const float* weights, float* packed) const = 0;
-  virtual void run(const float* in, const float* packed, const simd::Epilogue&, float* out) const = 0;
+  virtual void run(const void* in, const float* packed, const simd::Epilogue&, void* out) const = 0;
   virtual const ConvolutionRows* rows() const { return nullptr; }  // itself, if it can be computed row by row
 };
 
@@ -45,6 +45,7 @@ class CpuConvolution {
     // so, and without a residual.
     std::optional<Window2> pool;
     bool bf16_products = false;  // factors may be rounded to bf16; simd::has_bf16_products() must allow it
+    Type x_type = Type::f32, y_type = Type::f32;  // bf16 only with bf16_products, in one group, by our own
   };
 
   CpuConvolution(Shape x, Shape y, Convolution, Options);  // y: before the pool
@@ -58,16 +59,16 @@ class CpuConvolution {
   // y = residual_activation(activation(factors * (x * weights) + bias) + residual); factors, bias and
   // residual as the options say.
   struct Epilogue {
-    View<const float> bias, factors, residual;
+    View<const float> bias, factors;
+    Tensor residual;
   };
-  void forward(View<const float> x, View<float> packed, const Epilogue&, View<float> y, View<float> scratch);
+  void forward(Tensor x, View<float> packed, const Epilogue&, Tensor y, View<float> scratch);
   // What forward does, as a link of a chain, of kind() other than none.
   ChainedLayer::Kind kind() const;
   ChainLink link(View<const float> packed, const Epilogue&) const;
-  void backward_data(View<const float> dy, View<const float> weights, View<float> dx, bool add,
-                     View<float> scratch);
+  void backward_data(Tensor dy, View<const float> weights, Tensor dx, bool add, View<float> scratch);
   // Adds to dweights.
-  void backward_weights(View<const float> x, View<const float> dy, View<float> dweights, View<float> scratch);
+  void backward_weights(Tensor x, Tensor dy, View<float> dweights, View<float> scratch);
 
   // Whether it could make no more of its output than the largest values in these windows.
   bool pools(const Window2&) const;
@@ -92,7 +93,7 @@ class CpuConvolution {
   std::vector<Form> candidates(Pass) const;
   Form choose(Pass) const;
   Choice direction(Pass) const;
-  void add_weight_gradient(Form, View<const float> x, View<const float> dy, View<float> dweights) const;
+  void add_weight_gradient(Form, Tensor x, Tensor dy, View<float> dweights) const;
   simd::Epilogue for_loops(const Epilogue&) const;
 
   Shape x_, y_;

@@ -143,7 +143,7 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
     z_ = {};
     if (fused_ && activation_ != Activation::linear) p.backward_reads_output();
     if (fused_ && batch_normalize_) p.scratch(factors_, channels), p.scratch(shifts_, channels);
-    if (keeps_z()) p.keep(z_, out, p.input_type());
+    if (keeps_z()) p.keep(z_, out, p.on_gpu() ? p.input_type() : type);
     if (training_ && p.on_gpu() && !norm_.frozen)
       p.scratch(norm_.partial, batch_normalize_ ? batchnorm_partial(out) : bias_partial(out));
     if (training_) {
@@ -158,7 +158,7 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
     else if (reference_)
       plan_reference(p);
     else
-      plan_onednn(p, out);
+      plan_cpu(p, out);
   }
 
   void prepare(Stream& s, bool for_good) override {
@@ -208,6 +208,15 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
   }
 
   bool converts() const override { return true; }
+  bool takes_bf16(const BuildOptions& build) const override {
+    return convolution_.groups == 1 && !antialiasing_.on() && channels_.kind == Activation::linear &&
+           build.convolution != ConvolutionAlgorithm::reference &&
+           build.convolution != ConvolutionAlgorithm::onednn;
+  }
+  // In training what follows the convolution must be batch norm.
+  bool makes_bf16(const BuildOptions& build) const override {
+    return takes_bf16(build) && (!build.training || (batch_normalize_ && !frozen_ && !build.frozen));
+  }
 
   bool absorb_sum(Activation activation) override {
     if (antialiasing_.on() || channels_.kind != Activation::linear) return false;
@@ -283,7 +292,7 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
     if (!training_) p.lasting(folded_weights_, convolution_.weights(p.input(), filters_), Type::f32);
   }
 
-  void plan_onednn(Plan& p, Shape out) {
+  void plan_cpu(Plan& p, Shape out) {
     CpuConvolution::Options options;
     options.training = training_;
     options.needs_dx = p.needs_dx();
@@ -298,6 +307,8 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
     }
     options.algorithm = p.options().convolution;
     options.bf16_products = p.options().bf16_products;
+    options.x_type = p.input_type();
+    options.y_type = p.output_type();
     cpu_ = std::make_unique<CpuConvolution>(p.input(), out, convolution_, options);
     const Shape packed{1, 1, 1, cpu_->packed_size()};
     if (training_)
@@ -357,9 +368,9 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
 
   void forward_folded(Stream& s, Tensor y) {
     if (device_) return device_->forward(s, x(), folded_weights_, folded_biases_, residual(), y);
+    if (!before_.empty()) return forward_chain(y);
+    if (cpu_) return cpu_->forward(x(), packed_, {folded_biases_, {}, residual()}, y, scratch_);
     const View<float> out = y;
-    if (!before_.empty()) return forward_chain(out);
-    if (cpu_) return cpu_->forward(x(), packed_, {folded_biases_, {}, residual()}, out, scratch_);
     cpu::convolution_forward(s, x(), folded_weights_, folded_biases_, out, scratch_, convolution_);
     cpu::activation_forward(s, out, out, activation_);
     if (!absorbs_sum_) return;

@@ -48,7 +48,8 @@ struct BuildOptions {
   bool training = true;
   Device device = Device::cpu;
   Type precision = Type::f32;  // of activations and of the weights' copy; bf16 on Device::cuda only
-  bool bf16_products = false;  // on the CPU, whose tensors are f32: convolutions may round their factors
+  bool bf16_products = false;  // on the CPU: convolutions may round their factors, and layers that take it
+                               // hand on bf16
   bool allow_tf32 = false;     // fp32 convolutions on a GPU may round their factors to 10 bits
   ConvolutionAlgorithm convolution = ConvolutionAlgorithm::automatic;  // on a GPU only `reference` matters
   float batchnorm_epsilon = 1e-5f;                                     // AlexeyAB's; OpenCV's is 1e-6
@@ -273,6 +274,11 @@ class Layer {
   virtual bool converts() const { return false; }
   // What only heads read must be f32, and this layer, whose y has the type of x, wants its x to be so, too.
   virtual bool passes_type_on() const { return false; }
+
+  // On the CPU under precision=bf16: whether its inputs may be in bf16, if each of them is, and whether its
+  // output may. A layer that does not convert has one type for all of them.
+  virtual bool takes_bf16(const BuildOptions&) const { return false; }
+  virtual bool makes_bf16(const BuildOptions& build) const { return takes_bf16(build); }
 
   // In a network that never trains, an addition that follows can be done here: asks the layer to take a
   // second input of its output's shape and make y = activation(own result + x(1)).

@@ -12,6 +12,8 @@
 #include "cuda/maxpool.h"
 
 #include <algorithm>
+#include <cstring>
+#include <vector>
 
 #include "core/parallel.h"
 #include "layers/antialiasing.h"
@@ -47,25 +49,35 @@ void for_rows(const Shape& y, const Window2& window, Body&& body) {
   parallel_for(y.n * y.h, 1 + 32768 / work, body);
 }
 
-// One output pixel, all channels: y starts as the window's first pixel and is raised by the others.
-void largest(View<const float> x, const Pixels& pixels, float* y, int* winner) {
+// One output pixel, all channels: some of them at a time start as the window's first pixel, and are raised by
+// the others.
+template <class T>
+void largest(View<const T> x, const Pixels& pixels, T* y, int* winner) {
+  constexpr int kBlock = 64;
   const int c = x.shape.c;
-  std::copy_n(&x[pixels.first], c, y);
-  for (int ch = 0; ch < c; ++ch) winner[ch] = pixels.first + ch;
-  for (int k = 1; k < pixels.rows * pixels.columns; ++k) {
-    const int at = pixels.first + k / pixels.columns * pixels.row_step + k % pixels.columns * c;
-    const float* value = &x[at];
-    VECTOR_LOOP
-    for (int ch = 0; ch < c; ++ch) {
-      const bool larger = value[ch] > y[ch];
-      y[ch] = larger ? value[ch] : y[ch];
-      winner[ch] = larger ? at + ch : winner[ch];
+  for (int block = 0; block < c; block += kBlock) {
+    const int count = std::min(c - block, kBlock), start = pixels.first + block;
+    int* best = winner + block;
+    float most[kBlock];
+    for (int ch = 0; ch < count; ++ch) most[ch] = x[start + ch], best[ch] = start + ch;
+    for (int k = 1; k < pixels.rows * pixels.columns; ++k) {
+      const int at = start + k / pixels.columns * pixels.row_step + k % pixels.columns * c;
+      const T* value = &x[at];
+      VECTOR_LOOP
+      for (int ch = 0; ch < count; ++ch) {
+        const float here = value[ch];
+        const bool larger = here > most[ch];
+        most[ch] = larger ? here : most[ch];
+        best[ch] = larger ? at + ch : best[ch];
+      }
     }
+    for (int ch = 0; ch < count; ++ch) y[block + ch] = T(most[ch]);
   }
 }
 
 // One row of outputs without winners: the windows between the edges side by side, those over an edge alone.
-void largest_row(View<const float> x, View<float> y, int row, const Window2& window) {
+template <class T>
+void largest_row(View<const T> x, View<T> y, int row, const Window2& window) {
   const Window& w = window.w;
   const int c = x.shape.c, last_inside = (x.shape.w - w.size + w.before) / w.stride;
   for (int ow = 0; ow < y.shape.w;) {
@@ -90,8 +102,8 @@ bool cover(const Shape& x, const Shape& y, const Window2& w) {
 }
 
 // Of windows that are apart: each writes the pixels under it.
-template <bool kOverwrites>
-void backward_apart(View<const float> dy, View<const int> winner, View<float> dx, const Window2& window) {
+template <bool kOverwrites, class T>
+void backward_apart(View<const T> dy, View<const int> winner, View<T> dx, const Window2& window) {
   const Shape out = dy.shape;
   for_rows(out, window, [=](int64_t first, int64_t last) {
     for (int row = int(first); row < int(last); ++row)
@@ -103,17 +115,16 @@ void backward_apart(View<const float> dy, View<const int> winner, View<float> dx
             const int at = pixels.first + y * pixels.row_step + x * out.c;
             VECTOR_LOOP
             for (int ch = 0; ch < out.c; ++ch) {
-              const float gradient = winner[i + ch] == at + ch ? dy[i + ch] : 0.0f;
-              dx[at + ch] = kOverwrites ? gradient : dx[at + ch] + gradient;
+              const float value = dy[i + ch], gradient = winner[i + ch] == at + ch ? value : 0.0f;
+              dx[at + ch] = T(kOverwrites ? gradient : dx[at + ch] + gradient);
             }
           }
       }
   });
 }
 
-}  // namespace
-
-void maxpool_forward(Stream&, View<const float> x, View<float> y, View<int> winner, Window2 window) {
+template <class T>
+void forward(View<const T> x, View<T> y, View<int> winner, const Window2& window) {
   for_rows(y.shape, window, [=](int64_t first, int64_t last) {
     for (int row = int(first); row < int(last); ++row) {
       if (!winner) {
@@ -128,27 +139,63 @@ void maxpool_forward(Stream&, View<const float> x, View<float> y, View<int> winn
   });
 }
 
-// Where windows overlap, two rows of dy may have one winner; two images or two channels never do.
-void maxpool_backward(Stream&, View<const float> dy, View<const int> winner, View<float> dx, Window2 window) {
+// Where windows overlap, two rows of dy may have one winner; two images or two channels never do. Their sum
+// is in float.
+template <class T>
+void backward(View<const T> dy, View<const int> winner, View<T> dx, const Window2& window) {
   if (apart(window)) return backward_apart<false>(dy, winner, dx, window);
   const Shape s = dy.shape;
-  constexpr int kChannels = 16;  // a cache line
+  constexpr int kChannels = 64 / sizeof(T);  // a cache line
   const int blocks = (s.c + kChannels - 1) / kChannels;
   const int64_t work = int64_t(s.h) * s.w * std::min(s.c, kChannels);
   parallel_for(s.n * blocks, 1 + 32768 / work, [=](int64_t first, int64_t last) {
     for (int task = int(first); task < int(last); ++task) {
       const int n = task / blocks, c0 = task % blocks * kChannels, c1 = std::min(c0 + kChannels, s.c);
-      for (int i = s.index(n, 0, 0, 0); i < s.index(n + 1, 0, 0, 0); i += s.c)
-        for (int ch = c0; ch < c1; ++ch) dx[winner[i + ch]] += dy[i + ch];
+      const int image = dx.shape.index(n, 0, 0, 0), size = dx.shape.index(1, 0, 0, 0);
+      const auto add_to = [&](float* sums) {
+        for (int i = s.index(n, 0, 0, 0); i < s.index(n + 1, 0, 0, 0); i += s.c)
+          for (int ch = c0; ch < c1; ++ch) sums[winner[i + ch] - image] += dy[i + ch];
+      };
+      if constexpr (std::is_same_v<T, float>) {
+        add_to(&dx[image]);
+      } else {
+        thread_local std::vector<float> sums;  // grows with the first networks, and is then there
+        sums.resize(std::max(sums.size(), size_t(size)));
+        for (int i = 0; i < size; i += s.c)
+          for (int ch = c0; ch < c1; ++ch) sums[size_t(i + ch)] = dx[image + i + ch];
+        add_to(sums.data());
+        for (int i = 0; i < size; i += s.c)
+          for (int ch = c0; ch < c1; ++ch) dx[image + i + ch] = T(sums[size_t(i + ch)]);
+      }
     }
   });
 }
 
-void maxpool_backward_overwrite(Stream& s, View<const float> dy, View<const int> winner, View<float> dx,
-                                Window2 window) {
-  if (cover(dx.shape, dy.shape, window)) return backward_apart<true>(dy, winner, dx, window);
-  std::fill(dx.begin(), dx.end(), 0.0f);
-  maxpool_backward(s, dy, winner, dx, window);
+}  // namespace
+
+void maxpool_forward(Stream&, Tensor x, Tensor y, View<int> winner, Window2 window) {
+  with_type(y.type, [&](auto number) {
+    using T = decltype(number);
+    forward(x.view<const T>(), y.view<T>(), winner, window);
+  });
+}
+
+void maxpool_backward(Stream&, Tensor dy, View<const int> winner, Tensor dx, Window2 window) {
+  with_type(dx.type, [&](auto number) {
+    using T = decltype(number);
+    backward(dy.view<const T>(), winner, dx.view<T>(), window);
+  });
+}
+
+void maxpool_backward_overwrite(Stream& s, Tensor dy, View<const int> winner, Tensor dx, Window2 window) {
+  if (!cover(dx.shape, dy.shape, window)) {
+    std::memset(dx.data, 0, dx.bytes());
+    return maxpool_backward(s, dy, winner, dx, window);
+  }
+  with_type(dx.type, [&](auto number) {
+    using T = decltype(number);
+    backward_apart<true>(dy.view<const T>(), winner, dx.view<T>(), window);
+  });
 }
 
 void maxpool_depth_forward(Stream&, View<const float> x, View<float> y, View<int> winner) {
@@ -208,6 +255,8 @@ class MaxPool final : public Layer, public OnnxLayer {
        add ? cuda::maxpool_backward : cuda::maxpool_backward_overwrite)(s, antialiasing_.sharp_gradient(dy),
                                                                         winner_, dx(), window_);
   }
+
+  bool takes_bf16(const BuildOptions&) const override { return !across_channels_ && !antialiasing_.on(); }
 
   std::optional<Window2> plain_pool() const override {
     if (across_channels_ || antialiasing_.on()) return std::nullopt;

@@ -3,7 +3,7 @@
 
 #include "cuda/route.h"
 
-#include <algorithm>
+#include <cstring>
 
 #include "core/parallel.h"
 #include "layers/layer.h"
@@ -15,26 +15,38 @@ namespace cpu {
 
 constexpr int kGrain = 16384;  // values worth a thread of their own
 
-void route_forward(Stream&, View<const float> x, int from, View<float> y, int to, int channels) {
+void route_forward(Stream&, Tensor x, int from, Tensor y, int to, int channels) {
   parallel_for(y.shape.rows(), 1 + kGrain / channels, [=](int64_t first, int64_t last) {
-    for (int row = int(first); row < int(last); ++row)
-      std::copy_n(&x[row * x.shape.c + from], channels, &y[row * y.shape.c + to]);
+    for (int64_t row = first; row < last; ++row)
+      std::memcpy(nth(y.data, row * y.shape.c + to, y.type), nth(x.data, row * x.shape.c + from, x.type),
+                  size_t(channels) * bytes_of(y.type));
   });
 }
 
-void route_backward_overwrite(Stream& s, View<const float> dy, int from, View<float> dx, int to,
-                              int channels) {
-  if (channels < dx.shape.c) std::fill(dx.begin(), dx.end(), 0.0f);
+void route_backward_overwrite(Stream& s, Tensor dy, int from, Tensor dx, int to, int channels) {
+  if (channels < dx.shape.c) std::memset(dx.data, 0, dx.bytes());
   route_forward(s, dy, from, dx, to, channels);
 }
 
-void route_backward(Stream&, View<const float> dy, int from, View<float> dx, int to, int channels) {
+namespace {
+
+template <class T>
+void backward(View<const T> dy, int from, View<T> dx, int to, int channels) {
   parallel_for(dx.shape.rows(), 1 + kGrain / channels, [=](int64_t first, int64_t last) {
     for (int row = int(first); row < int(last); ++row) {
       const int source = row * dy.shape.c + from, target = row * dx.shape.c + to;
       VECTOR_LOOP
-      for (int c = 0; c < channels; ++c) dx[target + c] += dy[source + c];
+      for (int c = 0; c < channels; ++c) dx[target + c] = dx[target + c] + dy[source + c];
     }
+  });
+}
+
+}  // namespace
+
+void route_backward(Stream&, Tensor dy, int from, Tensor dx, int to, int channels) {
+  with_type(dx.type, [&](auto number) {
+    using T = decltype(number);
+    backward(dy.view<const T>(), from, dx.view<T>(), to, channels);
   });
 }
 
@@ -97,6 +109,8 @@ class Route final : public Layer, public OnnxLayer {
       from_channel += channels;
     }
   }
+
+  bool takes_bf16(const BuildOptions&) const override { return true; }
 
   std::string to_onnx(OnnxGraph& g) const override {
     OnnxGraph::Names parts;

@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "core/parallel.h"
 #include "layers/channel_sums.h"
@@ -32,21 +33,8 @@ namespace {
 
 constexpr int kGrain = 16384;  // values worth a thread of their own
 
-// body(first value of a pixel of x, first value of the pixel of y that it meets)
-template <class Body>
-void for_each_meeting(Shape x, Shape y, Meeting m, Body&& body) {
-  parallel_for(x.n * m.h, 1 + kGrain / (int64_t(m.w) * m.c), [=](int64_t first, int64_t last) {
-    for (int row = int(first); row < int(last); ++row) {
-      const int n = row / m.h, h = row % m.h;
-      for (int w = 0; w < m.w; ++w)
-        body(x.index(n, h * m.x_step, w * m.x_step, 0), y.index(n, h * m.y_step, w * m.y_step, 0));
-    }
-  });
-}
-
-}  // namespace
-
-void shortcut_sum(Stream&, View<const float> a, View<const float> b, View<float> y) {
+template <class T>
+void sum(View<const T> a, View<const T> b, View<T> y) {
   const int c = y.shape.c, both = std::min(c, b.shape.c);
   parallel_for(y.shape.rows(), 1 + kGrain / c, [=](int64_t first, int64_t last) {
     for (int row = int(first); row < int(last); ++row) {
@@ -57,7 +45,8 @@ void shortcut_sum(Stream&, View<const float> a, View<const float> b, View<float>
   });
 }
 
-void shortcut_scale(Stream&, View<const float> from, View<float> to, Factor factor) {
+template <class T>
+void scale(View<const T> from, View<T> to, Factor factor) {
   const int c = to.shape.c;
   parallel_for(to.shape.rows(), 1 + kGrain / c, [=](int64_t first, int64_t last) {
     for (int row = int(first); row < int(last); ++row) {
@@ -67,24 +56,56 @@ void shortcut_scale(Stream&, View<const float> from, View<float> to, Factor fact
   });
 }
 
-void shortcut_add(Stream&, View<const float> x, View<float> y, Factor factor, float alpha, Meeting m) {
-  for_each_meeting(x.shape, y.shape, m, [=](int from, int to) {
-    VECTOR_LOOP
-    for (int k = 0; k < m.c; ++k) y[to + k] = alpha * y[to + k] + factor(k) * x[from + k];
+// Where they meet: to = alpha to + factor from.
+template <class T>
+void add(Meeting m, View<const T> from, int from_step, View<T> to, int to_step, Factor factor, float alpha) {
+  parallel_for(to.shape.n * m.h, 1 + kGrain / (int64_t(m.w) * m.c), [=](int64_t first, int64_t last) {
+    for (int row = int(first); row < int(last); ++row) {
+      const int n = row / m.h, h = row % m.h;
+      for (int w = 0; w < m.w; ++w) {
+        const T* x = &from[from.shape.index(n, h * from_step, w * from_step, 0)];
+        T* y = &to[to.shape.index(n, h * to_step, w * to_step, 0)];
+        VECTOR_LOOP
+        for (int k = 0; k < m.c; ++k) y[k] = alpha * y[k] + factor(k) * x[k];
+      }
+    }
   });
 }
 
-void shortcut_backward(Stream&, View<const float> dy, View<float> dx, Factor factor, Meeting m) {
-  for_each_meeting(dx.shape, dy.shape, m, [=](int to, int from) {
-    VECTOR_LOOP
-    for (int k = 0; k < m.c; ++k) dx[to + k] += factor(k) * dy[from + k];
+}  // namespace
+
+void shortcut_sum(Stream&, Tensor a, Tensor b, Tensor y) {
+  with_type(y.type, [&](auto number) {
+    using T = decltype(number);
+    sum(a.view<const T>(), b.view<const T>(), y.view<T>());
   });
 }
 
-void shortcut_backward_overwrite(Stream& s, View<const float> dy, View<float> dx, Factor factor, Meeting m) {
+void shortcut_scale(Stream&, Tensor from, Tensor to, Factor factor) {
+  with_type(to.type, [&](auto number) {
+    using T = decltype(number);
+    scale(from.view<const T>(), to.view<T>(), factor);
+  });
+}
+
+void shortcut_add(Stream&, Tensor x, Tensor y, Factor factor, float alpha, Meeting m) {
+  with_type(y.type, [&](auto number) {
+    using T = decltype(number);
+    add(m, x.view<const T>(), m.x_step, y.view<T>(), m.y_step, factor, alpha);
+  });
+}
+
+void shortcut_backward(Stream&, Tensor dy, Tensor dx, Factor factor, Meeting m) {
+  with_type(dx.type, [&](auto number) {
+    using T = decltype(number);
+    add(m, dy.view<const T>(), m.y_step, dx.view<T>(), m.x_step, factor, 1);
+  });
+}
+
+void shortcut_backward_overwrite(Stream& s, Tensor dy, Tensor dx, Factor factor, Meeting m) {
   if (dx.shape == dy.shape && m.c == dx.shape.c)
     return shortcut_scale(s, dy, dx, factor);  // they meet everywhere
-  std::fill(dx.begin(), dx.end(), 0.0f);
+  std::memset(dx.data, 0, dx.bytes());
   shortcut_backward(s, dy, dx, factor, m);
 }
 
@@ -221,6 +242,10 @@ class Shortcut final : public Layer, public OnnxLayer {
             Meeting{other.h, other.w, other.c, other.y_step, other.y_step});
       }
     }
+  }
+
+  bool takes_bf16(const BuildOptions&) const override {
+    return weighting_ == Weighting::none && !across_channels(activation_.kind);
   }
 
   std::optional<Activation> plain_sum() const override {

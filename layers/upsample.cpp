@@ -27,9 +27,8 @@ int64_t rows_per_thread(Shape s) { return 1 + kGrain / (int64_t(s.w) * s.c); }
 int first_of(int source, int m, int n) { return int((int64_t(source) * n + m - 1) / m); }
 int source_of(int i, int m, int n) { return int(int64_t(i) * m / n); }
 
-}  // namespace
-
-void upsample_forward(Stream&, View<const float> x, View<float> y, float scale) {
+template <class T>
+void forward(View<const T> x, View<T> y, float scale) {
   const Shape in = x.shape, out = y.shape;
   parallel_for(out.n * out.h, rows_per_thread(out), [=](int64_t first, int64_t last) {
     for (int row = int(first); row < int(last); ++row) {
@@ -44,25 +43,54 @@ void upsample_forward(Stream&, View<const float> x, View<float> y, float scale) 
   });
 }
 
+constexpr int kBlock = 64;  // channels that are summed at a time
+
+// Of one input, the channels [first, first + count): its block of outputs, and what is in dx, are summed in
+// float.
+template <class T>
+void add_block(View<const T> dy, View<T> dx, int n, int h, int w, int first, int count, float scale) {
+  const Shape in = dx.shape, out = dy.shape;
+  T* to = &dx[in.index(n, h, w, first)];
+  float sum[kBlock];
+  for (int c = 0; c < count; ++c) sum[c] = to[c];
+  for (int oh = first_of(h, in.h, out.h); oh < first_of(h + 1, in.h, out.h); ++oh)
+    for (int ow = first_of(w, in.w, out.w); ow < first_of(w + 1, in.w, out.w); ++ow) {
+      const T* from = &dy[out.index(n, oh, ow, first)];
+      VECTOR_LOOP
+      for (int c = 0; c < count; ++c) sum[c] += scale * from[c];
+    }
+  for (int c = 0; c < count; ++c) to[c] = T(sum[c]);
+}
+
 // Each input gathers from its block of outputs, so that no two threads write one value.
-void upsample_backward(Stream&, View<const float> dy, View<float> dx, float scale) {
+template <class T>
+void backward(View<const T> dy, View<T> dx, float scale) {
   const Shape in = dx.shape, out = dy.shape;
   parallel_for(in.n * in.h, rows_per_thread({1, 1, in.w, in.c * (1 + out.h / in.h * (out.w / in.w))}),
                [=](int64_t first, int64_t last) {
                  for (int row = int(first); row < int(last); ++row) {
                    const int n = row / in.h, h = row % in.h;
-                   for (int w = 0; w < in.w; ++w) {
-                     const int to = in.index(n, h, w, 0);
-                     for (int oh = first_of(h, in.h, out.h); oh < first_of(h + 1, in.h, out.h); ++oh) {
-                       for (int ow = first_of(w, in.w, out.w); ow < first_of(w + 1, in.w, out.w); ++ow) {
-                         const int from = out.index(n, oh, ow, 0);
-                         VECTOR_LOOP
-                         for (int c = 0; c < in.c; ++c) dx[to + c] += scale * dy[from + c];
-                       }
-                     }
-                   }
+                   for (int w = 0; w < in.w; ++w)
+                     for (int c = 0; c < in.c; c += kBlock)
+                       add_block(dy, dx, n, h, w, c, std::min(in.c - c, kBlock), scale);
                  }
                });
+}
+
+}  // namespace
+
+void upsample_forward(Stream&, Tensor x, Tensor y, float scale) {
+  with_type(y.type, [&](auto number) {
+    using T = decltype(number);
+    forward(x.view<const T>(), y.view<T>(), scale);
+  });
+}
+
+void upsample_backward(Stream&, Tensor dy, Tensor dx, float scale) {
+  with_type(dx.type, [&](auto number) {
+    using T = decltype(number);
+    backward(dy.view<const T>(), dx.view<T>(), scale);
+  });
 }
 
 void downsample_forward(Stream& s, View<const float> x, View<float> y, float scale) {
@@ -175,6 +203,8 @@ class Upsample final : public Layer, public OnnxLayer {
     else
       on(s, cpu::downsample_backward, cuda::downsample_backward)(s, dy, dx(), scale_);
   }
+
+  bool takes_bf16(const BuildOptions&) const override { return mode_ == Mode::nearest && stride_ > 0; }
 
   LayerSummary summary() const override {
     if (inputs.size() == 2) return {0, fmt::format("{}x{}", y.shape.w, y.shape.h), 0};

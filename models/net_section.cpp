@@ -173,8 +173,8 @@ void net_keys(Keys& k, NetSection& net) {
   k.choice("precision", net.precision, Precision::fp32, kPrecisionNames)
       .help(
           "of activations and of the weights' copy, on a GPU; tf32: fp32 with convolutions that round. On "
-          "the "
-          "CPU bf16 is of the factors of convolutions");
+          "the CPU bf16 is of the factors of convolutions, and of activations where all layers around take "
+          "it");
   training_keys(k, net);
   optimizer_keys(k, net);
   augmentation_keys(k, net);

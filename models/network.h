@@ -53,6 +53,7 @@ struct Node {
   Shape output;
   Type output_type = Type::f32;
   bool read_by_losses = false;  // by heads and losses alone
+  bool in_bf16 = false;         // its output, on the CPU
 
   // Keys that all sections share.
   std::string name;
@@ -180,6 +181,8 @@ class Network {
   void open_device(const Section& net);
   void mark_trained();
   void mark_read_by_losses();
+  void mark_bf16();
+  BuildOptions options_of(size_t layer, Shape input) const;
   std::vector<Plan> plan_layers(int batch, int width, int height);
   void bind(std::vector<Plan>& plans);
   void bind_lasting(const std::vector<Plan>& plans);

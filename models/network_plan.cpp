@@ -125,14 +125,56 @@ void Network::mark_read_by_losses() {
   }
 }
 
+BuildOptions Network::options_of(size_t layer, Shape input) const {
+  BuildOptions build = options_.build;
+  build.network_input = input;
+  build.frozen = training() && (!learns() || freezing_.layers[layer] == Frozen::all);
+  return build;
+}
+
+// On the CPU a tensor is in bf16 where the layer that makes it and all that read it can have it so. Layers
+// between tensors of one type hand on that one of them cannot, until nothing changes any more.
+void Network::mark_bf16() {
+  std::vector<bool> takes(nodes_.size());
+  const std::vector<int> readers = readers_of(nodes_);
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    Node& node = nodes_[i];
+    const BuildOptions build = options_of(i, {});
+    takes[i] = build.bf16_products && (node.absorbed_by >= 0 || node.layer->takes_bf16(build));
+    node.in_bf16 = takes[i] && readers[i] > 0 && (node.absorbed_by >= 0 || node.layer->makes_bf16(build));
+  }
+  for (size_t i = 0; i < nodes_.size(); ++i)
+    if (nodes_[i].chained_to >= 0) takes[i] = takes[size_t(nodes_[i].chained_to)] = false;
+  bool changed = true;
+  const auto refuse = [&](int layer) {
+    if (layer < 0 || !nodes_[size_t(layer)].in_bf16) return;
+    nodes_[size_t(layer)].in_bf16 = false;
+    changed = true;
+  };
+  while (changed) {
+    changed = false;
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const Node& node = nodes_[i];
+      if (!takes[i]) refuse(int(i));
+      for (size_t k = 0; k < node.inputs.size(); ++k) {
+        const int from = node.inputs[k];
+        if (!takes[i]) refuse(from);
+        const bool free = node.layer->converts() && node.absorbed_by < 0 && k == 0;
+        if (free) continue;  // not so a sum that a convolution has absorbed, which is its second input
+        if (from < 0 || !nodes_[size_t(from)].in_bf16) refuse(int(i));
+        if (!node.in_bf16) refuse(from);
+      }
+    }
+  }
+}
+
 std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
   const Shape input{batch, height, width, net_.channels};
   if (double(batch) * height * width * net_.channels >= double(std::numeric_limits<int>::max()))
     fail("{}: [net] asks for an input of {}: 2^31 values are too many", nodes_[0].section.file, input.text());
   mark_trained();
   mark_read_by_losses();
-  BuildOptions build = options_.build;
-  build.network_input = input;
+  mark_bf16();
   std::vector<Plan> plans;
   plans.reserve(nodes_.size());
   for (Node& node : nodes_) {
@@ -140,14 +182,15 @@ std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
     bool needs_dx = false;
     for (int from : node.inputs) {
       if (from < 0)
-        inputs.push_back({input, build.precision});
+        inputs.push_back({input, options_.build.precision});
       else
         inputs.push_back({nodes_[from].output, nodes_[from].output_type});
       needs_dx |= from >= 0 && nodes_[from].trains;
     }
-    build.frozen = training() && (!learns() || freezing_.layers[plans.size()] == Frozen::all);
-    plans.emplace_back(node.section, inputs, build, needs_dx,
-                       node.read_by_losses ? Type::f32 : build.precision);
+    const Type wanted = node.in_bf16          ? Type::bf16
+                        : node.read_by_losses ? Type::f32
+                                              : options_.build.precision;
+    plans.emplace_back(node.section, inputs, options_of(plans.size(), input), needs_dx, wanted);
     Plan& plan = plans.back();
     if (node.absorbed_by >= 0)
       plan.output(inputs[0].shape), plan.alias();

@@ -37,6 +37,8 @@ HWY_INLINE void bound(V (&x)[P][NV], const Bounds& b) {
   }
 }
 
+HWY_INLINE V load(const float* from) { return hn::LoadU(kFloats, from); }
+
 // The first `count` values, if there are fewer than a vector holds; no memory behind them is touched.
 HWY_INLINE V load_first(const float* from, int count) {
   if (count >= kLanes) return hn::LoadU(kFloats, from);
@@ -73,9 +75,9 @@ inline HWY_NOINLINE void activate_stored(const Finish& e, float* values, const f
   });
 }
 
-// Row p goes to out + places[p]; `filters` values of it.
-template <int P, int NV>
-HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters, const Finish& e, float* out) {
+// All that can be done in registers, for an output of T.
+template <class T, int P, int NV>
+HWY_INLINE void finish_sums(V (&sums)[P][NV], const int64_t* places, int filters, const Finish& e) {
   if (e.factors) {
     OSPREY_UNROLL
     for (int v = 0; v < NV; ++v) {
@@ -92,19 +94,23 @@ HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters, con
       for (int p = 0; p < P; ++p) sums[p][v] = hn::Add(sums[p][v], bias);
     }
   }
-  if (e.both_bounded) {
-    bound(sums, e.own);
-    if (e.residual) {
-      OSPREY_UNROLL
-      for (int p = 0; p < P; ++p) {
-        OSPREY_UNROLL
-        for (int v = 0; v < NV; ++v)
-          sums[p][v] =
-              hn::Add(sums[p][v], load_first(e.residual + places[p] + v * kLanes, filters - v * kLanes));
-      }
-      bound(sums, e.of_sum);
-    }
+  if (!e.both_bounded) return;
+  bound(sums, e.own);
+  if (!e.residual) return;
+  const T* residual = static_cast<const T*>(e.residual);
+  OSPREY_UNROLL
+  for (int p = 0; p < P; ++p) {
+    OSPREY_UNROLL
+    for (int v = 0; v < NV; ++v)
+      sums[p][v] = hn::Add(sums[p][v], load_first(residual + places[p] + v * kLanes, filters - v * kLanes));
   }
+  bound(sums, e.of_sum);
+}
+
+// Row p goes to out + places[p]; `filters` values of it.
+template <int P, int NV>
+HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters, const Finish& e, float* out) {
+  finish_sums<float>(sums, places, filters, e);
   if (filters == NV * kLanes) {
     OSPREY_UNROLL
     for (int p = 0; p < P; ++p) {
@@ -120,8 +126,47 @@ HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters, con
     }
   }
   if (e.both_bounded) return;
+  const float* residual = static_cast<const float*>(e.residual);
   for (int p = 0; p < P; ++p)
-    activate_stored(e, out + places[p], e.residual ? e.residual + places[p] : nullptr, filters);
+    activate_stored(e, out + places[p], residual ? residual + places[p] : nullptr, filters);
+}
+
+// The same where bf16 is wanted: sums are activated as floats, and rounded once.
+template <int P, int NV>
+OSPREY_BF16_PRODUCTS HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters,
+                                            const Finish& e, bf16* out) {
+  finish_sums<bf16>(sums, places, filters, e);
+  if (!e.both_bounded) {
+    const bf16* residual = static_cast<const bf16*>(e.residual);
+    alignas(64) float values[NV * kLanes], others[NV * kLanes];
+    for (int p = 0; p < P; ++p) {
+      for (int v = 0; v < NV; ++v) {
+        hn::Store(sums[p][v], kFloats, values + v * kLanes);
+        if (residual)
+          hn::Store(load_first(residual + places[p] + v * kLanes, filters - v * kLanes), kFloats,
+                    others + v * kLanes);
+      }
+      activate_stored(e, values, residual ? others : nullptr, filters);
+      for (int v = 0; v < NV; ++v) sums[p][v] = hn::Load(kFloats, values + v * kLanes);
+    }
+  }
+  OSPREY_UNROLL
+  for (int p = 0; p < P; ++p) {
+    OSPREY_UNROLL
+    for (int v = 0; v < NV; ++v) store_first(sums[p][v], out + places[p] + v * kLanes, filters - v * kLanes);
+  }
+}
+
+// The same for callers that are compiled without bf16.
+template <int P>
+OSPREY_BF16_PRODUCTS HWY_NOINLINE void finish_apart(V (&sums)[P][1], const int64_t* places, int filters,
+                                                    const Finish& e, bf16* out) {
+  finish<P, 1>(sums, places, filters, e, out);
+}
+template <int P>
+HWY_INLINE void finish_apart(V (&sums)[P][1], const int64_t* places, int filters, const Finish& e,
+                             float* out) {
+  finish<P, 1>(sums, places, filters, e, out);
 }
 
 // The same of vectors that lie side by side in `out` and hold `count` values together; each has the same

@@ -4,16 +4,18 @@
 #include <limits>
 
 #include "core/activations.h"
+#include "core/tensor.h"
 
 namespace osprey::simd {
 
 // y = residual_activation(activation(factors * sum + bias) + residual)
 struct Epilogue {
-  const float* factors = nullptr;   // of each filter; null: 1
-  const float* bias = nullptr;      // of each filter; null: 0
-  const float* residual = nullptr;  // of the shape of y, and may be y itself; null: 0
+  const float* factors = nullptr;  // of each filter; null: 1
+  const float* bias = nullptr;     // of each filter; null: 0
+  const void* residual = nullptr;  // of the shape and type of y, and may be y itself; null: 0
   Activation activation = Activation::linear;
   Activation residual_activation = Activation::linear;
+  Type type = Type::f32;  // of y; bf16 only where has_bf16_products()
 };
 
 // Activations that are min(high, max(low, max(x, slope * x))) cost four instructions a vector.
@@ -71,7 +73,7 @@ Finish with_repeated_channels(const Epilogue&, int channels, int values);
 inline Finish from_filter(Finish e, int filter, int group = 0) {
   if (e.factors) e.factors += group + filter;
   if (e.bias) e.bias += group + filter;
-  if (e.residual) e.residual += filter;
+  if (e.residual) e.residual = nth(e.residual, filter, e.type);
   return e;
 }
 

@@ -184,8 +184,9 @@ void sum_part(const GroupProduct& c, const float* in, const float* packed, const
     // The last unit may hang over the edge of the image.
     const int left = (w.count - whole * c.pixels_) * c.out_.c - filter;
     if (left > 0) line.sum(whole, 1, std::min(filters, left));
-    if (!e.both_bounded && v + 1 == c.vectors_)
-      activate_stored(e, out + place, e.residual ? e.residual + place : nullptr, w.count * c.out_.c);
+    if (e.both_bounded || v + 1 < c.vectors_) continue;
+    const float* residual = static_cast<const float*>(e.residual);
+    activate_stored(e, out + place, residual ? residual + place : nullptr, w.count * c.out_.c);
   }
 }
 
@@ -262,14 +263,14 @@ void GroupProduct::pack(const float* weights, float* packed) const {
   for_packed([&](int64_t at, int64_t weight) { packed[at] = weights[weight]; });
 }
 
-void GroupProduct::run_rows(const float* in, const float* packed, const Epilogue& epilogue, float* out,
+void GroupProduct::run_rows(const void* in, const float* packed, const Epilogue& epilogue, void* out,
                             int first, int last) const {
   HWY_DYNAMIC_DISPATCH(sum_part)
-  (*this, in, packed, with_repeated_channels(epilogue, out_.c, unit_channels()), out,
-   int64_t(first) * vectors_, int64_t(last) * vectors_);
+  (*this, static_cast<const float*>(in), packed, with_repeated_channels(epilogue, out_.c, unit_channels()),
+   static_cast<float*>(out), int64_t(first) * vectors_, int64_t(last) * vectors_);
 }
 
-void GroupProduct::run(const float* in, const float* packed, const Epilogue& epilogue, float* out) const {
+void GroupProduct::run(const void* in, const float* packed, const Epilogue& epilogue, void* out) const {
   const Finish e = with_repeated_channels(epilogue, out_.c, unit_channels());
   constexpr int64_t kProductsWorthAThread = 1 << 14;
   const int64_t together = e.both_bounded ? 1 : vectors_;  // vectors of a row, on one thread
@@ -277,7 +278,8 @@ void GroupProduct::run(const float* in, const float* packed, const Epilogue& epi
   parallel_for(rows() * vectors_ / together, kProductsWorthAThread / std::max<int64_t>(products, 1) + 1,
                [&](int64_t first, int64_t last) {
                  HWY_DYNAMIC_DISPATCH(sum_part)
-                 (*this, in, packed, e, out, first * together, last * together);
+                 (*this, static_cast<const float*>(in), packed, e, static_cast<float*>(out), first * together,
+                  last * together);
                });
 }
 

@@ -29,9 +29,10 @@ class GroupProduct {
   int64_t pixels() const { return int64_t(h_.count) * w_.count; }  // that it makes of an image
   int64_t packed_size() const;                                     // in floats
   void pack(const float* weights, float* packed) const;
-  void run(const float* in, const float* packed, const Epilogue&, float* out) const;
+  // `in` and `out` are of floats.
+  void run(const void* in, const float* packed, const Epilogue&, void* out) const;
   // Some rows of one image, as ConvolutionRows::run_rows; only where it makes every row.
-  void run_rows(const float* in, const float* packed, const Epilogue&, float* out, int first, int last) const;
+  void run_rows(const void* in, const float* packed, const Epilogue&, void* out, int first, int last) const;
 
   // dweights += their gradient, of a product made by forward(). What is added does not depend on the number
   // of threads. Needs gradient_scratch() floats.

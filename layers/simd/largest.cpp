@@ -24,11 +24,19 @@ void largest_of_each(const float* x, const Windows& w, int count, float* y) {
   for (int i = 0; i < count; ++i, x += w.step, y += w.channels) {
     int c = 0;
     for (; c + kLanes <= w.channels; c += kLanes)
-      hn::StoreU(largest(w, [&](int64_t at) HWY_ATTR { return hn::LoadU(kFloats, x + at + c); }), kFloats,
-                 y + c);
+      hn::StoreU(largest(w, [&](int64_t at) HWY_ATTR { return load(x + at + c); }), kFloats, y + c);
     if (const int left = w.channels - c; left > 0)
       store_first(largest(w, [&](int64_t at) HWY_ATTR { return load_first(x + at + c, left); }), y + c, left);
   }
+}
+
+void largest_of_each_in_bf16(const bf16* x, const Windows& w, int count, bf16* y) {
+  for (int i = 0; i < count; ++i, x += w.step, y += w.channels)
+    for (int c = 0; c < w.channels; c += kLanes) {
+      const int left = w.channels - c;
+      store_exactly(largest(w, [&](int64_t at) HWY_ATTR { return load_first(x + at + c, left); }), y + c,
+                    left);
+    }
 }
 
 }  // namespace
@@ -39,9 +47,13 @@ HWY_AFTER_NAMESPACE();
 namespace osprey::simd {
 
 HWY_EXPORT(largest_of_each);
+HWY_EXPORT(largest_of_each_in_bf16);
 
 void largest_in_windows(const float* x, const Windows& windows, int count, float* y) {
   HWY_DYNAMIC_DISPATCH(largest_of_each)(x, windows, count, y);
+}
+void largest_in_windows(const bf16* x, const Windows& windows, int count, bf16* y) {
+  HWY_DYNAMIC_DISPATCH(largest_of_each_in_bf16)(x, windows, count, y);
 }
 
 }  // namespace osprey::simd

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 
+#include "core/bf16.h"
+
 namespace osprey::simd {
 
-// Windows of rows x columns pixels over [H, W, channels], `count` of them, each `step` floats behind the one
-// before; rows lie `row` floats apart:
+// Windows of rows x columns pixels over [H, W, channels], `count` of them, each `step` values behind the one
+// before; rows lie `row` values apart:
 //   y[i * channels + c] = the largest of x[i * step + r * row + s * channels + c] over r and s
 // Of NaN, the first pixel's stays and others are passed over.
 struct Windows {
@@ -14,5 +16,6 @@ struct Windows {
   int64_t row, step;
 };
 void largest_in_windows(const float* x, const Windows&, int count, float* y);
+void largest_in_windows(const bf16* x, const Windows&, int count, bf16* y);  // needs has_bf16_products()
 
 }  // namespace osprey::simd

@@ -35,6 +35,9 @@ inline constexpr int kRows = 6;
 inline constexpr int kVectors = 2;
 inline constexpr int kPanel = kVectors * kLanes;  // filters that are summed together
 
+// Whether this is compiled for processors that may multiply bf16.
+inline constexpr bool kBf16Products = HWY_TARGET == HWY_AVX3;
+
 #define OSPREY_UNROLL _Pragma("GCC unroll 64")
 
 template <int P, int NV>
@@ -174,16 +177,49 @@ OSPREY_BF16_PRODUCTS HWY_INLINE void add_strided_products(const bf16* const (&x)
   }
 }
 
+// Neighbours as floats, and the first `count` of them, with zeros behind.
+HWY_INLINE __m512 as_floats(__m256i x) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+HWY_INLINE V load(const bf16* from) {
+  return V{as_floats(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)))};
+}
+HWY_INLINE __m256i load_bits(const bf16* from, int count) {
+  return count >= kLanes ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))
+                         : _mm256_maskz_loadu_epi16(__mmask16((1 << count) - 1), from);
+}
+HWY_INLINE V load_first(const bf16* from, int count) { return V{as_floats(load_bits(from, count))}; }
+
+HWY_INLINE void store_bits(__m256i x, bf16* to, int count) {
+  if (count >= kLanes) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x);
+  _mm256_mask_storeu_epi16(to, __mmask16((1 << count) - 1), x);
+}
+// The first `count` lanes, which bf16 can hold exactly.
+HWY_INLINE void store_exactly(V x, bf16* to, int count) {
+  store_bits(_mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(x.raw), 16)), to, count);
+}
+
+// The lanes of x, or the first `count` of them, rounded to the nearest.
+OSPREY_BF16_PRODUCTS HWY_INLINE void store(V x, bf16* to) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), (__m256i)_mm512_cvtneps_pbh(x.raw));
+}
+OSPREY_BF16_PRODUCTS HWY_INLINE void store_first(V x, bf16* to, int count) {
+  store_bits((__m256i)_mm512_cvtneps_pbh(x.raw), to, count);
+}
+
+// Lanes of a and of b, one after the other.
+HWY_INLINE __m512i side_by_side(__m256i a, __m256i b) {
+  return _mm512_or_si512(_mm512_cvtepu16_epi32(a), _mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16));
+}
+
 // a and b rounded to the nearest, and their lanes side by side.
 OSPREY_BF16_PRODUCTS HWY_INLINE __m512i rounded_pair(__m512 a, __m512 b) {
-  const __m256i first = (__m256i)_mm512_cvtneps_pbh(a), second = (__m256i)_mm512_cvtneps_pbh(b);
-  return _mm512_or_si512(_mm512_cvtepu16_epi32(first), _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
+  return side_by_side((__m256i)_mm512_cvtneps_pbh(a), (__m256i)_mm512_cvtneps_pbh(b));
 }
 
 // to[i * step ...] = the lanes of x[i], rounded to the nearest.
 OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_vectors(const V* x, int count, bf16* to, int64_t step) {
-  for (int i = 0; i < count; ++i)
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i * step), (__m256i)_mm512_cvtneps_pbh(x[i].raw));
+  for (int i = 0; i < count; ++i) store(x[i], to + i * step);
 }
 
 // The same of two, side by side: to[i * step + 2 lane + (0, 1)] = a[i], b[i].
@@ -194,9 +230,7 @@ OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_vector_pairs(const V* a, con
 
 // The same of neighbours: to[i] = x[i], for a multiple of kLanes.
 OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_row(const float* x, int64_t count, bf16* to) {
-  for (int64_t i = 0; i < count; i += kLanes)
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i),
-                        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(x + i)));
+  for (int64_t i = 0; i < count; i += kLanes) store(hn::LoadU(kFloats, x + i), to + i);
 }
 
 // Of rows two by two, side by side: to[row / 2][i][row % 2] = x[row][i], for `count` values of each row.
@@ -217,6 +251,16 @@ OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_pairs(const float* x, int64_
         to + 2 * i,
         rounded_pair(_mm512_maskz_loadu_ps(i < whole ? __mmask16(-1) : rest, x + i), _mm512_setzero_ps()));
 }
+
+// The same of values that are in bf16 already.
+inline HWY_NOINLINE void round_pairs(const bf16* x, int64_t step, int count, int rows, bf16* to,
+                                     int64_t to_step) {
+  for (; rows > 0; rows -= 2, x += 2 * step, to += to_step)
+    for (int i = 0; i < count; i += kLanes)
+      _mm512_storeu_si512(
+          to + 2 * i, side_by_side(load_bits(x + i, count - i),
+                                   rows > 1 ? load_bits(x + step + i, count - i) : _mm256_setzero_si256()));
+}
 #else
 #define OSPREY_BF16_PRODUCTS
 
@@ -232,10 +276,20 @@ HWY_INLINE void add_strided_products(const bf16* const (&)[P], int64_t, const bf
                                      int64_t, V (&)[P][NV]) {
   refuse();
 }
+inline V load(const bf16*) {
+  refuse();
+  return hn::Zero(kFloats);
+}
+inline V load_first(const bf16* from, int) { return load(from); }
+inline void store_exactly(V, bf16*, int) { refuse(); }
+inline void store_first(V, bf16*, int) { refuse(); }
 inline void round_vectors(const V*, int, bf16*, int64_t) { refuse(); }
 inline void round_vector_pairs(const V*, const V*, int, bf16*, int64_t) { refuse(); }
 inline void round_row(const float*, int64_t, bf16*) { refuse(); }
-inline void round_pairs(const float*, int64_t, int, int, bf16*, int64_t) { refuse(); }
+template <class T>
+void round_pairs(const T*, int64_t, int, int, bf16*, int64_t) {
+  refuse();
+}
 #endif
 
 }  // namespace osprey::simd::HWY_NAMESPACE

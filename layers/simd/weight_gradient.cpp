@@ -18,7 +18,7 @@ namespace {
 constexpr int kPixels = 384;  // whose products are summed in registers before they are added to memory
 
 struct Problem {
-  View<const float> x, dy;
+  Tensor x, dy;
   float* dweights;
   Convolution convolution;
 
@@ -66,25 +66,28 @@ struct Sight {
   }
 };
 
-constexpr float kZeros[kLanes] = {};  // what is outside of the image
+template <class T>
+constexpr T kZeros[kLanes] = {};  // what is outside of the image
 
 // Values that lie side by side, at most a vector, at the first of some pixels `step` apart.
+template <class T>
 struct Source {
-  const float* from;
+  const T* from;
   int64_t step;
   int count, at;
 };
 
 // What runs see at some pixels.
+template <class T>
 struct Sources {
-  std::array<Source, kPanel> list;
+  std::array<Source<T>, kPanel> list;
   int count = 0;
   bool whole = true;  // a vector may be read where fewer values are wanted
 
-  void add(const Run& run, const float* from, int64_t step, int pixels, const float* end) {
+  void add(const Run& run, const T* from, int64_t step, int pixels, const T* end) {
     for (int i = 0; i < run.count; i += kLanes) {
-      const Source source{from ? from + i : kZeros, from ? step : 0, std::min(run.count - i, kLanes),
-                          run.at + i};
+      const Source<T> source{from ? from + i : kZeros<T>, from ? step : 0, std::min(run.count - i, kLanes),
+                             run.at + i};
       whole = whole && (!from || end - source.from >= (pixels - 1) * step + kLanes);
       list[size_t(count++)] = source;
     }
@@ -93,25 +96,28 @@ struct Sources {
 
 // Whole vectors are stored pixel after pixel: what is too much is written over, up to kLanes floats behind
 // the last pixel's.
-HWY_INLINE void copy_pixels(const Sources& sources, int pixels, float* to) {
+template <class T>
+HWY_INLINE void copy_pixels(const Sources<T>& sources, int pixels, float* to) {
   if (sources.count == kVectors && sources.whole) {
-    const Source &a = sources.list[0], &b = sources.list[1];
+    const Source<T>&a = sources.list[0], &b = sources.list[1];
     for (int k = 0; k < pixels; ++k, to += kPanel) {
-      hn::StoreU(hn::LoadU(kFloats, a.from + k * a.step), kFloats, to + a.at);
-      hn::StoreU(hn::LoadU(kFloats, b.from + k * b.step), kFloats, to + b.at);
+      hn::StoreU(load(a.from + k * a.step), kFloats, to + a.at);
+      hn::StoreU(load(b.from + k * b.step), kFloats, to + b.at);
     }
     return;
   }
   for (int k = 0; k < pixels; ++k, to += kPanel)
     for (int i = 0; i < sources.count; ++i) {
-      const Source& s = sources.list[size_t(i)];
-      const float* from = s.from + k * s.step;
-      hn::StoreU(sources.whole ? hn::LoadU(kFloats, from) : load_first(from, s.count), kFloats, to + s.at);
+      const Source<T>& s = sources.list[size_t(i)];
+      const T* from = s.from + k * s.step;
+      hn::StoreU(sources.whole ? load(from) : load_first(from, s.count), kFloats, to + s.at);
     }
 }
 
 // What they see at the pixels [begin, end) of y: panel[q][weight], and up to kLanes floats behind it.
+template <class T>
 void gather(const Problem& p, int group, const Sight& sight, int begin, int end, float* panel) {
+  const View<const T> all = p.x;
   const Window &h = p.convolution.window.h, &w = p.convolution.window.w;
   const Shape in = p.x.shape, out = p.dy.shape;
   const int64_t step = int64_t(w.stride) * in.c;
@@ -122,17 +128,17 @@ void gather(const Problem& p, int group, const Sight& sight, int begin, int end,
   for (int q = begin; q < end;) {
     const int in_row = std::min(end - q, out.w - at.w);
     const int y = h.start(at.h);
-    const float* image = p.x.data + int64_t(at.n) * in.h * in.w * in.c + group * p.channels();
+    const T* image = all.data + int64_t(at.n) * in.h * in.w * in.c + group * p.channels();
     const int first = std::clamp(left - at.w, 0, in_row), last = std::clamp(right - at.w, first, in_row);
     const auto copy = [&](const Runs& runs, int k, int count) HWY_ATTR {
       const int x = w.start(at.w + k);
-      Sources sources;
+      Sources<T> sources;
       for (int r = 0; r < runs.count; ++r) {
         const Run& run = runs.runs[size_t(r)];
         const int row = y + run.tap_h, column = x + run.tap_w;
         const bool inside = row >= 0 && row < in.h && column >= 0 && column < in.w;
-        const float* from = image + (int64_t(row) * in.w + column) * in.c + run.channel;
-        sources.add(run, inside ? from : nullptr, step, count, p.x.end());
+        const T* from = image + (int64_t(row) * in.w + column) * in.c + run.channel;
+        sources.add(run, inside ? from : nullptr, step, count, all.end());
       }
       copy_pixels(sources, count, panel + int64_t(k) * kPanel);
     };
@@ -205,14 +211,15 @@ struct InFloat {
   // Not a power of two: the rows of a tile would share few lines of the cache.
   static int64_t row(const Problem& p) { return (p.filters() + kLanes - 1) / kLanes * kLanes + 16; }
 
-  static void take_dy(const Problem& p, const float* from, int pixels, float* rows) {
+  static void take_dy(const Problem& p, int64_t at, int pixels, float* rows) {
     const int filters = p.filters();
+    const float* from = p.dy.view<const float>().data + at;
     for (int q = 0; q < pixels; ++q, from += p.dy.shape.c, rows += row(p))
       for (int f = 0; f < filters; f += kLanes)
         hn::StoreU(load_first(from + f, filters - f), kFloats, rows + f);
   }
   static void take_x(const Problem& p, int group, const Sight& sight, int begin, int end, float* panel) {
-    gather(p, group, sight, begin, end, panel);
+    gather<float>(p, group, sight, begin, end, panel);
   }
 };
 
@@ -221,8 +228,12 @@ struct InBf16 {
   static int64_t steps(int pixels) { return (pixels + 1) / 2; }
   static int64_t row(const Problem& p) { return 2 * InFloat::row(p); }
 
-  static void take_dy(const Problem& p, const float* from, int pixels, bf16* rows) {
-    round_pairs(from, p.dy.shape.c, p.filters(), pixels, rows, row(p));
+  static void take_dy(const Problem& p, int64_t at, int pixels, bf16* rows) {
+    const auto take = [&](const auto* from) {
+      round_pairs(from + at, p.dy.shape.c, p.filters(), pixels, rows, row(p));
+    };
+    if (p.dy.type == Type::bf16) return take(p.dy.view<const bf16>().data);
+    take(p.dy.view<const float>().data);
   }
   // In pieces that stay in the first cache until they are rounded.
   static void take_x(const Problem& p, int group, const Sight& sight, int begin, int end, bf16* panel) {
@@ -230,7 +241,7 @@ struct InBf16 {
     alignas(64) float piece[kPiece * kPanel + kLanes];
     for (int q = begin; q < end; q += kPiece, panel += kPiece * kPanel) {
       const int last = std::min(q + kPiece, end);
-      gather(p, group, sight, q, last, piece);
+      (p.x.type == Type::bf16 ? gather<bf16> : gather<float>)(p, group, sight, q, last, piece);
       round_pairs(piece, kPanel, kPanel, last - q, panel, 2 * kPanel);
     }
   }
@@ -249,7 +260,7 @@ void add_part(const Problem& p, int group, int first, int last) {
   const int first_filter = group * p.filters();
   for (int begin = 0; begin < pixels; begin += kPixels) {
     const int count = std::min(kPixels, pixels - begin);
-    In::take_dy(p, p.dy.data + int64_t(begin) * p.dy.shape.c + first_filter, count, rows.data());
+    In::take_dy(p, int64_t(begin) * p.dy.shape.c + first_filter, count, rows.data());
     for (int t = first; t < last;) {
       const int at = t / in_panel * kPanel, of_panel = std::min(kPanel, weights - at);
       In::take_x(p, group, Sight(p, at, of_panel), begin, begin + count, panel.data());
@@ -267,8 +278,7 @@ void add_part(const Problem& p, int group, int first, int last) {
 
 }  // namespace
 
-void add_weight_gradient(View<const float> x, View<const float> dy, float* dweights, const Convolution& c,
-                         bool rounds) {
+void add_weight_gradient(Tensor x, Tensor dy, float* dweights, const Convolution& c, bool rounds) {
   const Problem p{x, dy, dweights, c};
   for (int g = 0; g < c.groups; ++g)
     parallel_for(int64_t(weight_panels(p)) * filter_tiles(p), 1, [&](int64_t first, int64_t last) {
@@ -284,8 +294,7 @@ namespace osprey::simd {
 
 HWY_EXPORT(add_weight_gradient);
 
-void weight_gradient(View<const float> x, View<const float> dy, View<float> dweights, const Convolution& c,
-                     bool rounds) {
+void weight_gradient(Tensor x, Tensor dy, View<float> dweights, const Convolution& c, bool rounds) {
   HWY_DYNAMIC_DISPATCH(add_weight_gradient)(x, dy, dweights.data, c, rounds);
 }
 

@@ -8,8 +8,7 @@ namespace osprey::simd {
 
 // dweights[f][tap][c] += sum over all pixels q of y: dy[q][f] * x[q * stride + tap][c], in the order of q,
 // whatever the number of threads. dweights is {filters, h, w, c / groups}. `rounds`: both factors are rounded
-// to bf16, which has_bf16_products() must allow.
-void weight_gradient(View<const float> x, View<const float> dy, View<float> dweights, const Convolution&,
-                     bool rounds = false);
+// to bf16, which has_bf16_products() must allow; only then they may be in bf16 already.
+void weight_gradient(Tensor x, Tensor dy, View<float> dweights, const Convolution&, bool rounds = false);
 
 }  // namespace osprey::simd

@@ -27,7 +27,7 @@ template <class T>
 struct Tile {
   int count = 0;
   std::vector<const T*> rows;      // of run r and pixel p: [r * kRows + p]
-  std::array<int64_t, kRows> out;  // where each pixel lies in `out`, in floats
+  std::array<int64_t, kRows> out;  // where each pixel lies in `out`, in values
   std::vector<T> edges;            // runs that reach over the edge of the image, filled up with zeros
 
   void reserve(const WindowProduct& c) {
@@ -120,42 +120,44 @@ void gather(const WindowProduct& c, const T* in, int group, Place& place, int co
 
 // What finish() will add, asked for before the products that the way from memory hides behind: pieces of far
 // rows, which no processor foresees.
-template <int P, int NV>
+template <class T, int P, int NV>
 HWY_INLINE void fetch_residual(const int64_t* places, const Finish& e) {
   if (!e.residual) return;
-  constexpr int kLine = 16;  // floats
+  const T* residual = static_cast<const T*>(e.residual);
+  constexpr int kLine = 64 / sizeof(T);
   OSPREY_UNROLL
   for (int p = 0; p < P; ++p) {
     OSPREY_UNROLL
-    for (int i = 0; i < NV * kLanes; i += kLine) __builtin_prefetch(e.residual + places[p] + i);
+    for (int i = 0; i < NV * kLanes; i += kLine) __builtin_prefetch(residual + places[p] + i);
   }
 }
 
-template <int P, int NV>
+// `out` is of Out.
+template <class Out, int P, int NV>
 void multiply_tile(const WindowProduct& c, const Tile<float>& tile, const float* weights, int filters,
-                   const Finish& e, float* out) {
-  fetch_residual<P, NV>(tile.out.data(), e);
+                   const Finish& e, void* out) {
+  fetch_residual<Out, P, NV>(tile.out.data(), e);
   V sums[P][NV];
   clear(sums);
   add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.run_length_, weights, sums);
-  finish<P, NV>(sums, tile.out.data(), filters, e, out);
+  finish<P, NV>(sums, tile.out.data(), filters, e, static_cast<Out*>(out));
 }
-template <int P, int NV>
+template <class Out, int P, int NV>
 OSPREY_BF16_PRODUCTS void multiply_tile(const WindowProduct& c, const Tile<bf16>& tile, const bf16* weights,
-                                        int filters, const Finish& e, float* out) {
-  fetch_residual<P, NV>(tile.out.data(), e);
+                                        int filters, const Finish& e, void* out) {
+  fetch_residual<Out, P, NV>(tile.out.data(), e);
   V sums[P][NV];
   clear(sums);
   add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.run_length_ / 2, weights, sums);
-  finish<P, NV>(sums, tile.out.data(), filters, e, out);
+  finish<P, NV>(sums, tile.out.data(), filters, e, static_cast<Out*>(out));
 }
 
 // Of so few filters that K channels share a vector. Pixels then lie side by side in `out`, and in the end so
 // they do in vectors: K pixels in each.
 template <int P, int K>
 void multiply_narrow_tile(const WindowProduct& c, const Tile<float>& tile, const float* weights, int filters,
-                          const Finish& e, float* out) {
-  if (e.residual) __builtin_prefetch(e.residual + tile.out[0]);
+                          const Finish& e, void* out) {
+  if (e.residual) __builtin_prefetch(static_cast<const float*>(e.residual) + tile.out[0]);
   V sums[P][1];
   clear(sums);
   add_narrow_outer_products<K>(tile.rows.data(), c.runs_, c.run_length_, weights, sums);
@@ -171,21 +173,21 @@ void multiply_narrow_tile(const WindowProduct& c, const Tile<float>& tile, const
     left[v][0] = vectors[v][0];
     places[v] = tile.out[0] + v * kLanes;
   }
-  finish_row(left, places, P * filters, e, out);
+  finish_row(left, places, P * filters, e, static_cast<float*>(out));
 }
 
 template <class T>
 using Multiply = void (*)(const WindowProduct&, const Tile<T>&, const T* weights, int filters, const Finish&,
-                          float* out);
+                          void* out);
 
-template <class T, int NV, int... P>
+template <class T, class Out, int NV, int... P>
 constexpr std::array<Multiply<T>, sizeof...(P)> tiles(std::integer_sequence<int, P...>) {
-  return {multiply_tile<P + 1, NV>...};
+  return {multiply_tile<Out, P + 1, NV>...};
 }
-template <class T>
+template <class T, class Out>
 constexpr std::array<Multiply<T>, kRows> kTiles[kVectors] = {
-    tiles<T, 1>(std::make_integer_sequence<int, kRows>()),
-    tiles<T, 2>(std::make_integer_sequence<int, kRows>())};
+    tiles<T, Out, 1>(std::make_integer_sequence<int, kRows>()),
+    tiles<T, Out, 2>(std::make_integer_sequence<int, kRows>())};
 
 template <int K, int... P>
 constexpr std::array<Multiply<float>, sizeof...(P)> narrow_tiles(std::integer_sequence<int, P...>) {
@@ -194,17 +196,19 @@ constexpr std::array<Multiply<float>, sizeof...(P)> narrow_tiles(std::integer_se
 
 // By the number of pixels less 1.
 template <class T>
-const std::array<Multiply<T>, kRows>& tiles_for(const WindowProduct& c, int vectors) {
+const std::array<Multiply<T>, kRows>& tiles_for(const WindowProduct& c, int vectors, Type out) {
   if constexpr (std::is_same_v<T, float>) {
     static constexpr auto kPairs = narrow_tiles<2>(std::make_integer_sequence<int, kRows>()),
                           kFours = narrow_tiles<4>(std::make_integer_sequence<int, kRows>());
     if (c.together_ > 1) return c.together_ == 2 ? kPairs : kFours;
+  } else if constexpr (kBf16Products) {
+    if (out == Type::bf16) return kTiles<T, bf16>[vectors - 1];
   }
-  return kTiles<T>[vectors - 1];
+  return kTiles<T, float>[vectors - 1];
 }
 
 template <class T>
-void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Finish& e, float* out,
+void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Finish& e, void* out,
                 const WindowProduct::Part& part) {
   const int64_t panel_size = int64_t(c.runs_) * c.run_length_ * kPanel;
   const int panels = (c.out_channels_ + kPanel - 1) / kPanel;
@@ -225,19 +229,19 @@ void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Fini
       }
       for (int b = part.first_panel; b < part.last_panel; ++b) {
         const int filter = b * kPanel, filters = std::min(kPanel, c.out_channels_ - filter);
-        const auto& multiply = tiles_for<T>(c, (filters + kLanes - 1) / kLanes);
+        const auto& multiply = tiles_for<T>(c, (filters + kLanes - 1) / kLanes, e.type);
         const T* weights = packed + g * (panels * panel_size) + b * panel_size;
         const Finish own = from_filter(e, filter, g * c.out_channels_);
         for (int64_t k = 0; k < in_block; ++k) {
           const Tile<T>& tile = block[size_t(k)];
-          multiply[size_t(tile.count - 1)](c, tile, weights, filters, own, out + filter);
+          multiply[size_t(tile.count - 1)](c, tile, weights, filters, own, nth(out, filter, e.type));
         }
       }
     }
   }
 }
 
-void run_part(const WindowProduct& c, const void* in, const float* packed, const Finish& e, float* out,
+void run_part(const WindowProduct& c, const void* in, const float* packed, const Finish& e, void* out,
               const WindowProduct::Part& part) {
   if (c.rounds_)
     run_pixels(c, static_cast<const bf16*>(in), reinterpret_cast<const bf16*>(packed), e, out, part);
@@ -271,7 +275,7 @@ int panels_of(int channels, int panel) { return (channels + panel - 1) / panel; 
 }  // namespace
 
 WindowProduct::WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, LatticeAxis w, WeightOrder order,
-                             bool rounds)
+                             bool rounds, Type in_type)
     : in_(in),
       out_(out),
       groups_(groups),
@@ -281,6 +285,7 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, Lat
       w_(std::move(w)),
       order_(order),
       rounds_(rounds),
+      in_type_(in_type),
       panel_(panel_width()),
       lanes_(vector_width()) {
   for (const LatticeAxis::Tap& row : h_.taps)
@@ -328,21 +333,23 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, Lat
   }
 }
 
-WindowProduct WindowProduct::forward(Shape x, Shape y, const Convolution& c, bool rounds) {
+WindowProduct WindowProduct::forward(Shape x, Shape y, const Convolution& c, bool rounds, Type x_type) {
   return {x,
           y,
           c.groups,
           forward_axis(c.window.h, x.h, y.h),
           forward_axis(c.window.w, x.w, y.w),
           WeightOrder::forward(x, y, c),
-          rounds};
+          rounds,
+          x_type};
 }
 
-std::vector<WindowProduct> WindowProduct::backward_data(Shape x, Shape y, const Convolution& c, bool rounds) {
+std::vector<WindowProduct> WindowProduct::backward_data(Shape x, Shape y, const Convolution& c, bool rounds,
+                                                        Type y_type) {
   std::vector<WindowProduct> products;
   for (const LatticeAxis& h : backward_axes(c.window.h, x.h, y.h))
     for (const LatticeAxis& w : backward_axes(c.window.w, x.w, y.w))
-      products.push_back({y, x, c.groups, h, w, WeightOrder::backward(x, y, c), rounds});
+      products.push_back({y, x, c.groups, h, w, WeightOrder::backward(x, y, c), rounds, y_type});
   return products;
 }
 
@@ -385,14 +392,22 @@ void WindowProduct::pack(const float* weights, float* packed) const {
   rounds_ ? pack_as(weights, reinterpret_cast<bf16*>(packed)) : pack_as(weights, packed);
 }
 
-// Where the first value of `in` is in bf16, or would be, when the values [first, last) are.
-const void* WindowProduct::rounded(const float* in, int64_t first, int64_t last) const {
+// Where the first value of `in` is in bf16, or would be, when the values [first, last) are. Behind the last
+// run of odd length a value is read.
+const void* WindowProduct::in_bf16(const void* in, int64_t first, int64_t last) const {
+  const bool odd = taps_in_run_ * in_channels_ % 2 != 0;
+  if (in_type_ == Type::bf16 && !odd) return in;
   thread_local Arena memory("a thread's memory for pixels in bf16");
   memory.reserve(size_t(last - first + 1) * sizeof(bf16));
   bf16* to = reinterpret_cast<bf16*>(memory.data()) - first;
-  to[last] = bf16(0.0f);  // for a last run of odd length
+  to[last] = bf16(0.0f);
   parallel_for(last - first, 1 << 14, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(round_part)(in + first + begin, to + first + begin, end - begin);
+    if (in_type_ == Type::bf16)
+      std::copy(static_cast<const bf16*>(in) + first + begin, static_cast<const bf16*>(in) + first + end,
+                to + first + begin);
+    else
+      HWY_DYNAMIC_DISPATCH(round_part)
+      (static_cast<const float*>(in) + first + begin, to + first + begin, end - begin);
   });
   return to;
 }
@@ -401,23 +416,23 @@ Finish WindowProduct::finish_of(const Epilogue& e) const {
   return with_repeated_channels(e, out_.c, together_ * out_.c);
 }
 
-void WindowProduct::run_rows(const float* in, const float* packed, const Epilogue& epilogue, float* out,
+void WindowProduct::run_rows(const void* in, const float* packed, const Epilogue& epilogue, void* out,
                              int first, int last) const {
   const void* pixels = in;
   if (rounds_ && !h_.taps.empty()) {
     const int64_t row = int64_t(in_.w) * in_.c;
     const int begin = std::clamp(first * h_.scale + h_.taps.front().offset, 0, in_.h),
               end = std::clamp((last - 1) * h_.scale + h_.taps.back().offset + 1, begin, in_.h);
-    pixels = rounded(in, begin * row, end * row);
+    pixels = in_bf16(in, begin * row, end * row);
   }
   HWY_DYNAMIC_DISPATCH(run_part)
   (*this, pixels, packed, finish_of(epilogue), out,
    {int64_t(first) * w_.count, int64_t(last) * w_.count, 0, panels_of(out_channels_, panel_)});
 }
 
-void WindowProduct::run(const float* x, const float* packed, const Epilogue& epilogue, float* out) const {
+void WindowProduct::run(const void* x, const float* packed, const Epilogue& epilogue, void* out) const {
   const Finish e = finish_of(epilogue);
-  const void* in = rounds_ ? rounded(x, 0, in_.elements()) : x;  // once, and not for each panel
+  const void* in = rounds_ ? in_bf16(x, 0, in_.elements()) : x;  // once, and not for each panel
   const int64_t pixels = int64_t(out_.n) * h_.count * w_.count;
   const int panels = panels_of(out_channels_, panel_);
   constexpr int64_t kPixelsWorthAThread = 256;

@@ -14,21 +14,25 @@ namespace osprey::simd {
 
 class WindowProduct {
  public:
-  // `rounds`: both factors are rounded to bf16, which has_bf16_products() must allow.
-  WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, LatticeAxis w, WeightOrder, bool rounds);
+  // `rounds`: both factors are rounded to bf16, which has_bf16_products() must allow; only then the input may
+  // be in bf16 already, and the output, as its epilogue says.
+  WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, LatticeAxis w, WeightOrder, bool rounds,
+                Type in_type);
 
   // y = x * weights, for weights {filters, h, w, c / groups}.
-  static WindowProduct forward(Shape x, Shape y, const Convolution&, bool rounds = false);
+  static WindowProduct forward(Shape x, Shape y, const Convolution&, bool rounds = false,
+                               Type x_type = Type::f32);
   // dx from dy: for each phase of the stride the taps are others, and each makes its own pixels of dx. Where
   // the stride is larger than the window, no tap reaches some pixels, and nothing here makes them.
-  static std::vector<WindowProduct> backward_data(Shape x, Shape y, const Convolution&, bool rounds = false);
+  static std::vector<WindowProduct> backward_data(Shape x, Shape y, const Convolution&, bool rounds = false,
+                                                  Type y_type = Type::f32);
 
   int64_t pixels() const { return int64_t(h_.count) * w_.count; }  // that it makes of an image
   int64_t packed_size() const;                                     // in floats
   void pack(const float* weights, float* packed) const;
-  void run(const float* in, const float* packed, const Epilogue&, float* out) const;
+  void run(const void* in, const float* packed, const Epilogue&, void* out) const;
   // Some rows of one image, as ConvolutionRows::run_rows; only where it makes every row.
-  void run_rows(const float* in, const float* packed, const Epilogue&, float* out, int first, int last) const;
+  void run_rows(const void* in, const float* packed, const Epilogue&, void* out, int first, int last) const;
 
   // For the loops of window_product.cpp, which are compiled for several kinds of processor.
   Shape in_, out_;
@@ -41,6 +45,7 @@ class WindowProduct {
   };
   std::vector<Tap> taps_;
   bool rounds_;
+  Type in_type_;
   // Where neighbours of a window lie side by side in memory, and their channels are few, a row of the window
   // is one run; otherwise each tap is.
   int runs_ = 0, taps_in_run_ = 1;
@@ -66,7 +71,7 @@ class WindowProduct {
 
  private:
   Finish finish_of(const Epilogue&) const;
-  const void* rounded(const float* in, int64_t first, int64_t last) const;
+  const void* in_bf16(const void* in, int64_t first, int64_t last) const;
   template <class T>
   void pack_as(const float* weights, T* packed) const;
 };

@@ -163,18 +163,18 @@ HWY_INLINE TilePlace tile_place(int64_t tile, int tiles_h, int tiles_w, int m) {
 }
 
 // The values of a vector of channels at A x A pixels, 0 outside of the image.
-template <int A>
-HWY_INLINE void load_tile(const float* in, const Shape& s, const TilePlace& place, int channel, V* x) {
+template <int A, class T>
+HWY_INLINE void load_tile(const T* in, const Shape& s, const TilePlace& place, int channel, V* x) {
   const auto [n, top, left] = place;
   const bool inside = top >= 0 && left >= 0 && top + A <= s.h && left + A <= s.w;
-  const float* origin = in + ((int64_t(n) * s.h + top) * s.w + left) * s.c + channel;
+  const T* origin = in + ((int64_t(n) * s.h + top) * s.w + left) * s.c + channel;
   if (inside &&
       s.c - channel >= kLanes) {  // by far the most: as many loads at a time as the processor can wait for
     OSPREY_UNROLL
     for (int i = 0; i < A; ++i) {
-      const float* row = origin + int64_t(i) * s.w * s.c;
+      const T* row = origin + int64_t(i) * s.w * s.c;
       OSPREY_UNROLL
-      for (int j = 0; j < A; ++j) x[i * A + j] = hn::LoadU(kFloats, row + int64_t(j) * s.c);
+      for (int j = 0; j < A; ++j) x[i * A + j] = load(row + int64_t(j) * s.c);
     }
     return;
   }
@@ -188,14 +188,14 @@ HWY_INLINE void load_tile(const float* in, const Shape& s, const TilePlace& plac
 
 // Asks for the pixels of a tile some places further on, the last M rows and columns of its A x A: what is
 // above and to the left was seen before.
-template <int A, int M>
-HWY_INLINE void expect_tile(const float* in, const Shape& s, const TilePlace& place) {
-  constexpr int kTilesAhead = 2, kLine = 16;
+template <int A, int M, class T>
+HWY_INLINE void expect_tile(const T* in, const Shape& s, const TilePlace& place) {
+  constexpr int kTilesAhead = 2, kLine = 64 / sizeof(T);
   const auto [n, top, left] = place;
   const int first = left + kTilesAhead * M + A - M;
   if (top < 0 || left < 0 || first + M > s.w) return;
   for (int i = A - M; i < A && top + i < s.h; ++i) {
-    const float* row = in + ((int64_t(n) * s.h + top + i) * s.w + first) * s.c;
+    const T* row = in + ((int64_t(n) * s.h + top + i) * s.w + first) * s.c;
     for (int k = 0; k < M * s.c; k += kLine) hwy::Prefetch(row + k);
   }
 }

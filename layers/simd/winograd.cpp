@@ -15,8 +15,8 @@ HWY_BEFORE_NAMESPACE();
 namespace osprey::simd::HWY_NAMESPACE {
 namespace {
 
-template <int M>
-void transform_tiles(const Winograd& c, const float* in, const Winograd::Block& block, int64_t first,
+template <int M, class T>
+void transform_tiles(const Winograd& c, const T* in, const Winograd::Block& block, int64_t first,
                      int64_t last) {
   constexpr int A = M + 2;
   const int64_t row = c.input_row(), point = block.tiles * row;
@@ -104,8 +104,8 @@ void multiply(const Winograd& c, const T* packed, const T* inputs, const Winogra
     }
 }
 
-template <int M>
-void transform_outputs(const Winograd& c, const Winograd::Block& block, const Finish& e, float* out,
+template <int M, class T>
+void transform_outputs(const Winograd& c, const Winograd::Block& block, const Finish& e, T* out,
                        int first_panel, int last_panel) {
   constexpr int A = M + 2;
   const int64_t row = c.product_row(), point = block.tiles * row;
@@ -123,6 +123,19 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Fi
       for (int j = 0; j < A; ++j) transform_output<M>(x + j, A, half + j, A);
       const int filters = std::min(kLanes, c.out_.c - filter);
       const Finish own = from_filter(e, filter);
+      if constexpr (std::is_same_v<T, bf16>)
+        if (rows == M && columns == M) {
+          V y[M * M][1];
+          int64_t places[M * M];
+          OSPREY_UNROLL
+          for (int i = 0; i < M; ++i) {
+            transform_output<M>(half + i * A, 1, &y[i * M][0], 1);
+            for (int j = 0; j < M; ++j)
+              places[i * M + j] = origin + (int64_t(i) * c.out_.w + j) * c.out_.c;
+          }
+          finish_apart(y, places, filters, own, out + filter);
+          continue;
+        }
       OSPREY_UNROLL
       for (int i = 0; i < M; ++i) {
         if (i >= rows) break;
@@ -131,11 +144,11 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Fi
         int64_t places[M];
         for (int j = 0; j < M; ++j) places[j] = origin + (int64_t(i) * c.out_.w + j) * c.out_.c;
         if (columns == M) {
-          finish<M, 1>(y, places, filters, own, out + filter);
+          finish_apart(y, places, filters, own, out + filter);
         } else {
           for (int j = 0; j < columns; ++j) {
             V one[1][1] = {{y[j][0]}};
-            finish<1, 1>(one, places + j, filters, own, out + filter);
+            finish_apart(one, places + j, filters, own, out + filter);
           }
         }
       }
@@ -143,25 +156,42 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Fi
   }
 }
 
-// Of the tiles [first, last) of the block.
-void transform_inputs(const Winograd& c, const float* in, const Winograd::Block& block, int64_t first,
-                      int64_t last) {
+template <class T>
+void transform_tiles_of(const Winograd& c, const T* in, const Winograd::Block& block, int64_t first,
+                        int64_t last) {
   c.m_ == 2   ? transform_tiles<2>(c, in, block, first, last)
   : c.m_ == 4 ? transform_tiles<4>(c, in, block, first, last)
               : transform_tiles<6>(c, in, block, first, last);
 }
 
+// Of the tiles [first, last) of the block.
+void transform_inputs(const Winograd& c, const void* in, const Winograd::Block& block, int64_t first,
+                      int64_t last) {
+  if constexpr (kBf16Products)
+    if (c.in_type_ == Type::bf16)
+      return transform_tiles_of(c, static_cast<const bf16*>(in), block, first, last);
+  transform_tiles_of(c, static_cast<const float*>(in), block, first, last);
+}
+
+template <class T>
+void transform_outputs_of(const Winograd& c, const Winograd::Block& block, const Finish& e, T* out, int first,
+                          int last) {
+  c.m_ == 2   ? transform_outputs<2>(c, block, e, out, first, last)
+  : c.m_ == 4 ? transform_outputs<4>(c, block, e, out, first, last)
+              : transform_outputs<6>(c, block, e, out, first, last);
+}
+
 // Of the panels [first, last): the products, and what comes out of them.
 void run_panels(const Winograd& c, const float* packed, const Winograd::Block& block, const Finish& e,
-                float* out, int first, int last) {
+                void* out, int first, int last) {
   if (c.rounds_)
     multiply(c, reinterpret_cast<const bf16*>(packed), reinterpret_cast<const bf16*>(block.inputs), block,
              first, last);
   else
     multiply<float>(c, packed, block.inputs, block, first, last);
-  c.m_ == 2   ? transform_outputs<2>(c, block, e, out, first, last)
-  : c.m_ == 4 ? transform_outputs<4>(c, block, e, out, first, last)
-              : transform_outputs<6>(c, block, e, out, first, last);
+  if constexpr (kBf16Products)
+    if (e.type == Type::bf16) return transform_outputs_of(c, block, e, static_cast<bf16*>(out), first, last);
+  transform_outputs_of(c, block, e, static_cast<float*>(out), first, last);
 }
 
 // The weights of kLanes neighbours, filters or channels, whichever lie side by side in memory.
@@ -282,7 +312,8 @@ HWY_EXPORT(transform_inputs);
 HWY_EXPORT(run_panels);
 HWY_EXPORT(pack_panel);
 
-Winograd::Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool reversed, bool rounds)
+Winograd::Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool reversed, bool rounds,
+                   Type in_type)
     : in_(in),
       out_(out),
       m_(m),
@@ -290,6 +321,7 @@ Winograd::Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool 
       before_w_(before_w),
       reversed_(reversed),
       rounds_(rounds),
+      in_type_(in_type),
       panel_(panel_width()),
       lanes_(vector_width()),
       tiles_h_((out.h + m - 1) / m),
@@ -300,12 +332,12 @@ bool Winograd::fits(const Convolution& c) {
   return plain(c.window.h) && plain(c.window.w) && c.groups == 1;
 }
 
-Winograd Winograd::forward(Shape x, Shape y, const Convolution& c, int m, bool rounds) {
-  return {x, y, m, c.window.h.before, c.window.w.before, false, rounds};
+Winograd Winograd::forward(Shape x, Shape y, const Convolution& c, int m, bool rounds, Type x_type) {
+  return {x, y, m, c.window.h.before, c.window.w.before, false, rounds, x_type};
 }
 
-Winograd Winograd::backward_data(Shape x, Shape y, const Convolution& c, int m, bool rounds) {
-  return {y, x, m, 2 - c.window.h.before, 2 - c.window.w.before, true, rounds};
+Winograd Winograd::backward_data(Shape x, Shape y, const Convolution& c, int m, bool rounds, Type y_type) {
+  return {y, x, m, 2 - c.window.h.before, 2 - c.window.w.before, true, rounds, y_type};
 }
 
 int64_t Winograd::packed_size() const { return points() * panels() * chunk() / (rounds_ ? 2 : 1); }
@@ -337,7 +369,7 @@ Winograd::Block Winograd::block_of(int64_t first, int64_t last) const {
   return {first, last - first, space, space + inputs};
 }
 
-void Winograd::run(const float* in, const float* packed, const Epilogue& epilogue, float* out) const {
+void Winograd::run(const void* in, const float* packed, const Epilogue& epilogue, void* out) const {
   const Finish e(epilogue);
   const int64_t most = tiles_in_block();
   if (tiles() <= most) {  // threads share first the tiles, then the weights

@@ -18,14 +18,17 @@ class Winograd {
   static bool fits(const Convolution&);
 
   // m is 2, 4 or 6. `rounds`: the transformed inputs and weights are rounded to bf16, which
-  // has_bf16_products() must allow; with m above 2 too much is lost.
-  static Winograd forward(Shape x, Shape y, const Convolution&, int m, bool rounds = false);
-  static Winograd backward_data(Shape x, Shape y, const Convolution&, int m, bool rounds = false);
+  // has_bf16_products() must allow; with m above 2 too much is lost. Where it does, the input may be in bf16,
+  // too, and the output, as its epilogue says.
+  static Winograd forward(Shape x, Shape y, const Convolution&, int m, bool rounds = false,
+                          Type x_type = Type::f32);
+  static Winograd backward_data(Shape x, Shape y, const Convolution&, int m, bool rounds = false,
+                                Type y_type = Type::f32);
 
   int64_t packed_size() const;  // in floats
   // From weights {filters, 3, 3, c}.
   void pack(const float* weights, float* packed) const;
-  void run(const float* in, const float* packed, const Epilogue&, float* out) const;
+  void run(const void* in, const float* packed, const Epilogue&, void* out) const;
 
   // What the loops of winograd.cpp work on, which are compiled for several kinds of processor.
 
@@ -50,11 +53,12 @@ class Winograd {
   int m_, before_h_, before_w_;
   bool reversed_;  // the gradient of the input: taps turned round, filters and channels exchanged
   bool rounds_;
+  Type in_type_;
   int panel_, lanes_;  // filters that are packed side by side; values of a vector
   int tiles_h_, tiles_w_;
 
  private:
-  Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool reversed, bool rounds);
+  Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool reversed, bool rounds, Type in_type);
   int64_t tiles_in_block() const;
   Block block_of(int64_t first, int64_t last) const;
 };

@@ -32,12 +32,12 @@ struct OfX {
     place.x -= c.before_w_;
     return place;
   }
-  template <int M>
-  static HWY_INLINE void expect(const WinogradGradient& c, const float* x, int64_t tile) {
+  template <int M, class T>
+  static HWY_INLINE void expect(const WinogradGradient& c, const T* x, int64_t tile) {
     expect_tile<M + 2, M>(x, c.x_, place(c, tile));
   }
-  template <int M>
-  static HWY_INLINE void transform(const WinogradGradient& c, const float* x, int64_t tile, int channel,
+  template <int M, class T>
+  static HWY_INLINE void transform(const WinogradGradient& c, const T* x, int64_t tile, int channel,
                                    V* points) {
     load_tile<M + 2>(x, c.x_, place(c, tile), channel, points);
     transform_input_tile<M>(points);
@@ -48,12 +48,12 @@ struct OfDy {
   static const Shape& shape(const WinogradGradient& c) { return c.y_; }
   static float* target(const WinogradGradient::Block& block) { return block.dy; }
 
-  template <int M>
-  static HWY_INLINE void expect(const WinogradGradient& c, const float* dy, int64_t tile) {
+  template <int M, class T>
+  static HWY_INLINE void expect(const WinogradGradient& c, const T* dy, int64_t tile) {
     expect_tile<M, M>(dy, c.y_, place_of(c, tile));
   }
-  template <int M>
-  static HWY_INLINE void transform(const WinogradGradient& c, const float* dy, int64_t tile, int channel,
+  template <int M, class T>
+  static HWY_INLINE void transform(const WinogradGradient& c, const T* dy, int64_t tile, int channel,
                                    V* points) {
     constexpr int A = M + 2;
     V y[M * M], half[A * M];
@@ -66,8 +66,8 @@ struct OfDy {
 };
 
 // The steps [first, last) of a block.
-template <int M, class Of>
-void transform_steps(const WinogradGradient& c, const float* from, const WinogradGradient::Block& block,
+template <int M, class Of, class T>
+void transform_steps(const WinogradGradient& c, const T* from, const WinogradGradient::Block& block,
                      int64_t first, int64_t last) {
   constexpr int kPoints = (M + 2) * (M + 2);
   const Shape& shape = Of::shape(c);
@@ -97,16 +97,26 @@ void transform_steps(const WinogradGradient& c, const float* from, const Winogra
   }
 }
 
-void transform_x(const WinogradGradient& c, const float* x, const WinogradGradient::Block& block,
-                 int64_t first, int64_t last) {
-  c.m_ == 2 ? transform_steps<2, OfX>(c, x, block, first, last)
-            : transform_steps<4, OfX>(c, x, block, first, last);
+template <class Of>
+void transform_any(const WinogradGradient& c, const Tensor& from, const WinogradGradient::Block& block,
+                   int64_t first, int64_t last) {
+  const auto transform = [&]<class T>(const T* values) {
+    c.m_ == 2 ? transform_steps<2, Of>(c, values, block, first, last)
+              : transform_steps<4, Of>(c, values, block, first, last);
+  };
+  if constexpr (kBf16Products)
+    if (from.type == Type::bf16) return transform(static_cast<const bf16*>(from.data));
+  transform(static_cast<const float*>(from.data));
 }
 
-void transform_dy(const WinogradGradient& c, const float* dy, const WinogradGradient::Block& block,
+void transform_x(const WinogradGradient& c, const Tensor& x, const WinogradGradient::Block& block,
+                 int64_t first, int64_t last) {
+  transform_any<OfX>(c, x, block, first, last);
+}
+
+void transform_dy(const WinogradGradient& c, const Tensor& dy, const WinogradGradient::Block& block,
                   int64_t first, int64_t last) {
-  c.m_ == 2 ? transform_steps<2, OfDy>(c, dy, block, first, last)
-            : transform_steps<4, OfDy>(c, dy, block, first, last);
+  transform_any<OfDy>(c, dy, block, first, last);
 }
 
 // Sums of products at all points, of some filters and some groups of channels.
@@ -262,7 +272,7 @@ WinogradGradient::Block WinogradGradient::block_of(int64_t first, int64_t last) 
   return {first, last - first, steps, space, space + size * groups(x_)};
 }
 
-void WinogradGradient::add(const float* x, const float* dy, float* dweights) const {
+void WinogradGradient::add(Tensor x, Tensor dy, float* dweights) const {
   const int64_t blocks = (tiles() + tiles_in_block() - 1) / tiles_in_block();
   for (int64_t b = 0; b < blocks; ++b) {
     const Block block = block_of(tiles() * b / blocks, tiles() * (b + 1) / blocks);

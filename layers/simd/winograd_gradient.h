@@ -14,11 +14,12 @@ namespace osprey::simd {
 class WinogradGradient {
  public:
   // For a Convolution that Winograd::fits(), and m of 2 or 4. `rounds`: the transformed values are rounded to
-  // bf16, which has_bf16_products() must allow; with m above 2 too much is lost.
+  // bf16, which has_bf16_products() must allow; with m above 2 too much is lost. Where it does, x and dy may
+  // be in bf16, too.
   WinogradGradient(Shape x, Shape y, const Convolution&, int m, bool rounds);
 
   // dweights {filters, 3, 3, c} += the gradient, tile after tile, whatever the number of threads.
-  void add(const float* x, const float* dy, float* dweights) const;
+  void add(Tensor x, Tensor dy, float* dweights) const;
 
   // What the loops of winograd_gradient.cpp work on, which are compiled for several kinds of processor.
 

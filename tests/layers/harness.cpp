@@ -11,6 +11,7 @@
 #include "core/random.h"
 #include "cuda/emulation.h"
 #include "cuda/runtime.h"
+#include "layers/simd/outer_product.h"
 
 namespace osprey {
 
@@ -30,13 +31,20 @@ SingleLayer::SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Devi
   BuildOptions options;
   options.training = training;
   options.device = device;
-  options.precision = precision;
   options.network_input = network;
-  const bool loss = layer_->has_loss();
+  Type input_type = precision, output_type = precision;
+  if (device == Device::cpu) {
+    options.bf16_products = precision == Type::bf16;
+    if (!layer_->takes_bf16(options)) input_type = Type::f32;
+    if (!layer_->makes_bf16(options)) output_type = Type::f32;
+  } else {
+    options.precision = precision;
+  }
+  if (layer_->has_loss()) input_type = Type::f32;
   std::vector<Plan::Input> planned;
-  for (Shape shape : inputs_) planned.push_back({shape, loss ? Type::f32 : precision});
+  for (Shape shape : inputs_) planned.push_back({shape, input_type});
   for (const Plan::Input& in : planned) input_types_.push_back(in.type);
-  Plan plan(section, planned, options, true, precision);
+  Plan plan(section, planned, options, true, output_type);
   layer_->plan(plan);
   output_ = plan.output_;
   output_type_ = plan.output_type_;
@@ -67,7 +75,8 @@ SingleLayer::SingleLayer(const std::string& cfg, std::vector<Shape> inputs, Devi
       p.gradient = allocate(want.shape, Type::f32);
       *want.gradient = p.gradient;
     }
-    if (want.copy) *want.copy = p.copy = precision == Type::f32 ? p.value : allocate(want.shape, precision);
+    if (want.copy)
+      *want.copy = p.copy = options.precision == Type::f32 ? p.value : allocate(want.shape, precision);
     on_device_.push_back(p);
   }
   const int n = inputs_[0].n;
@@ -266,9 +275,28 @@ Run run(const std::string& cfg, const std::vector<Shape>& inputs, Device device,
   return result;
 }
 
+void expect_near(const Run& got, const Run& want, Tolerance t) {
+  expect_equal(got.y, want.y, t);
+  EXPECT_NEAR(got.loss, want.loss, 1e-6 * std::fabs(want.loss));
+  for (size_t k = 0; k < want.dx.size(); ++k) {
+    SCOPED_TRACE("gradient of input " + std::to_string(k));
+    expect_equal(got.dx[k], want.dx[k], t);
+    if (!want.overwritten.empty()) expect_equal(got.overwritten[k], want.overwritten[k], t);
+  }
+  for (const auto& [name, values] : want.parameters) expect_equal(got.parameters.at(name), values, t);
+  for (const auto& [name, values] : want.gradients) {
+    SCOPED_TRACE("gradient of " + name);
+    expect_equal(got.gradients.at(name), values, t);
+  }
+}
+
 void expect_parity(const std::string& cfg, const std::vector<Shape>& inputs, Tolerance t, Type precision) {
   SCOPED_TRACE(cfg + "\non " + inputs[0].text());
   const Run want = run(cfg, inputs, Device::cpu, Type::f32);
+  if (precision == Type::bf16 && simd::has_bf16_products()) {
+    SCOPED_TRACE("the CPU in bf16");
+    expect_near(run(cfg, inputs, Device::cpu, Type::bf16), want, t);
+  }
   std::optional<Run> first;
   for (auto order : {emulation::Order::forward, emulation::Order::reverse, emulation::Order::shuffled}) {
     SCOPED_TRACE("order " + std::to_string(int(order)));
@@ -276,18 +304,7 @@ void expect_parity(const std::string& cfg, const std::vector<Shape>& inputs, Tol
     const Run got = run(cfg, inputs, Device::cuda, precision);
     if (!first) first = got;
     EXPECT_TRUE(got == *first) << "the order of threads changes bits of the result";
-    expect_equal(got.y, want.y, t);
-    EXPECT_NEAR(got.loss, want.loss, 1e-6 * std::fabs(want.loss));
-    for (size_t k = 0; k < inputs.size(); ++k) {
-      SCOPED_TRACE("gradient of input " + std::to_string(k));
-      expect_equal(got.dx[k], want.dx[k], t);
-      if (!want.overwritten.empty()) expect_equal(got.overwritten[k], want.overwritten[k], t);
-    }
-    for (const auto& [name, values] : want.parameters) expect_equal(got.parameters.at(name), values, t);
-    for (const auto& [name, values] : want.gradients) {
-      SCOPED_TRACE("gradient of " + name);
-      expect_equal(got.gradients.at(name), values, t);
-    }
+    expect_near(got, want, t);
   }
   emulation::set_order(emulation::Order::forward);
 }

@@ -103,7 +103,8 @@ void expect_parity(const std::string& cfg, std::vector<Shape> inputs, Tolerance 
 constexpr Shape kAwkwardShapes[] = {{1, 1, 1, 1},  {1, 1, 3, 3},  {1, 5, 1, 7},  {2, 1, 2, 8},
                                     {2, 2, 2, 16}, {1, 2, 2, 33}, {1, 1, 2, 255}};
 
-// The same with the kernels' activations in bf16, whose eight bits of precision the inputs fit.
+// The same with the kernels' activations in bf16, whose eight bits of precision the inputs fit; and so on the
+// CPU, where it can and the layer does.
 constexpr Tolerance kOneRounding = {0x1p-8f, 1e-6f};  // of a result worked out in float, in another order
 void expect_parity_in_bf16(const std::string& cfg, std::vector<Shape> inputs, Tolerance = kOneRounding);
 

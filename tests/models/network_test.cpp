@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "layers/simd/outer_product.h"
 #include "tests/data/temporary.h"
 #include "tests/models/networks.h"
 
@@ -52,6 +53,33 @@ TEST(Network, UnderBf16HeadsReadFloatsThroughAScale) {
   EXPECT_EQ(
       error(both, options),
       "t.cfg:25: [retina] precision=bf16 needs a [convolutional], [connected] or [avgpool] right before it");
+}
+
+// A dropout has floats alone, and so have its neighbours; what a route joins has one type. In training no
+// bf16 comes out of a convolution without batch norm; in inference the sum is the convolution's work.
+TEST(Network, OnTheCpuTensorsAreInBf16WhereAllTakeIt) {
+  if (!simd::has_bf16_products()) GTEST_SKIP() << "this processor has no products of bf16";
+  const std::string plain = "[convolutional]\nfilters=8\nsize=1\nactivation=leaky\n",
+                    normal = plain + "batch_normalize=1\n";
+  const std::string cfg = kNet + normal + "[maxpool]\nsize=2\nstride=2\n" + normal + "[dropout]\n" + normal +
+                          normal + "[shortcut]\nfrom=-2\n" + plain + normal + "[route]\nlayers=-1,-2\n" +
+                          "[convolutional]\nfilters=6\nsize=1\nactivation=linear\n" +
+                          "[yolo]\nclasses=1\nnum=1\nanchors=8,8\n";
+  for (const bool training : {true, false}) {
+    NetworkOptions options;
+    options.precision = Precision::bf16;
+    options.build.training = training;
+    Network network = network_of(cfg, options);
+    network.plan(2, 16, 16);
+    std::string types;
+    for (const Node& node : network.nodes()) types += node.output_type == Type::bf16 ? 'b' : 'f';
+    EXPECT_EQ(types, training ? "bbffbbbfffff" : "bbffbbbbbbff");
+    network.forward();
+  }
+  NetworkOptions floats;
+  Network network = network_of(cfg, floats);
+  network.plan(2, 16, 16);
+  for (const Node& node : network.nodes()) EXPECT_EQ(node.output_type, Type::f32);
 }
 
 // All heads read one list.
