@@ -230,7 +230,9 @@ void measure_training(const Arguments& a) {
   Network network(sections_with_batch(a.load), options);
   const std::vector<Head*> heads = network.heads();
   network.plan(a.load.batch, network.net().width, network.net().height);
-  initialise_to_measure(network.parameters());
+  for (const ParameterSpan& span : network.parameters().spans())
+    initialise_to_measure(network.parameters(), span);
+  network.parameters().upload();
   if (!a.load.weights.empty()) load_weights(a.load.weights, network, Coverage::whole);
 
   const std::vector<float> images = random_values(size_t(network.input().shape.elements()));

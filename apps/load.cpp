@@ -6,13 +6,10 @@
 
 namespace osprey {
 
-void initialise_to_measure(Parameters& parameters) {
-  parameters.initialise(0);
-  for (const ParameterSpan& span : parameters.spans()) {
-    const View<float> value = parameters.value(span);
-    if (span.info.name == std::string("rolling_variance")) std::fill(value.begin(), value.end(), 1.0f);
-  }
-  parameters.upload();
+void initialise_to_measure(Parameters& parameters, const ParameterSpan& span) {
+  parameters.initialise(span, 0);
+  const View<float> value = parameters.value(span);
+  if (span.info.name == std::string("rolling_variance")) std::fill(value.begin(), value.end(), 1.0f);
 }
 
 std::unique_ptr<Network> load_network(const LoadOptions& options) {
@@ -31,8 +28,8 @@ std::unique_ptr<Network> load_network(const LoadOptions& options) {
     load_for_good(options.weights, *network);
     return network;
   }
-  initialise_to_measure(network->parameters());
-  network->prepare_for_good([](const ParameterSpan&) {});
+  network->prepare_for_good(
+      [&](const ParameterSpan& span) { initialise_to_measure(network->parameters(), span); });
   return network;
 }
 

@@ -19,8 +19,8 @@ struct LoadOptions {
 };
 
 // Random parameters for measurements: Darknet's initial ones, but variances of 1, since his 0 would blow
-// every activation up to infinity.
-void initialise_to_measure(Parameters& parameters);
+// every activation up to infinity. Not on the device.
+void initialise_to_measure(Parameters& parameters, const ParameterSpan& span);
 
 // Planned at the size that the .cfg says, loaded, folded: ready for forward().
 std::unique_ptr<Network> load_network(const LoadOptions& options);

@@ -87,22 +87,21 @@ int64_t Parameters::trained_count() const {
   return count;
 }
 
-void Parameters::initialise(uint64_t seed) {
-  for (size_t k = 0; k < spans_.size(); ++k) {
-    const ParameterSpan& s = spans_[k];
-    const View<float> v = value(s);
-    if (!s.info.drawn()) {
-      std::fill(v.begin(), v.end(), s.info.fill);
-      continue;
+void Parameters::initialise(const ParameterSpan& s, uint64_t seed) {
+  const View<float> v = value(s);
+  if (!s.info.drawn()) return std::fill(v.begin(), v.end(), s.info.fill);
+  const auto number = uint64_t(&s - spans_.data());
+  parallel_for(v.size(), 1 << 14, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      Random random(seed, Purpose::initialise, number, uint64_t(i));
+      v.data[i] = s.info.fill + (s.info.normal != 0 ? s.info.normal * random.normal()
+                                                    : random.uniform(-s.info.uniform, s.info.uniform));
     }
-    parallel_for(v.size(), 1 << 14, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) {
-        Random random(seed, Purpose::initialise, k, uint64_t(i));
-        v.data[i] = s.info.fill + (s.info.normal != 0 ? s.info.normal * random.normal()
-                                                      : random.uniform(-s.info.uniform, s.info.uniform));
-      }
-    });
-  }
+  });
+}
+
+void Parameters::initialise(uint64_t seed) {
+  for (const ParameterSpan& s : spans_) initialise(s, seed);
   upload();
 }
 

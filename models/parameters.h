@@ -59,6 +59,7 @@ class Parameters {
 
   // Darknet's distributions, from counter-based numbers: the same for any order and number of threads.
   void initialise(uint64_t seed);
+  void initialise(const ParameterSpan&, uint64_t seed);  // one of spans(), and not on the device
   // The memory of a layer's values is the system's again; they are zero from then on. On the CPU only.
   void give_back(int layer);
   void zero_gradients();  // on the device, in the order of its stream
