@@ -145,12 +145,16 @@ class WeightsFile {
     over_outputs(layout(span), [&](int64_t first, int64_t last) { check(span, first, last); });
   }
 
-  // Into the network's memory, checked. What was read is not kept in memory.
+  // Into the network's memory, checked. What was read is not kept in memory, nor all of a large array until
+  // its end.
   void read(const ParameterSpan& span, float* ours) const {
     const FileLayout l = layout(span);
     const size_t first_byte = size_t(at_[number(span)]), count = size_t(4 * span.shape.elements());
     const char* from = file_.bytes().data() + first_byte;
+    constexpr int64_t kForgotten = 1 << 18;  // values at a time
+    const int64_t together = std::max<int64_t>(kForgotten / std::max<int64_t>(l.inner(), 1), 1);
     over_outputs(l, [&](int64_t first, int64_t last) {
+      int64_t begin = first;                          // of what is not forgotten yet
       for (int64_t out = first; out < last; ++out) {  // each is checked while it comes into the cache
         check(span, out, out + 1);
         if (l.taps == 1 && !l.transposed)
@@ -158,6 +162,9 @@ class WeightsFile {
         else
           l.each_element(out, out + 1,
                          [&](int64_t to, int64_t at) { std::memcpy(ours + to, from + 4 * at, 4); });
+        if (l.transposed || out + 1 - begin < together) continue;
+        file_.forget(first_byte + size_t(4 * begin * l.inner()), size_t(4 * together * l.inner()));
+        begin = out + 1;
       }
     });
     file_.forget(first_byte, count);
