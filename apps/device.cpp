@@ -43,9 +43,8 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
       ->capture_default_str();
   command
       .add_option("--precision", options.precision_name,
-                  "fp32, tf32 or bf16, instead of precision in [net]; the CPU has no tf32, and bf16 (in "
-                  "convolutions) where "
-                  "it has avx512_bf16")
+                  "fp32, tf32 or bf16, instead of precision in [net]; the CPU has no tf32, and bf16 "
+                  "where it has avx512_bf16")
       ->check(
           CLI::IsMember(std::vector<std::string>(std::begin(kPrecisionNames), std::end(kPrecisionNames))));
   command
