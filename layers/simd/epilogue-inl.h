@@ -131,6 +131,16 @@ HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters, con
     activate_stored(e, out + places[p], residual ? residual + places[p] : nullptr, filters);
 }
 
+// Activations that are more than bounds, on a vector of sums whose addends are `count` values of bf16, or
+// none.
+inline HWY_NOINLINE void activate_vector(const Finish& e, V& sum, const bf16* residual, int count) {
+  alignas(64) float values[kLanes], others[kLanes];
+  hn::Store(sum, kFloats, values);
+  if (residual) hn::Store(load_first(residual, count), kFloats, others);
+  activate_stored(e, values, residual ? others : nullptr, kLanes < count ? kLanes : count);
+  sum = hn::Load(kFloats, values);
+}
+
 // The same where bf16 is wanted: sums are activated as floats, and rounded once.
 template <int P, int NV>
 OSPREY_BF16_PRODUCTS HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters,
@@ -138,17 +148,15 @@ OSPREY_BF16_PRODUCTS HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* pla
   finish_sums<bf16>(sums, places, filters, e);
   if (!e.both_bounded) {
     const bf16* residual = static_cast<const bf16*>(e.residual);
-    alignas(64) float values[NV * kLanes], others[NV * kLanes];
-    for (int p = 0; p < P; ++p) {
-      for (int v = 0; v < NV; ++v) {
-        hn::Store(sums[p][v], kFloats, values + v * kLanes);
-        if (residual)
-          hn::Store(load_first(residual + places[p] + v * kLanes, filters - v * kLanes), kFloats,
-                    others + v * kLanes);
-      }
-      activate_stored(e, values, residual ? others : nullptr, filters);
-      for (int v = 0; v < NV; ++v) sums[p][v] = hn::Load(kFloats, values + v * kLanes);
+    V stored[P * NV];
+    OSPREY_UNROLL
+    for (int i = 0; i < P * NV; ++i) stored[i] = sums[i / NV][i % NV];
+    for (int i = 0; i < P * NV; ++i) {
+      const int v = i % NV * kLanes;
+      activate_vector(e, stored[i], residual ? residual + places[i / NV] + v : nullptr, filters - v);
     }
+    OSPREY_UNROLL
+    for (int i = 0; i < P * NV; ++i) sums[i / NV][i % NV] = stored[i];
   }
   OSPREY_UNROLL
   for (int p = 0; p < P; ++p) {
