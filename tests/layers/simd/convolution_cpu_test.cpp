@@ -5,6 +5,8 @@
 #include <hwy/targets.h>
 
 #include <cmath>
+#include <fstream>
+#include <iterator>
 
 #include "core/activations.h"
 #include "core/arena.h"
@@ -210,6 +212,15 @@ TEST(CpuConvolution, WinogradIsTheSumWithinItsBounds) {
       for (const Algorithm a : {Algorithm::winograd2, Algorithm::winograd4, Algorithm::winograd6})
         expect_all_directions(c, a);
   });
+}
+
+// What the tests below are skipped by is what Linux says of the processor, too: where it has the instruction,
+// none is skipped.
+TEST(CpuConvolution, MultipliesBf16WhereTheProcessorCan) {
+  std::ifstream file("/proc/cpuinfo");
+  ASSERT_TRUE(file);
+  const std::string flags(std::istreambuf_iterator<char>(file), {});
+  EXPECT_EQ(simd::has_bf16_products(), flags.find(" avx512_bf16") != std::string::npos);
 }
 
 TEST(CpuConvolution, RoundsItsFactorsAndNotTheSums) {
