@@ -278,7 +278,7 @@ void add_bench(CLI::App& app) {
   CLI::App* command = app.add_subcommand("bench", "Measure the time of inference or of a training iteration");
   command->add_option("cfg", a->load.cfg, "the .cfg file");
   command->add_option("weights", a->load.weights, "the .weights file (default: random parameters)");
-  command->add_option("--batch", a->load.batch, "images that run together")
+  command->add_option("--batch", a->load.batch, "images at a time")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->add_option("--iterations", a->iterations, "how often the time is taken")

@@ -71,7 +71,7 @@ void add_classify(CLI::App& app) {
       command->add_option("--names", a->names, "file with the names of the classes, one a line");
   command->add_option("--data", a->data, "the .data file, for the names that it says")->excludes(names);
   command->add_option("--json", a->json, "file for all classes that are printed");
-  command->add_option("--batch", a->load.batch, "images that run together")
+  command->add_option("--batch", a->load.batch, "images at a time")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   add_device_options(*command, a->load.device);

@@ -306,7 +306,7 @@ void add_detect(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--max-frames", a->frames.max_frames, "stop after so many frames of a video")
       ->check(CLI::PositiveNumber);
-  command->add_option("--batch", a->load.batch, "images, or frames, that run together")
+  command->add_option("--batch", a->load.batch, "images, or frames, at a time")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   add_device_options(*command, a->load.device);

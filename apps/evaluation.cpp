@@ -7,7 +7,7 @@ namespace osprey {
 
 void add_evaluation_options(CLI::App& command, EvaluationOptions& o) {
   add_fit_options(command, o.fit);
-  command.add_option("--batch", o.load.batch, "images that run together")
+  command.add_option("--batch", o.load.batch, "images at a time")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command.add_flag("--strict", o.strict, "a broken label or image list is an error");

@@ -19,14 +19,18 @@ std::vector<std::vector<double>> time_layers(Network& network, const LayerRuns& 
   for (int i = 0; i < runs.warmup + runs.iterations; ++i) {
     runs.give(i == 0);
     network.upload();
-    network.enqueue_input();
-    for (size_t k = 0; k < times.size(); ++k) {
-      if (network.nodes()[k].worker(int(k)) != int(k)) continue;
-      const double t = milliseconds([&] {
-        network.nodes()[k].layer->forward(network.stream());
-        network.wait();
-      });
-      if (i >= runs.warmup) times[k].push_back(t);
+    if (i >= runs.warmup)
+      for (std::vector<double>& of_layer : times) of_layer.push_back(0);
+    for (int pass = 0; pass < network.passes(); ++pass) {
+      network.enqueue_input(pass);
+      for (size_t k = 0; k < times.size(); ++k) {
+        if (network.nodes()[k].worker(int(k)) != int(k)) continue;
+        const double t = milliseconds([&] {
+          network.nodes()[k].layer->forward(network.stream());
+          network.wait();
+        });
+        if (i >= runs.warmup) times[k].back() += t;
+      }
     }
   }
   return times;
@@ -34,8 +38,7 @@ std::vector<std::vector<double>> time_layers(Network& network, const LayerRuns& 
 
 size_t output_bytes(const Network& network, int layer) {
   if (layer == kInput) return network.input().bytes();
-  const Node& node = network.nodes()[size_t(layer)];
-  return size_t(node.output.elements()) * bytes_of(node.output_type);
+  return size_t(network.output(layer).elements()) * bytes_of(network.nodes()[size_t(layer)].output_type);
 }
 
 // What each layer reads and writes at least, once: what it sees, what it makes, its parameters (of 2 bytes
@@ -72,7 +75,7 @@ std::vector<LayerFigures> measure_layers(Network& network, const LayerRuns& runs
   for (size_t k = 0; k < times.size(); ++k) {
     constexpr double kNothing = 1e-3;  // milliseconds, of a layer that only names what is there
     LayerFigures& f = figures[k];
-    const double usual = times[k].empty() ? 0 : median(times[k]);
+    const double usual = median(times[k]);
     if (usual <= kNothing) continue;
     const double flops = flops_of[k];
     f.milliseconds = usual;

@@ -124,7 +124,7 @@ std::vector<HeadOutput> Detector::outputs(std::vector<std::vector<float>>& memor
   for (size_t i = 0; i < network_.nodes().size(); ++i)
     if (const Head* head = network_.nodes()[i].layer->head()) {
       memory.push_back(network_.read(int(i)));
-      heads.push_back({head, {memory.back().data(), head->y.shape}});
+      heads.push_back({head, {memory.back().data(), network_.output(int(i))}});
     }
   return heads;
 }

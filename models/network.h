@@ -32,6 +32,9 @@ struct NetworkOptions {
   // For few forward passes of a network that never trains, on the CPU: each brings the parameters anew, layer
   // by layer, into memory that the next layer takes over. Memory that nobody touches costs no time.
   bool streams = false;
+  // In inference on the CPU: how many images of a mini-batch run together, a divisor of it. 0: as
+  // Network::plan() finds best.
+  int images_together = 0;
 };
 
 // What stays as it is in an iteration: nothing of a layer, all but its batch norm, or all, statistics
@@ -90,6 +93,10 @@ class Network {
 
   // Shapes and memory for mini-batches of this size. May be called again with another size: the parameters
   // stay, and memory only grows, so the largest size should come first.
+  //
+  // Inference on the CPU gains nothing from many images at once: there a mini-batch passes in groups of as
+  // few images as are worth their calls, whose tensors are smaller and stay in the caches. Not so where most
+  // weights are read for a handful of pixels, as in layers that see the whole image.
   void plan(int batch, int width, int height);
   // In a network that never trains: fold and pack the parameters. To be called after they have changed.
   void prepare();
@@ -111,8 +118,9 @@ class Network {
   // What forward() is made of: the host's copies into the device's memory, then only work of the device, in
   // the order of stream(), which may be captured.
   void upload();
-  void enqueue_input();  // the first part of enqueue_forward(): the input as the layers read it
+  void enqueue_input(int pass = 0);  // the first part of each pass: its images as the layers read them
   void enqueue_forward();
+  int passes() const { return passes_; }  // of a mini-batch: 1, but in inference on the CPU
   Stream& stream() { return stream_; }
   void wait() const;                                  // until the device has done all of it
   void wait_for_upload() const { uploaded_.wait(); }  // until what the host wrote may be written anew
@@ -126,9 +134,10 @@ class Network {
   // The output of a layer, in the host's memory; waits for the device. Outputs share memory: after forward()
   // only those of heads, losses and the last layer are still there, or with keep_all every one.
   std::vector<float> read(int layer) const;
+  Shape output(int layer) const;  // the shape of that: of the whole mini-batch
 
   // Runs forward once more on the images of the last upload and returns the first layer whose output holds a
-  // NaN or an infinity, or -1.
+  // NaN or an infinity, or -1. For a network that trains.
   int first_not_finite();
 
   // In the host's memory, to be filled before forward(): the images [N,H,W,C], RGB, 0..1, which the network
@@ -173,6 +182,11 @@ class Network {
  private:
   int resolve(int layer, const std::string& reference, const char* key) const;
   int owner_of_parameters(int layer) const;
+  bool may_pass_in_groups() const;
+  int images_of_pass(int batch, const std::vector<Plan>& of_one) const;
+  bool is_read(size_t layer) const;  // by the host, after forward()
+  void enqueue_layers();
+  void gather_outputs(int pass);
   Freezing freezing_at(int64_t iteration) const;
   float rate_of(const Plan& plan, int layer, const ParameterInfo& info) const;
   bool absorb_sums();
@@ -194,7 +208,7 @@ class Network {
   void fill_zero(void* memory, size_t bytes);  // of the device
   bool streams() const;  // it is asked for, and can be done: no two layers share parameters
   // Whether the images lie beside the input that layers read, which is made of them.
-  bool has_images() const { return stream_.device != Device::cpu || net_.normalisation.on; }
+  bool has_images() const { return stream_.device != Device::cpu || net_.normalisation.on || passes_ > 1; }
 
   NetworkOptions options_;
   NetSection net_;
@@ -214,8 +228,10 @@ class Network {
   cuda::Event uploaded_;
   bool keep_images_ = false;
   size_t sample_bytes_ = 0;  // given with set_samples() for the next upload; 0: input() was written
-  Tensor input_;             // as layers read it
-  Tensor fed_input_;         // as the host writes it: the same, or the host's side of images_
+  int passes_ = 1;
+  std::vector<std::vector<char>> gathered_;  // with several passes: of each layer that is read, the outputs
+  Tensor input_;                             // as layers read it
+  Tensor fed_input_;                         // as the host writes it: the same, or the host's side of images_
   Truths truths_;
   int truth_capacity_ = 0;
   View<float> targets_;

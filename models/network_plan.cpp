@@ -1,9 +1,11 @@
 // The network's plan: shapes, types, and where in memory everything of a step lies.
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 #include <limits>
 
 #include "core/lifetimes.h"
+#include "core/parallel.h"
 #include "layers/convolution_chain.h"
 #include "models/network.h"
 
@@ -261,14 +263,53 @@ void Network::add_parameters(const std::vector<Plan>& plans) {
   if (first_time) parameters_.allocate(learns(), stream_, options_.build.precision);
 }
 
+bool Network::may_pass_in_groups() const {
+  return !training() && stream_.device == Device::cpu && !options_.keep_all && !streams() &&
+         !takes_proposals();
+}
+
+// The least divisor of the mini-batch that makes the largest step of a pass as large as caches are, and gives
+// each thread an image; all of it where most weights would be read for few pixels.
+int Network::images_of_pass(int batch, const std::vector<Plan>& of_one) const {
+  constexpr size_t kBytes = size_t(2) << 20;
+  constexpr int kFewPixels = 32;  // memory brings the weights no faster than they are multiplied with so many
+  size_t largest = 1, weights = 0, for_few = 0;
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    const Shape out = nodes_[i].output;
+    size_t bytes = size_t(out.elements()) * bytes_of(nodes_[i].output_type);
+    for (const Plan::Input& from : of_one[i].inputs_)
+      bytes += size_t(from.shape.elements()) * bytes_of(from.type);
+    largest = std::max(largest, bytes);
+    for (const Plan::ParameterWant& want : of_one[i].parameters_) {
+      weights += size_t(want.shape.elements());
+      if (out.rows() < kFewPixels) for_few += size_t(want.shape.elements());
+    }
+  }
+  if (for_few > weights / 4) return batch;
+  const size_t least = std::max((kBytes + largest - 1) / largest, size_t(threads()));
+  for (int together = 1; together < batch; ++together)
+    if (batch % together == 0 && size_t(together) >= least) return together;
+  return batch;
+}
+
+bool Network::is_read(size_t layer) const {
+  return detects_or_loses(nodes_[layer]) || layer + 1 == nodes_.size();
+}
+
 void Network::plan(int batch, int width, int height) {
   const bool first_time = nodes_.back().output.elements() == 0;
-  std::vector<Plan> plans = plan_layers(batch, width, height);
+  int together = batch;
+  if (batch > 1 && may_pass_in_groups())
+    together = options_.images_together ? options_.images_together
+                                        : images_of_pass(batch, plan_layers(1, width, height));
+  assert(batch % together == 0);
+  passes_ = batch / together;
+  std::vector<Plan> plans = plan_layers(together, width, height);
   // Only now is it known which sums are of equal shapes, and how convolutions are computed.
   if (first_time && !training() && !options_.keep_all) {
     const bool sums = absorb_sums(), pools = absorb_pools(),
                chains = !streams() && chain_convolutions();  // which need all their weights at once
-    if (sums || pools || chains) plans = plan_layers(batch, width, height);
+    if (sums || pools || chains) plans = plan_layers(together, width, height);
   }
   add_parameters(plans);
   if (streams())
@@ -284,7 +325,7 @@ void Network::plan(int batch, int width, int height) {
     if (nodes_[i].chained_to < 0) m.output = plan.output_;
     m.type = nodes_[i].output_type;
     m.differentiable = nodes_[i].trains;
-    m.is_head = nodes_[i].layer->head() || nodes_[i].layer->has_loss() || i + 1 == nodes_.size();
+    m.is_head = is_read(i);
     m.backward_reads = plan.backward_reads_;
     m.backward_reads_output = plan.backward_reads_output_;
     m.in_place = plan.in_place_;
@@ -297,7 +338,7 @@ void Network::plan(int batch, int width, int height) {
       if (want.life == Plan::Life::scratch) m.scratch += (bytes + kAlignment - 1) / kAlignment * kAlignment;
     }
   }
-  const Tensor input(nullptr, {batch, height, width, net_.channels}, options_.build.precision);
+  const Tensor input(nullptr, {together, height, width, net_.channels}, options_.build.precision);
   memory_ = plan_memory(memory, input, training(), options_.keep_all);
   memory_.parameters = parameters_.size() * sizeof(float) * (learns() ? 3 : 1);
   if (!arena_)
@@ -374,7 +415,8 @@ void Network::bind_feed(const std::vector<Plan>& plans) {
           truth_capacity_ ? std::min(truth_capacity_, plan.truth_capacity_) : plan.truth_capacity_;
     if (plan.targets_) targets = plan.targets_shape_;
   }
-  const Shape input = input_.shape;
+  Shape input = input_.shape;
+  input.n *= passes_;
   const Shape boxes{input.n, 1, truth_capacity_, 5}, counts{input.n, 1, 1, 1};
   const Shape proposed{input.n, 1, proposal_capacity, 5};
   const Step before = feed_.host() ? step() : Step();
@@ -409,6 +451,12 @@ void Network::bind_feed(const std::vector<Plan>& plans) {
     fed_input_ = Tensor(images_.host(), input);
   }
   memory_.lasting += feed_.bytes() + reports_.bytes() + images_.bytes();
+  gathered_.assign(nodes_.size(), {});
+  for (size_t i = 0; i < nodes_.size(); ++i)
+    if (passes_ > 1 && is_read(i)) {
+      gathered_[i].resize(size_t(output(int(i)).elements()) * bytes_of(nodes_[i].output_type));
+      memory_.lasting += gathered_[i].size();
+    }
   for (size_t i = 0; i < plans.size(); ++i) {
     const Plan& plan = plans[i];
     if (plan.truths_) *plan.truths_ = truths_in(feed_.device());

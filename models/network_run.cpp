@@ -86,7 +86,7 @@ void Network::upload() {
 }
 
 std::vector<float> Network::read_input() const {
-  const size_t count = size_t(input_.shape.elements());
+  const size_t count = size_t(fed_input_.shape.elements());
   if (stream_.device != Device::cpu) images_.download();
   const float* first = static_cast<const float*>(fed_input_.data);
   return {first, first + count};
@@ -106,17 +106,27 @@ void Network::wait() const {
   if (stream_.device != Device::cpu) cuda::synchronize(stream_);
 }
 
-void Network::enqueue_input() {
+void Network::enqueue_input(int pass) {
   if (!has_images()) return;
-  const Tensor images(images_.device(), input_.shape);
+  const size_t of_pass = size_t(input_.shape.elements()) * sizeof(float);
+  const Tensor images(images_.device() + size_t(pass) * of_pass, input_.shape);
   if (net_.normalisation.on)
     on(stream_, cpu::normalise, cuda::normalise)(stream_, images, net_.normalisation, input_);
+  else if (stream_.device == Device::cpu)
+    std::memcpy(input_.data, images.data, of_pass);
   else
     cuda::convert(stream_, images, input_);
 }
 
 void Network::enqueue_forward() {
-  enqueue_input();
+  for (int pass = 0; pass < passes_; ++pass) {
+    enqueue_input(pass);
+    enqueue_layers();
+    if (passes_ > 1) gather_outputs(pass);
+  }
+}
+
+void Network::enqueue_layers() {
   auto span = parameters_.spans().begin();  // in the order of the layers
   for (int i = 0; i < int(nodes_.size()); ++i) {
     for (; fill_ && span != parameters_.spans().end() && span->layer == i; ++span) fill_(*span);
@@ -128,18 +138,35 @@ void Network::enqueue_forward() {
   }
 }
 
-std::vector<float> Network::read(int layer) const {
-  const Tensor y = nodes_[layer].layer->y;
-  std::vector<char> bytes(y.bytes());
-  if (stream_.device == Device::cpu) {
-    std::memcpy(bytes.data(), y.data, bytes.size());
-  } else {
-    Stream stream = stream_;
-    cuda::copy(stream, bytes.data(), y.data, bytes.size());
-    wait();
+void Network::gather_outputs(int pass) {
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    if (!is_read(i)) continue;
+    const Tensor y = nodes_[i].layer->y;
+    std::memcpy(gathered_[i].data() + size_t(pass) * y.bytes(), y.data, y.bytes());
   }
-  const Tensor copy(bytes.data(), y.shape, y.type);
-  std::vector<float> values(size_t(y.size()));
+}
+
+Shape Network::output(int layer) const {
+  Shape shape = nodes_[size_t(layer)].output;
+  shape.n *= passes_;
+  return shape;
+}
+
+std::vector<float> Network::read(int layer) const {
+  const Tensor y = nodes_[size_t(layer)].layer->y;
+  std::vector<char> bytes = gathered_[size_t(layer)];
+  if (passes_ == 1) {
+    bytes.resize(y.bytes());
+    if (stream_.device == Device::cpu) {
+      std::memcpy(bytes.data(), y.data, bytes.size());
+    } else {
+      Stream stream = stream_;
+      cuda::copy(stream, bytes.data(), y.data, bytes.size());
+      wait();
+    }
+  }
+  const Tensor copy(bytes.data(), output(layer), y.type);
+  std::vector<float> values(size_t(copy.size()));
   with_type(y.type, [&](auto t) {
     const View<decltype(t)> from = copy.view<decltype(t)>();
     std::copy(from.begin(), from.end(), values.begin());
@@ -148,6 +175,7 @@ std::vector<float> Network::read(int layer) const {
 }
 
 int Network::first_not_finite() {
+  assert(passes_ == 1);  // of a training
   enqueue_input();
   for (size_t i = 0; i < nodes_.size(); ++i) {
     if (nodes_[i].worker(int(i)) != int(i)) continue;

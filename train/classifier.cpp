@@ -10,7 +10,7 @@
 namespace osprey {
 
 bool classifies(const Network& network) {
-  const Shape out = network.nodes().back().output;
+  const Shape out = network.output(int(network.nodes().size()) - 1);
   return network.heads().empty() && out.n == network.input().shape.n && out.h == 1 && out.w == 1;
 }
 

@@ -42,7 +42,7 @@ class Proposer {
     feed_.give(images, proposals_for(network_, samples));
     network_.forward();
     const std::vector<float> values = network_.read(layer_);
-    const View<const float> table(values.data(), network_.nodes()[size_t(layer_)].output);
+    const View<const float> table(values.data(), network_.output(layer_));
     std::vector<std::vector<ProposedBox>> found;
     for (size_t i = 0; i < images.size(); ++i)
       found.push_back(in_image(table, int(i), network_.input().shape, feed_.place(*images[i]).placement));

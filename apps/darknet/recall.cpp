@@ -70,7 +70,7 @@ void recall(Arguments& a) {
     for (size_t i = 0; i < network->nodes().size(); ++i)
       if (const Head* head = network->nodes()[i].layer->head()) {
         memory.push_back(network->read(int(i)));
-        heads.push_back({head, {memory.back().data(), head->y.shape}});
+        heads.push_back({head, {memory.back().data(), network->output(int(i))}});
       }
     for (size_t i = 0; i < images.size(); ++i) {
       if (!samples[i]) continue;

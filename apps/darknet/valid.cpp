@@ -21,7 +21,8 @@ void valid(Arguments& a) {
   const std::string prefix = a.text("out");
   a.finish();
 
-  const auto [data, network, dataset] = load_subject(load, at[0], split_to_measure(at[0]), false);
+  const auto subject = load_subject(load, at[0], split_to_measure(at[0]), false);
+  const auto& [data, network, dataset] = subject;
   check_classes(*network, dataset, at[0], ClassesOf::detections);
   options.fit = letterbox ? Fit::letterbox : fit_of(network->net());
   // Darknet's, for this command only; a section's own nms_threshold wins.

@@ -9,6 +9,7 @@
 #include "cuda/emulation.h"
 #include "models/network.h"
 #include "tests/data/temporary.h"
+#include "tests/models/networks.h"
 
 namespace osprey {
 namespace {
@@ -32,10 +33,12 @@ struct Results {
 
 // Input values are multiples of 1/2, so that scores tie. Of several images the last has nothing; the others
 // lie differently in the input, and have sizes of their own.
-Results detected(const std::string& cfg, Device device, int batch, DetectorSettings settings, float highest) {
+Results detected(const std::string& cfg, Device device, int batch, DetectorSettings settings, float highest,
+                 int images_together = 0) {
   NetworkOptions options;
   options.build.training = false;
   options.build.device = device;
+  options.images_together = images_together;
   Network network(parse_cfg(cfg, "t.cfg"), options);
   network.plan(batch, network.net().width, network.net().height);
   network.prepare();
@@ -53,7 +56,7 @@ Results detected(const std::string& cfg, Device device, int batch, DetectorSetti
   for (size_t i = 0; i < network.nodes().size(); ++i)
     if (const Head* head = network.nodes()[i].layer->head()) {
       memory.push_back(network.read(int(i)));
-      heads.push_back({head, {memory.back().data(), head->y.shape}});
+      heads.push_back({head, {memory.back().data(), network.output(int(i))}});
     }
   for (int n = 0; n < batch; ++n)
     results.host.push_back(detections(heads, n, settings, detector.places()[n], network.input().shape));
@@ -91,6 +94,9 @@ void expect_parity(const std::string& cfg, int batch, DetectorSettings settings,
     expect_same(results.detector, results.host);
   }
   emulation::set_order(emulation::Order::forward);
+  // On the CPU images that pass one by one are as those that run together.
+  expect_same(detected(cfg, Device::cpu, batch, settings, highest, 1).detector,
+              detected(cfg, Device::cpu, batch, settings, highest, batch).detector);
 }
 
 const std::string kYolo = "[yolo]\nnum=3\nanchors=1,1, 2,1, 2,3\n";
@@ -205,6 +211,25 @@ TEST(Detector, WorksOnTheCpu) {
   const Results results = detected(two_heads(24, kYolo + "classes=3\n"), Device::cpu, 2, {.25f, .45f, {}}, 2);
   EXPECT_FALSE(results.host[0].empty());
   expect_same(results.detector, results.host);
+}
+
+// The RoIs of an image are its own: those of a group are no other ones.
+TEST(Detector, ImagesThatPassOneByOneHaveTheirOwnRois) {
+  Found found[2];
+  for (const int together : {1, 3}) {
+    NetworkOptions options = inference();
+    options.images_together = together;
+    Network network(read_cfg(OSPREY_SOURCE_DIR "/cfg/faster-rcnn-tiny.cfg"), options);
+    network.plan(3, 96, 64);
+    EXPECT_EQ(network.passes(), 3 / together);
+    randomise(network.parameters(), 7);
+    network.prepare();
+    Detector detector(network, {.05f, .5f, {}});
+    fill_randomly(network.input().view<float>(), 3);
+    found[together > 1] = detector.run();
+  }
+  for (const auto& of_image : found[0]) EXPECT_GT(of_image.size(), 5u);
+  expect_same(found[0], found[1]);
 }
 
 TEST(Detector, NeedsHeadsThatFitTogether) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "core/parallel.h"
 #include "layers/simd/outer_product.h"
 #include "tests/data/temporary.h"
 #include "tests/models/networks.h"
@@ -245,6 +246,52 @@ TEST(Network, KeepingAllOutputsChangesNoResult) {
     }
     EXPECT_LT(shared.memory().bytes, kept.memory().bytes);
   }
+}
+
+// Which of them goes first shows nowhere; that they do shows in the memory of the plan.
+TEST(Network, ImagesThatPassOneByOneAreAsThoseThatRunTogether) {
+  for (const char* normalised : {"", "mean=.4,.5,.6\ndeviation=.2,.3,.4\n"}) {
+    std::string cfg = kDetector;
+    cfg.insert(cfg.find("[convolutional]"), normalised);
+    NetworkOptions options = inference();
+    options.images_together = 4;
+    PlannedNetwork together(cfg, 4, 32, 32, options);
+    EXPECT_EQ(together.passes(), 1);
+    for (const int images : {1, 2}) {
+      options.images_together = images;
+      PlannedNetwork apart(cfg, 4, 32, 32, options);
+      EXPECT_EQ(apart.passes(), 4 / images);
+      EXPECT_LT(apart.memory().bytes, together.memory().bytes);
+      for (const int head : {10, 15}) {
+        EXPECT_EQ(apart.output(head), together.output(head));
+        const std::vector<float> a = run(apart, 3, head), b = run(together, 3, head);
+        ASSERT_EQ(a.size(), b.size());
+        for (size_t i = 0; i < a.size(); ++i)
+          ASSERT_NEAR(a[i], b[i], 1e-5f * std::max(1.0f, std::fabs(b[i]))) << "head " << head << ", " << i;
+      }
+    }
+  }
+}
+
+TEST(Network, ImagesPassInGroupsWhereThatIsWorthWhile) {
+  const int before = threads();
+  const auto passes = [](const std::string& cfg, int batch, NetworkOptions options = inference()) {
+    return PlannedNetwork(cfg, batch, 0, 0, options).passes();
+  };
+  const std::string large = "[net]\nwidth=256\nheight=256\nchannels=8\n", small = kNet,
+                    convolution = "[convolutional]\nfilters=8\nsize=3\npad=1\nactivation=leaky\n";
+  set_threads(1);
+  EXPECT_EQ(passes(large + convolution, 6), 6);
+  EXPECT_EQ(passes(small + convolution, 6), 1);
+  EXPECT_EQ(passes(large + convolution, 6, all_kept()), 1);
+  EXPECT_EQ(passes(large + convolution + "[cost]\n", 6, NetworkOptions()), 1);  // in training
+  // Most weights would be read for one image at a time.
+  EXPECT_EQ(passes(large + convolution + "[maxpool]\nsize=32\nstride=32\n[connected]\noutput=9\n", 6), 1);
+  // Each thread has an image at least, and the groups are of one size.
+  set_threads(2);
+  EXPECT_EQ(passes(large + convolution, 6), 3);
+  EXPECT_EQ(passes(large + convolution, 5), 1);
+  set_threads(before);
 }
 
 TEST(Network, AConvolutionDoesTheSumThatFollowsIt) {

@@ -61,8 +61,7 @@ inline std::vector<float> copy_of(View<const float> v) { return {v.begin(), v.en
 inline std::vector<float> run(Network& network, uint64_t seed, int layer = -1) {
   fill_randomly(network.input(), seed);
   network.forward();
-  const auto& nodes = network.nodes();
-  return copy_of(nodes[layer < 0 ? nodes.size() - 1 : size_t(layer)].layer->y);
+  return network.read(layer < 0 ? int(network.nodes().size()) - 1 : layer);
 }
 
 // Truths of a training pass: a box of each class in turn, the same in every image.
