@@ -6,6 +6,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string_view>
+#include <tuple>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -25,7 +26,7 @@ struct Times {
     least = std::min(least, seconds);
   }
   // Whatever disturbs a run only adds, and hardly ever the same twice.
-  bool steady() const { return second <= 1.05 * least; }
+  bool steady() const { return second <= kAlike * least; }
 };
 
 struct Fastest {
@@ -48,9 +49,16 @@ std::optional<Fastest> fastest(const std::vector<Candidate>& candidates, bool la
     for (size_t i = 0; i < timed.size(); ++i) times[i].add(candidates[timed[i]].seconds());
     if (turn < kLeastTurns) continue;
     if (!std::all_of(times.begin(), times.end(), [](const Times& t) { return t.steady(); })) continue;
-    const auto best = std::min_element(times.begin(), times.end(),
-                                       [](const Times& a, const Times& b) { return a.least < b.least; });
-    return Fastest{timed[size_t(best - times.begin())], true};
+    double least = times[0].least;
+    for (const Times& t : times) least = std::min(least, t.least);
+    const auto rank = [&](size_t i) {  // lower is better
+      const bool slow = times[i].least > kAlike * least;
+      return std::tuple(slow, slow ? 0 : candidates[timed[i]].bytes, times[i].least);
+    };
+    size_t best = 0;
+    for (size_t i = 1; i < timed.size(); ++i)
+      if (rank(i) < rank(best)) best = i;
+    return Fastest{timed[best], true};
   }
   return Fastest{timed[0], false};
 }

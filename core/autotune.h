@@ -44,15 +44,18 @@ struct Candidate {
   bool last_resort = false;
   std::function<bool()> prepare;    // makes it ready, and runs it once; false if it turns out that it cannot
   std::function<double()> seconds;  // of one run, prepared; asked several times
+  int64_t bytes = 0;                // that it keeps
 };
 
 // The index of the candidate to take: the one remembered, else the fastest of the first kMostTimed of each
-// family, which is remembered. They take turns, since whatever else the machine does disturbs for a while,
+// family, which is remembered; or of those that the clock can hardly tell from it (kAlike) the one that keeps
+// the fewest bytes. They take turns, since whatever else the machine does disturbs for a while,
 // until the two least times of each are nearly equal; where kMostTurns do not bring that, the first is taken
 // and nothing is remembered. Those of the last resort are tried only if no other can be prepared. With
 // a null cache the first that can be prepared is taken. Nothing if none can.
 constexpr int kMostTimed = 8;
 constexpr int kLeastTurns = 3, kMostTurns = 12;
+constexpr double kAlike = 1.05;
 std::optional<size_t> choose(const std::string& key, const std::vector<Candidate>&, AutotuneCache*);
 
 }  // namespace osprey

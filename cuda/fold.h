@@ -1,5 +1,5 @@
 // The contract of folding batch norm into the weights and biases of a convolution that never trains. The CPU
-// side is in layers/convolutional.cpp, the kernel in cuda/fold.cu. Both compute in double, as AlexeyAB's
+// side is in layers/fold.cpp, the kernel in cuda/fold.cu. Both compute in double, as AlexeyAB's
 // Darknet does.
 //
 //   w' = w scale / sqrt(variance + epsilon)      b' = bias - mean scale / sqrt(variance + epsilon)

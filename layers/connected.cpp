@@ -3,13 +3,16 @@
 //   z = x W^T        y = activation(batchnorm(z))   or   y = activation(z + biases)
 //
 // In memory a row of W lies as the input does (h, w, c); in Darknet's file as c, h, w, and before the arrays
-// of batch norm (FileOrder::flattened_input). On a GPU it is a convolution of images of one pixel.
+// of batch norm (FileOrder::flattened_input). On a GPU it is a convolution of images of one pixel, and so it
+// is on the CPU in inference with products of bf16, whose packed weights are half as much to read.
 
 #include "core/parallel.h"
 #include "cuda/batchnorm.h"
 #include "cuda/convolution.h"
 #include "layers/batchnorm_parameters.h"
+#include "layers/convolution_cpu.h"
 #include "layers/convolution_device.h"
+#include "layers/fold.h"
 #include "layers/initial_weights.h"
 #include "layers/layer.h"
 #include "layers/onnx_graph.h"
@@ -82,10 +85,20 @@ class Connected final : public Layer, public OnnxLayer {
     p.backward_reads_input();
     p.obeys_writes();
     if (p.on_gpu()) plan_device(p);
+    if (!p.on_gpu() && !training_ && p.options().bf16_products) plan_packed(p, out);
     if (p.on_gpu() && training_ && !batch_normalize_) p.scratch(norm_.partial, bias_partial(out));
   }
 
+  void prepare(Stream& s, WhenPacked sources) override {
+    if (cpu_) fold_and_pack(s, weights_, norm_, sources, *cpu_, packed_, folded_biases_);
+  }
+
   void forward(Stream& s) override {
+    if (cpu_) {
+      cpu_->forward(one_pixel(x()), packed_, {folded_biases_, {}, {}}, activation_.target(y), scratch_);
+      if (!fused_activation_) activation_.forward(s, y);
+      return;
+    }
     if (!batch_normalize_) {
       multiply(s, norm_.bias, activation_.target(y));
       if (!fused_activation_) activation_.forward(s, y);
@@ -146,6 +159,21 @@ class Connected final : public Layer, public OnnxLayer {
     device_ = std::make_unique<DeviceConvolution>(p, problem, cuda::make_fast_gemm);
   }
 
+  void plan_packed(Plan& p, Shape out) {
+    CpuConvolution::Options options;
+    options.training = false;
+    options.bias = true;
+    fused_activation_ = !across_channels(activation_.kind);
+    if (fused_activation_) options.activation = activation_.kind;
+    options.algorithm = ConvolutionAlgorithm::direct;
+    options.bf16_products = true;
+    cpu_ =
+        std::make_unique<CpuConvolution>(one_pixel({nullptr, p.input()}).shape, out, Convolution(), options);
+    p.packed(packed_, {1, 1, 1, cpu_->packed_size()});
+    p.lasting(folded_biases_, {1, 1, 1, outputs_});
+    p.scratch(scratch_, {1, 1, 1, std::max(cpu_->scratch_size(), 1)});
+  }
+
   // z = x W^T + bias
   void multiply(Stream& s, View<const float> bias, Tensor z) {
     if (device_)
@@ -173,6 +201,8 @@ class Connected final : public Layer, public OnnxLayer {
   Tensor z_;                                // the output before batch norm
   bool fused_activation_ = false;           // the product applies it
   std::unique_ptr<DeviceConvolution> device_;
+  std::unique_ptr<CpuConvolution> cpu_;  // with bf16 in inference
+  View<float> folded_biases_, packed_, scratch_;
 };
 
 extern const LayerType connected = {"connected", "conn", "every output sees every input", make<Connected>};

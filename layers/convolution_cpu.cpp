@@ -9,6 +9,7 @@
 #include <mutex>
 #include <vector>
 
+#include "core/arena.h"
 #include "core/autotune.h"
 #include "core/parallel.h"
 #include "cuda/maxpool.h"
@@ -37,9 +38,9 @@ class Direct final : public ConvolutionDirection, public ConvolutionRows {
     for (const auto& part : parts_) size += part.packed_size();
     return size;
   }
-  void pack(const float* weights, float* packed) const override {
+  void pack(const float* weights, float* packed, const simd::FiltersDone& done) const override {
     for (const auto& part : parts_) {
-      part.pack(weights, packed);
+      part.pack(weights, packed, &part == &parts_.back() ? done : simd::FiltersDone());
       packed += part.packed_size();
     }
   }
@@ -71,7 +72,9 @@ class Pooled final : public ConvolutionDirection {
   Pooled(simd::WindowProduct product, Window2 window) : product_(std::move(product)), window_(window) {}
 
   int64_t packed_size() const override { return product_.packed_size(); }
-  void pack(const float* weights, float* packed) const override { product_.pack(weights, packed); }
+  void pack(const float* weights, float* packed, const simd::FiltersDone& done) const override {
+    product_.pack(weights, packed, done);
+  }
   void run(const void* in, const float* packed, const simd::Epilogue& e, void* out) const override {
     constexpr int64_t kInCache = 1 << 15;  // values
     const Shape full = product_.out_, pooled = pooled_shape(full, window_);
@@ -107,7 +110,9 @@ class ByWinograd final : public ConvolutionDirection {
   explicit ByWinograd(simd::Winograd form) : form_(form) {}
 
   int64_t packed_size() const override { return form_.packed_size(); }
-  void pack(const float* weights, float* packed) const override { form_.pack(weights, packed); }
+  void pack(const float* weights, float* packed, const simd::FiltersDone& done) const override {
+    form_.pack(weights, packed, done);
+  }
   void run(const void* in, const float* packed, const simd::Epilogue& e, void* out) const override {
     form_.run(in, packed, e, out);
   }
@@ -261,7 +266,9 @@ CpuConvolution::Form CpuConvolution::choose(Pass pass) const {
   };
   std::vector<Candidate> trials;
   for (const Form& form : forms)
-    trials.push_back({form.name(), "", false, [] { return true; }, [&] { return seconds(form); }});
+    trials.push_back(
+        {form.name(), "", false, [] { return true; }, [&] { return seconds(form); },
+         options_.training ? 0 : make(form, pass == Pass::data)->packed_size() * int64_t(sizeof(float))});
   static std::mutex mutex;  // nothing is timed while another thread does the same
   const std::lock_guard lock(mutex);
   const size_t chosen = *osprey::choose(key, trials, &choices());
@@ -322,6 +329,14 @@ int CpuConvolution::scratch_size() const {
 void CpuConvolution::pack(View<const float> weights, View<float> packed) {
   if (onednn_) return onednn_->pack(weights, packed);
   forward_.direction->pack(weights.data, packed.data);
+}
+
+void CpuConvolution::pack_and_give_back(View<float> weights, View<float> packed) {
+  if (onednn_) return onednn_->pack(weights, packed);
+  const int64_t of_filter = weights.size() / y_.c;
+  forward_.direction->pack(weights.data, packed.data, [&](int first, int last) {
+    clear_pages(weights.data + first * of_filter, size_t((last - first) * of_filter) * sizeof(float));
+  });
 }
 
 simd::Epilogue CpuConvolution::for_loops(const Epilogue& e) const {

@@ -17,6 +17,7 @@
 #include "layers/convolution_onednn.h"
 #include "layers/simd/epilogue.h"
 #include "layers/simd/group_product.h"
+#include "layers/simd/packing.h"
 
 namespace osprey {
 
@@ -25,7 +26,8 @@ class ConvolutionDirection {
  public:
   virtual ~ConvolutionDirection() = default;
   virtual int64_t packed_size() const = 0;  // in floats
-  virtual void pack(const float* weights, float* packed) const = 0;
+  // Tells `done` of filters whose weights it will not read again.
+  virtual void pack(const float* weights, float* packed, const simd::FiltersDone& done = {}) const = 0;
   virtual void run(const void* in, const float* packed, const simd::Epilogue&, void* out) const = 0;
   virtual const ConvolutionRows* rows() const { return nullptr; }  // itself, if it can be computed row by row
 };
@@ -55,6 +57,8 @@ class CpuConvolution {
   int packed_size() const;   // one copy of the weights, for forward
   int scratch_size() const;  // for any one call
   void pack(View<const float> weights, View<float> packed);
+  // The memory of the weights goes back to the system while they are packed, which both at once never fill.
+  void pack_and_give_back(View<float> weights, View<float> packed);
 
   // y = residual_activation(activation(factors * (x * weights) + bias) + residual); factors, bias and
   // residual as the options say.

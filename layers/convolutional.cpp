@@ -28,6 +28,7 @@
 #include "layers/convolution_chain.h"
 #include "layers/convolution_cpu.h"
 #include "layers/convolution_device.h"
+#include "layers/fold.h"
 #include "layers/frozen_norm.h"
 #include "layers/initial_weights.h"
 #include "layers/layer.h"
@@ -35,22 +36,6 @@
 #include "layers/output_activation.h"
 
 namespace osprey {
-
-void cpu::fold_batchnorm(Stream&, View<const float> weights, BatchNorm b, View<float> folded,
-                         View<float> biases) {
-  const int taps = weights.size() / biases.size();
-  parallel_for(biases.size(), (1 << 14) / taps + 1, [&](int64_t first, int64_t last) {
-    for (int f = int(first); f < int(last); ++f) {
-      double factor = 1, bias = b.bias[f];
-      if (b.scale) {
-        factor = b.scale[f] / std::sqrt(double(b.rolling_variance[f]) + b.epsilon);
-        bias -= factor * b.rolling_mean[f];
-      }
-      biases[f] = float(bias);
-      for (int t = f * taps; t < (f + 1) * taps; ++t) folded[t] = float(weights[t] * factor);
-    }
-  });
-}
 
 namespace {
 
@@ -161,20 +146,12 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
       plan_cpu(p, out);
   }
 
-  void prepare(Stream& s, bool for_good) override {
+  void prepare(Stream& s, WhenPacked sources) override {
     if (!cpu_) {
       on(s, cpu::fold_batchnorm, cuda::fold_batchnorm)(s, weights_, norm_, folded_weights_, folded_biases_);
       return;
     }
-    // This happens once, outside of a step, so it may use memory of its own.
-    std::unique_ptr<float[]> own;
-    View<float> folded = weights_;
-    if (!for_good) {
-      own = std::make_unique_for_overwrite<float[]>(size_t(weights_.size()));
-      folded.data = own.get();
-    }
-    cpu::fold_batchnorm(s, weights_, norm_, folded, folded_biases_);
-    cpu_->pack(folded, packed_);
+    fold_and_pack(s, weights_, norm_, sources, *cpu_, packed_, folded_biases_);
   }
 
   void forward(Stream& s) override {

@@ -252,6 +252,10 @@ class Head;
 
 enum class Write { add, overwrite };
 
+// What becomes of parameters that a layer has packed: others read them, nobody does, or even their memory is
+// the system's again.
+enum class WhenPacked { kept, lost, given_back };
+
 class Layer {
  public:
   virtual ~Layer() = default;
@@ -264,8 +268,8 @@ class Layer {
   }
   virtual void plan(Plan& p) = 0;
   // In a network that never trains: called once whenever parameters have changed, to fold and pack them. What
-  // a layer packs (Plan::packed) it may overwrite, if that is for good.
-  virtual void prepare(Stream&, [[maybe_unused]] bool for_good) {}
+  // it packs (Plan::packed) a layer may overwrite, or even give back, if nobody reads it later.
+  virtual void prepare(Stream&, [[maybe_unused]] WhenPacked sources) {}
   virtual void forward(Stream& s) = 0;
   // Adds to each dx that is not empty, and to the gradients of its parameters. It may destroy dy.
   virtual void backward(Stream& s) = 0;

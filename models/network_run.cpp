@@ -32,7 +32,8 @@ bool Network::streams() const {
 
 void Network::prepare() {
   for (size_t i = 0; i < nodes_.size(); ++i)
-    if (nodes_[i].absorbed_by < 0) on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_, false); });
+    if (nodes_[i].absorbed_by < 0)
+      on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_, WhenPacked::kept); });
 }
 
 void Network::prepare_for_good(const std::function<void(const ParameterSpan&)>& fill) {
@@ -53,7 +54,7 @@ void Network::prepare_for_good(const std::function<void(const ParameterSpan&)>& 
     const Node& node = nodes_[size_t(i)];
     if (node.absorbed_by >= 0) continue;
     const bool packs_its_own = node.packs_parameters && users[size_t(node.owner)] == 1;
-    node.layer->prepare(stream_, packs_its_own);
+    node.layer->prepare(stream_, packs_its_own ? WhenPacked::given_back : WhenPacked::kept);
     if (packs_its_own) parameters_.give_back(i);
   }
 }
@@ -132,7 +133,7 @@ void Network::enqueue_layers() {
     for (; fill_ && span != parameters_.spans().end() && span->layer == i; ++span) fill_(*span);
     if (nodes_[size_t(i)].worker(i) != i) continue;
     on_layer(i, [&](Layer& layer) {
-      if (fill_) layer.prepare(stream_, true);
+      if (fill_) layer.prepare(stream_, WhenPacked::lost);
       layer.forward(stream_);
     });
   }

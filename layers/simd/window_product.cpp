@@ -361,35 +361,38 @@ int64_t WindowProduct::packed_size() const {
 // [panel][run][value of the run][filter of the panel], or for bf16 [panel][run][pair of
 // values][filter][value]; and so for few filters, with together_ values.
 template <class T>
-void WindowProduct::pack_as(const float* weights, T* packed) const {
+void WindowProduct::pack_as(const float* weights, T* packed, const FiltersDone& done) const {
   const int together = sizeof(T) == sizeof(float) ? together_ : 2;
   const int panels = panels_of(out_channels_, panel_);
   const int64_t panel_size = int64_t(runs_) * run_length_ * panel_;
-  parallel_for(int64_t(groups_) * panels * runs_, 1, [&](int64_t first, int64_t last) {
+  parallel_for(int64_t(groups_) * panels, 1, [&](int64_t first, int64_t last) {
     for (int64_t part = first; part < last; ++part) {
-      const int64_t group = part / runs_ / panels;
-      const int panel = int(part / runs_ % panels), run = int(part % runs_);
+      const int group = int(part / panels), panel = int(part % panels);
       const int filters = std::min(panel_, out_channels_ - panel * panel_);
       const int vector = together_ > 1 ? filters : lanes_;         // filters in it
       const int width = (filters + vector - 1) / vector * vector;  // a last panel may be a vector wide
       const float* of_panel = weights + group * order_.group + panel * panel_ * order_.out;
-      T* to = packed + (group * panels + panel) * panel_size + int64_t(run) * run_length_ * width;
-      for (int value = 0; value < run_length_; ++value) {
+      T* const to = packed + part * panel_size;
+      for (int64_t at = 0; at < int64_t(runs_) * run_length_; ++at) {
+        const int run = int(at / run_length_), value = int(at % run_length_);
         const int tap = value / in_channels_, channel = value % in_channels_;
         const int there = tap < taps_in_run_ ? filters : 0;  // behind the last value of a run is nothing
         const float* from =
             there ? of_panel + taps_[size_t(run * taps_in_run_ + tap)].weights + channel * order_.in
                   : nullptr;
-        T* row = to + value / together * together * width + value % together;
+        T* row =
+            to + int64_t(run) * run_length_ * width + value / together * together * width + value % together;
         for (int o = 0; o < there; ++o) row[o * together] = T(from[o * order_.out]);
         for (int o = there; o < width; ++o) row[o * together] = T(0.0f);
       }
+      const int filter = group * out_channels_ + panel * panel_;
+      if (done) done(filter, filter + filters);
     }
   });
 }
 
-void WindowProduct::pack(const float* weights, float* packed) const {
-  rounds_ ? pack_as(weights, reinterpret_cast<bf16*>(packed)) : pack_as(weights, packed);
+void WindowProduct::pack(const float* weights, float* packed, const FiltersDone& done) const {
+  rounds_ ? pack_as(weights, reinterpret_cast<bf16*>(packed), done) : pack_as(weights, packed, done);
 }
 
 // Where the first value of `in` is in bf16, or would be, when the values [first, last) are. Behind the last
@@ -407,7 +410,7 @@ const void* WindowProduct::in_bf16(const void* in, int64_t first, int64_t last) 
                 to + first + begin);
     else
       HWY_DYNAMIC_DISPATCH(round_part)
-      (static_cast<const float*>(in) + first + begin, to + first + begin, end - begin);
+    (static_cast<const float*>(in) + first + begin, to + first + begin, end - begin);
   });
   return to;
 }

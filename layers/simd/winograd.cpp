@@ -130,8 +130,7 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Fi
           OSPREY_UNROLL
           for (int i = 0; i < M; ++i) {
             transform_output<M>(half + i * A, 1, &y[i * M][0], 1);
-            for (int j = 0; j < M; ++j)
-              places[i * M + j] = origin + (int64_t(i) * c.out_.w + j) * c.out_.c;
+            for (int j = 0; j < M; ++j) places[i * M + j] = origin + (int64_t(i) * c.out_.w + j) * c.out_.c;
           }
           finish_apart(y, places, filters, own, out + filter);
           continue;
@@ -342,9 +341,12 @@ Winograd Winograd::backward_data(Shape x, Shape y, const Convolution& c, int m, 
 
 int64_t Winograd::packed_size() const { return points() * panels() * chunk() / (rounds_ ? 2 : 1); }
 
-void Winograd::pack(const float* weights, float* packed) const {
+void Winograd::pack(const float* weights, float* packed, const FiltersDone& done) const {
   parallel_for(panels(), 1, [&](int64_t first, int64_t last) {
-    for (int64_t p = first; p < last; ++p) HWY_DYNAMIC_DISPATCH(pack_panel)(*this, weights, packed, int(p));
+    for (int p = int(first); p < last; ++p) {
+      HWY_DYNAMIC_DISPATCH(pack_panel)(*this, weights, packed, p);
+      if (done) done(p * panel_, std::min((p + 1) * panel_, out_.c));
+    }
   });
 }
 

@@ -75,6 +75,16 @@ TEST_F(Autotune, ADisturbanceOfSomeTurnsChangesNothing) {
   }
 }
 
+TEST_F(Autotune, OfThoseThatAreAlikeTheOneThatKeepsTheFewestBytesIsTaken) {
+  const auto way = [](const char* name, double seconds, int64_t bytes) {
+    return Candidate{name, "f", false, [] { return true; }, [seconds] { return seconds; }, bytes};
+  };
+  AutotuneCache cache("");
+  EXPECT_EQ(choose("alike", {way("fast", 1, 3), way("small", 1.04, 2), way("slow", 1.2, 1)}, &cache), 1u);
+  EXPECT_EQ(choose("apart", {way("fast", 1, 3), way("small", 1.06, 2), way("slow", 1.2, 1)}, &cache), 0u);
+  EXPECT_EQ(choose("the same", {way("slower", 1.04, 2), way("fast", 1, 2)}, &cache), 1u);
+}
+
 TEST_F(Autotune, WhatAnUnsteadyClockSaysIsNotRemembered) {
   AutotuneCache cache("");
   double time = 100;

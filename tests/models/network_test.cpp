@@ -87,6 +87,38 @@ TEST(Network, OnTheCpuTensorsAreInBf16WhereAllTakeIt) {
 }
 
 // All heads read one list.
+// Of factors that bf16 holds the products are exact, and so are sums of few of them. Weights with batch norm
+// in them are rounded: 105 products of size 1/8 with errors of 2^-9, of either sign.
+TEST(Network, UnderBf16ConnectedLayersMultiplyWithPackedWeights) {
+  if (!simd::has_bf16_products()) GTEST_SKIP();
+  const auto in_eighths = [](View<float> values) {
+    for (float& v : values) v = std::round(v * 8) / 8;
+  };
+  for (const auto& [more, tolerance] :
+       {std::pair("activation=leaky\n", 1e-5f), std::pair("batch_normalize=1\nactivation=linear\n", 0x1p-7f)})
+    for (const int batch : {1, 2, 7}) {
+      SCOPED_TRACE(fmt::format("{}{} images", more, batch));
+      std::vector<float> y[2];
+      for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+        NetworkOptions options = inference();
+        options.precision = precision;
+        const std::string cfg =
+            std::string("[net]\nwidth=5\nheight=3\nchannels=7\n[connected]\noutput=33\n") + more;
+        PlannedNetwork network(cfg, batch, 0, 0, options);
+        for (const ParameterSpan& span : network.parameters().spans())
+          if (span.name == "0.weights") in_eighths(network.parameters().value(span));
+        EXPECT_EQ(network.nodes()[0].packs_parameters, precision == Precision::bf16);
+        network.prepare_for_good([](const ParameterSpan&) {});
+        fill_randomly(network.input(), 3, -1, 1);
+        in_eighths(network.input());
+        network.forward();
+        y[precision == Precision::bf16] = network.read(0);
+      }
+      ASSERT_EQ(y[0].size(), size_t(33 * batch));
+      for (size_t i = 0; i < y[0].size(); ++i) ASSERT_NEAR(y[1][i], y[0][i], tolerance) << i;
+    }
+}
+
 TEST(Network, TheLeastCapacityForTruthsCounts) {
   const std::string head = "[yolo]\nclasses=1\nnum=1\nanchors=8,8\n", conv = "[convolutional]\nfilters=6\n";
   Network network = network_of(kNet + conv + head + "max=7\n[route]\nlayers=-2\n" + conv + head + "max=5\n");
