@@ -5,8 +5,8 @@
 
 namespace osprey::simd {
 
-// The weights of the filters [first, last) have been packed, and are not read again. Told by several threads, of
-// other filters each. Of the forward pass only.
+// The weights of the filters [first, last) have been packed, and are not read again. Told by several threads,
+// of other filters each. Of the forward pass only.
 using FiltersDone = std::function<void(int first, int last)>;
 
 }  // namespace osprey::simd
