@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <limits>
@@ -333,9 +334,25 @@ void CpuConvolution::pack(View<const float> weights, View<float> packed) {
 
 void CpuConvolution::pack_and_give_back(View<float> weights, View<float> packed) {
   if (onednn_) return onednn_->pack(weights, packed);
-  const int64_t of_filter = weights.size() / y_.c;
+  // A huge page at a time, once the last of its weights is packed: to give back a part is to split it first.
+  constexpr size_t kBlock = size_t(2) << 20;
+  char* const memory = reinterpret_cast<char*>(weights.data);
+  const size_t begin = reinterpret_cast<size_t>(memory), end = begin + size_t(weights.size()) * sizeof(float);
+  const size_t of_filter = (end - begin) / size_t(y_.c), first_block = begin / kBlock;
+  const auto overlap = [](size_t block, size_t from, size_t to) {  // {first byte, bytes}
+    const size_t first = std::max(block * kBlock, from);
+    return std::pair(first, std::min((block + 1) * kBlock, to) - first);
+  };
+  std::vector<std::atomic<size_t>> left((end - 1) / kBlock - first_block + 1);  // bytes of each to be packed
+  for (size_t i = 0; i < left.size(); ++i) left[i] = overlap(first_block + i, begin, end).second;
   forward_.direction->pack(weights.data, packed.data, [&](int first, int last) {
-    clear_pages(weights.data + first * of_filter, size_t((last - first) * of_filter) * sizeof(float));
+    const size_t from = begin + size_t(first) * of_filter, to = begin + size_t(last) * of_filter;
+    for (size_t block = from / kBlock; block <= (to - 1) / kBlock; ++block) {
+      const size_t done = overlap(block, from, to).second;
+      if (left[block - first_block].fetch_sub(done) != done) continue;
+      const auto [at, bytes] = overlap(block, begin, end);
+      clear_pages(memory + (at - begin), bytes);
+    }
   });
 }
 

@@ -380,19 +380,36 @@ TEST(Network, GivesBackTheParametersThatItPacked) {
                           "[connected]\noutput=8\nactivation=linear\n";
   PlannedNetwork network(cfg, 1, 16, 16, inference());
   const std::vector<float> before = run(network, 3);
-  const auto zeros = [&](const std::string& name) {
-    for (const ParameterSpan& span : network.parameters().spans())
+  const auto zeros = [](Network& of, const std::string& name) {
+    for (const ParameterSpan& span : of.parameters().spans())
       if (span.name == name) {
-        const View<float> values = network.parameters().value(span);
+        const View<float> values = of.parameters().value(span);
         return double(std::count(values.begin(), values.end(), 0.0f)) / values.size();
       }
     return -1.0;
   };
-  EXPECT_LT(zeros("1.weights"), 0.01);
+  EXPECT_LT(zeros(network, "1.weights"), 0.01);
   network.prepare_for_good([](const ParameterSpan&) {});
   EXPECT_EQ(run(network, 3), before);
-  EXPECT_GT(zeros("1.weights"), 0.9);  // all but the pages that it shares with its neighbours
-  EXPECT_LT(zeros("2.weights"), 0.01);
+  EXPECT_GT(zeros(network, "1.weights"), 0.9);  // all but the pages that it shares with its neighbours
+  EXPECT_LT(zeros(network, "2.weights"), 0.01);
+
+  // While several threads pack them: several huge pages, the first and the last of which are others', too.
+  const int threads_before = threads();
+  for (const ConvolutionAlgorithm algorithm : {ConvolutionAlgorithm::direct, ConvolutionAlgorithm::winograd2})
+    for (const int count : {1, 3}) {
+      set_threads(count);
+      NetworkOptions options = inference();
+      options.build.convolution = algorithm;
+      PlannedNetwork large(kNet + "[convolutional]\nfilters=640\nsize=3\npad=1\n" +
+                               "[convolutional]\nfilters=300\nsize=3\npad=1\n",
+                           1, 8, 8, options);
+      const std::vector<float> kept = run(large, 3);
+      large.prepare_for_good([](const ParameterSpan&) {});
+      EXPECT_EQ(run(large, 3), kept) << int(algorithm) << ", " << count << " threads";
+      EXPECT_GT(zeros(large, "1.weights"), 0.99);
+    }
+  set_threads(threads_before);
 
   // A layer that shares them packs them, too.
   const std::string twice =
