@@ -95,6 +95,14 @@ std::string foreign(std::string_view bytes) {
   return "";
 }
 
+// Whether the four bytes behind a counter of 32 bits are the upper half of one of 64, and no weight: a count
+// of 2^48 images is out of reach, and as a float every smaller upper half is 0 or nearly 0.
+bool counts_further(std::string_view bytes) {
+  uint32_t upper = 0;
+  if (bytes.size() >= 20) std::memcpy(&upper, bytes.data() + 16, 4);
+  return upper < 1u << 16;
+}
+
 WeightsHeader read_header(const std::string& path, std::string_view bytes, int64_t payload) {
   WeightsHeader header;
   if (bytes.size() < 16)
@@ -107,9 +115,11 @@ WeightsHeader read_header(const std::string& path, std::string_view bytes, int64
          header.minor);
   const bool wide = header.major * 10 + header.minor >= 2 && header.major < 1000 && header.minor < 1000;
   header.seen_bytes = wide ? 8 : 4;
-  // Some builds wrote the other width under the same version: the size tells.
+  // Some builds wrote the other width under the same version: the size tells, and what stands there. By the
+  // size alone, a file that lacks its last weight would be one with a short header.
   const int64_t size = int64_t(bytes.size()), other = 12 + (wide ? 4 : 8);
-  if (size != header.bytes() + payload && size == other + payload) header.seen_bytes = wide ? 4 : 8;
+  if (size != header.bytes() + payload && size == other + payload && counts_further(bytes) == !wide)
+    header.seen_bytes = wide ? 4 : 8;
   if (size < header.bytes()) fail("{}: ends inside of its header", path);
   std::memcpy(&header.seen, bytes.data() + 12, size_t(header.seen_bytes));
   return header;

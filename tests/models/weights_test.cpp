@@ -193,6 +193,7 @@ TEST(Weights, BadFilesAreOneLineAndChangeNothing) {
   const std::vector<float> before(network.parameters().values(),
                                   network.parameters().values() + network.parameters().size());
   const std::string whole = Bytes().header(0, 2, 5, 0, 8).counting(kFirst + kSecond, 1).all;
+  const std::string narrow = Bytes().header(0, 1, 0, 0, 4).counting(kFirst + kSecond, 1).all;
   std::string nan = whole, infinite = whole;
   const float bad[] = {NAN, INFINITY};
   std::memcpy(nan.data() + 20 + 4 * 5, &bad[0], 4);
@@ -206,6 +207,9 @@ TEST(Weights, BadFilesAreOneLineAndChangeNothing) {
       {whole.substr(0, 18), "ends inside of its header"},
       {whole.substr(0, 20 + 4), "runs out in layer 0 [convolutional], t.cfg:5 (biases): expected 164 bytes"},
       {whole.substr(0, whole.size() - 1), "runs out in layer 1 [convolutional], t.cfg:9 (weights)"},
+      // As long as a file with a counter of four bytes, and the other way round.
+      {whole.substr(0, whole.size() - 4), "runs out in layer 1 [convolutional], t.cfg:9 (weights)"},
+      {narrow + "1234", "is longer than the network: expected 160 bytes, found 164"},
       {whole.substr(0, 20 + 4 * (kFirst + 3)), "runs out in layer 1 [convolutional], t.cfg:9 (scales)"},
       {whole + "1234", "is longer than the network: expected 164 bytes, found 168"},
       {whole + "x", "is longer than the network"},
