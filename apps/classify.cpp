@@ -36,6 +36,7 @@ void run_classify(const Arguments& a) {
   const auto network = load_network(load);
   ImageClassifier classifier(*network);
   const std::vector<std::string> names = names_of(a, classifier.classes());
+  if (!a.json.empty()) check_can_write(a.json);
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
   const auto classify = [&](const std::vector<std::string>& read,
                             const std::vector<const ByteImage*>& images) {

@@ -122,6 +122,7 @@ class Finder {
 void detect_in_images(Finder& finder, const std::vector<std::string>& paths) {
   const Arguments& a = finder.arguments();
   if (!a.out.empty()) make_folder(a.out);
+  if (!a.json.empty()) check_can_write(a.json);
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
   std::set<std::string> taken;
   const auto detect = [&](const std::vector<std::string>& read, const std::vector<const ByteImage*>& images) {

@@ -12,12 +12,13 @@ void add_evaluation_options(CLI::App& command, EvaluationOptions& o) {
       ->capture_default_str();
   command.add_flag("--strict", o.strict, "a broken label or image list is an error");
   add_device_options(command, o.load.device);
-  command.add_flag("--lenient", o.load.lenient, "unknown keys of the .cfg are warnings, not errors");
+  command.add_flag("--lenient", o.load.lenient,
+                   "unknown keys of the .cfg and the .data file are warnings, not errors");
 }
 
 Subject load_subject(const LoadOptions& load, const std::string& data, Split split, bool strict) {
   Subject s;
-  s.data = read_data_file(data);
+  s.data = read_data_file(data, load.lenient);
   s.network = load_network(load);
   s.dataset = load_set(*s.network, s.data, split, strict);
   return s;

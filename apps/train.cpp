@@ -59,7 +59,8 @@ void add_train(CLI::App& app) {
       ->capture_default_str();
   command->add_flag("--strict", o->strict,
                     "a broken image or label is an error, instead of being told and skipped");
-  command->add_flag("--lenient", o->lenient, "unknown keys of the .cfg are warnings, not errors");
+  command->add_flag("--lenient", o->lenient,
+                    "unknown keys of the .cfg and the .data file are warnings, not errors");
   command->add_option("--port", o->port, "show the report of the training, as it grows, at this port of HTTP")
       ->check(CLI::Range(0, 65535));
   command

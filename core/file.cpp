@@ -129,6 +129,11 @@ void make_folder(const std::string& path) {
   if (error) fail("{}: this folder cannot be made: {}", path, error.message());
 }
 
+void check_can_write(const std::string& path) {
+  if (is_folder(path)) fail("{}: is a folder, and cannot be written as a file", path);
+  AtomicFile file(path);
+}
+
 void write_file(const std::string& path, std::string_view bytes) {
   AtomicFile file(path);
   file.write(bytes.data(), bytes.size());

@@ -59,4 +59,7 @@ void make_folder(const std::string& path);
 
 void write_file(const std::string& path, std::string_view bytes);
 
+// The Error of writing a file, if it could not be made: before the work that the file is for.
+void check_can_write(const std::string& path);
+
 }  // namespace osprey

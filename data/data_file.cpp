@@ -49,8 +49,9 @@ const std::vector<std::string> kKeys = {"classes",
                                         "savelast"};
 
 int whole_number(const Line& line, int least) {
-  int value = 0;
-  if (!parse_number(line.value, value) || value < least)
+  int value = 0;  // Darknet reads no further than the number: a comment may follow
+  const std::string_view number = trimmed(std::string_view(line.value).substr(0, line.value.find('#')));
+  if (!parse_number(number, value) || value < least)
     line.complain(
         fmt::format("{} needs a whole number of at least {}, not `{}`", line.key, least, line.value));
   return value;
@@ -99,6 +100,8 @@ void assign(DataFile& data, const Line& line) {
   for (const auto& [key, target] : texts)
     if (line.key == key) {
       *target = line.value;
+      // Folders that are made where they are not there; all others are looked for as they are, too.
+      if (line.key == "backup" || line.key == "results") *target = with_slashes(line.value);
       return;
     }
   if (line.key == "classes") data.classes = whole_number(line, 1);
@@ -111,7 +114,7 @@ void assign(DataFile& data, const Line& line) {
 
 }  // namespace
 
-DataFile read_data_file(const std::string& path) {
+DataFile read_data_file(const std::string& path, bool lenient) {
   DataFile data;
   data.path = path;
   std::set<std::string> given;
@@ -126,9 +129,16 @@ DataFile read_data_file(const std::string& path) {
       line.complain(fmt::format("expected `key = value`, found `{}`", content));
     line.key = trimmed(content.substr(0, equals));
     line.value = trimmed(content.substr(equals + 1));
+    std::string fault;
     if (std::find(kKeys.begin(), kKeys.end(), line.key) == kKeys.end())
-      line.complain(fmt::format("unknown key `{}`{}", line.key, did_you_mean(line.key, kKeys)));
-    if (line.value.empty()) line.complain(fmt::format("{} has no value", line.key));
+      fault = fmt::format("unknown key `{}`{}", line.key, did_you_mean(line.key, kKeys));
+    else if (line.value.empty())
+      fault = fmt::format("{} has no value", line.key);
+    if (!fault.empty()) {
+      if (!lenient) line.complain(fault);
+      warn("{}:{}: {}: the line is left out", path, number, fault);
+      continue;
+    }
     if (given.insert(line.key).second)
       assign(data, line);
     else
@@ -145,14 +155,16 @@ bool DataFile::has(Split split) const {
 }
 
 std::string DataFile::resolve(const std::string& wanted, const std::string& key) const {
-  const fs::path here = fs::path(path).parent_path(), p = wanted;
+  const fs::path here = fs::path(path).parent_path();
   std::vector<fs::path> tried;
-  if (!root.empty()) {
-    tried.push_back(here / root / p);
-    tried.push_back(fs::path(root) / p);
+  for (const fs::path p : {wanted, with_slashes(wanted)}) {
+    if (!root.empty()) {
+      tried.push_back(here / root / p);
+      tried.push_back(fs::path(root) / p);
+    }
+    tried.push_back(p);
+    tried.push_back(here / p);
   }
-  tried.push_back(p);
-  tried.push_back(here / p);
   std::vector<std::string> told;
   for (const fs::path& candidate : tried) {
     if (file_exists(candidate)) return candidate.string();

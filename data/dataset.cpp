@@ -24,7 +24,7 @@ class Collector {
       : data_(data), split_(split), strict_(strict), list_(data, split) {}
 
   Dataset load() {
-    result_.names = read_names(data_);
+    result_.names = names();
     result_.report.boxes_per_class.resize(result_.names.size());
     switch (data_.format) {
       case Format::darknet:
@@ -45,6 +45,16 @@ class Collector {
   }
 
  private:
+  // Darknet's own label files need no names, and neither does training in Darknet.
+  std::vector<std::string> names() const {
+    const bool named = !data_.names.empty() || !data_.class_names.empty() || data_.format != Format::darknet;
+    if (named || data_.classes == 0) return read_names(data_);
+    warn("{}: no `names`: the classes are told by their numbers", data_.path);
+    std::vector<std::string> numbers;
+    for (int c = 0; c < data_.classes; ++c) numbers.push_back(std::to_string(c));
+    return numbers;
+  }
+
   void load_darknet() {
     for (const std::string& entry : list_.read()) {
       Sample sample;

@@ -37,13 +37,14 @@ struct DataFile {
 
   // The first that exists of: the path under `root` (which is relative to this file's folder or else the
   // current one), relative to the current folder (as Darknet), relative to this file's folder. Error: none
-  // does; says what was tried.
+  // does; says what was tried. A path with Windows' \ is tried with / as well.
   std::string resolve(const std::string& path, const std::string& key) const;
 };
 
 // Error, with file:line: no such key (with the nearest known one), a line without "=", a value of the wrong
-// kind. Of two equal keys the first one wins, with a warning.
-DataFile read_data_file(const std::string& path);
+// kind. Of two equal keys the first one wins, with a warning. `lenient`: unknown keys, and those without a
+// value, are left out with a warning.
+DataFile read_data_file(const std::string& path, bool lenient = false);
 
 // The names of the classes, from `class_names`, `names` or (COCO) the categories. Error: their number is not
 // `classes`; there are none.

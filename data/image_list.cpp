@@ -40,8 +40,12 @@ std::vector<std::string> ImageList::read() {
     return images;
   }
   std::vector<std::string> entries;
-  for (const std::string& line : read_lines(path_, "the list of images"))
-    if (!trimmed(line).empty()) entries.emplace_back(trimmed(line));
+  for (const std::string& line : read_lines(path_, "the list of images")) {
+    std::string entry(trimmed(line));
+    if (entry.empty()) continue;
+    if (entry.find('\\') != std::string::npos && find(entry).empty()) entry = with_slashes(entry);
+    entries.push_back(std::move(entry));
+  }
   if (entries.empty()) fail("{}: the list of images is empty", path_);
   return entries;
 }

@@ -16,7 +16,8 @@ class ImageList {
  public:
   ImageList(const DataFile& data, Split split) : data_(data), split_(split) {}
 
-  // The lines, blank ones left out; of a folder the paths within it, sorted. Error: no list, an empty one.
+  // The lines, blank ones left out; of a folder the paths within it, sorted. Windows' \ is / in what is not
+  // there as it is written. Error: no list, an empty one.
   std::vector<std::string> read();
   // An entry as it is, under `root`, beside the .data file, beside the list (or within the folder); "" if it
   // is nowhere.

@@ -1,5 +1,6 @@
 #include "data/text_file.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -50,6 +51,11 @@ std::vector<std::string_view> words(std::string_view line) {
     at = line.find_first_not_of(kBlanks, end);
   }
   return found;
+}
+
+std::string with_slashes(std::string path) {
+  std::replace(path.begin(), path.end(), '\\', '/');
+  return path;
 }
 
 bool parse_number(std::string_view word, int& value) { return parse_whole(word, value); }

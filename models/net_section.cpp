@@ -184,7 +184,9 @@ void net_keys(Keys& k, NetSection& net) {
     float value = 0;
     const float neutral = std::string(key) == "time_steps" ? 1.0f : 0.0f;
     k.real(key, value, neutral).help("not supported in training yet; no effect on detection");
-    if (value != neutral) net.training_unsupported.push_back(key);
+    if (value != neutral)
+      net.training_faults.push_back(
+          {key, fmt::format("{} is not supported in training yet: remove it", key)});
   }
   using Ignored = std::pair<const char*, const char*>;
   for (const auto& [key, why] :
@@ -245,16 +247,17 @@ NetSection read_net_section(Section& section, bool lenient) {
   net.normalisation.on = !net.mean.empty() || !net.deviation.empty();
   read_channels(section, "mean", net.mean, net.channels, net.normalisation.mean);
   read_channels(section, "deviation", net.deviation, net.channels, net.normalisation.deviation);
+  // Many a .cfg has batch=1 for detecting beside the subdivisions of its training.
   if (net.batch % net.subdivisions != 0)
-    section.fail(section.line_of("subdivisions"),
-                 fmt::format("subdivisions={} must divide batch={}", net.subdivisions, net.batch));
+    net.training_faults.push_back(
+        {"subdivisions", fmt::format("subdivisions={} must divide batch={}", net.subdivisions, net.batch)});
   check_optimizer(section, net);
   if (net.max_crop < net.min_crop)
     section.fail(section.line_of("max_crop"),
                  fmt::format("max_crop={} is below min_crop={}", net.max_crop, net.min_crop));
   if (net.policy == Policy::steps && net.steps.empty())
     section.fail(section.line_of("policy"), "policy=steps needs the keys `steps` and `scales`");
-  if (net.scales.size() < net.steps.size())
+  if (net.policy == Policy::steps && net.scales.size() < net.steps.size())
     section.fail(section.line_of("scales"),
                  fmt::format("{} steps need as many scales, not {}", net.steps.size(), net.scales.size()));
   return net;

@@ -1,6 +1,7 @@
 // The [net] section: the size of the input and how the network is trained.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,11 @@ enum class Policy { constant, step, steps, exp, poly, sigmoid, random, sgdr };
 enum class Rule { sgd, adam, adamw, rmsprop };
 inline constexpr const char* kRuleNames[] = {"sgd", "adam", "adamw", "rmsprop"};
 inline bool keeps_squares(Rule rule) { return rule != Rule::sgd; }  // a mean of squared gradients
+
+// A key with which a network detects, but cannot be trained.
+struct TrainingFault {
+  std::string key, why;
+};
 
 struct NetSection {
   int batch = 1, subdivisions = 1;  // images per weight update, and in how many mini-batches
@@ -58,9 +64,9 @@ struct NetSection {
   int min_crop = 0, max_crop = 0, blur = 0;
   float gaussian_noise = 0, repeat_threshold = 0, repeat_power = 0.5f;
   int resize_step = 32;
-  std::vector<std::string> training_unsupported;  // keys that training cannot honour yet
+  std::vector<TrainingFault> training_faults;
 
-  int mini_batch() const { return batch / subdivisions; }
+  int mini_batch() const { return std::max(batch / subdivisions, 1); }
 };
 
 void net_keys(Keys& k, NetSection& net);                      // describes and reads the keys

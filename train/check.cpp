@@ -53,16 +53,18 @@ std::vector<Finding> check_training(const CheckOptions& options) {
   attempt("cfg", [&] {
     NetworkOptions build;
     build.lenient = options.lenient;
-    auto built = std::make_unique<Network>(read_cfg(options.cfg), build);
+    const std::vector<Section> sections = read_cfg(options.cfg);
+    auto built = std::make_unique<Network>(sections, build);
     built->plan(1, built->net().width, built->net().height);
     network = std::move(built);
-    for (const std::string& key : network->net().training_unsupported)
-      fail("{}: {} in [net] is not supported in training yet: remove it", options.cfg, key);
+    for (const auto& [key, why] : network->net().training_faults)
+      sections[0].fail(sections[0].line_of(key), why);
     if (network->heads().empty())
       fail("{}: no layer that detects ([yolo], [retina], [rcnn], ...)", options.cfg);
+    augmentation(*network, sections[0]);
   });
   DataFile data;
-  if (!attempt("data", [&] { data = read_data_file(options.data); })) return findings;
+  if (!attempt("data", [&] { data = read_data_file(options.data, options.lenient); })) return findings;
   CheckOptions looks = options;
   if (network) looks.channels = network->net().channels;
   CheckedSet train, valid;

@@ -47,15 +47,18 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   if (options_.max_batches) override_max_batches(sections_[0], options_.max_batches);
   network_ = std::make_unique<Network>(sections_, network_options());
   const NetSection& net = network_->net();
-  for (const std::string& key : net.training_unsupported)
-    sections_[0].fail(sections_[0].line_of(key),
-                      fmt::format("{} is not supported in training yet: remove it", key));
+  for (const auto& [key, why] : net.training_faults) sections_[0].fail(sections_[0].line_of(key), why);
   for (const Node& node : network_->nodes())
     if (const char* why = node.layer->why_not_trained()) node.section.fail(node.section.line, why);
   max_batches_ = net.max_batches;
   if (max_batches_ < 1)
     fail("{}: [net] max_batches says how long to train, and must be at least 1", options_.cfg);
-  data_ = read_data_file(options_.data);
+  data_ = read_data_file(options_.data, options_.lenient);
+  if (options_.map_on_training && !data_.has(Split::valid)) {
+    data_.valid = data_.train;
+    data_.valid_annotations = data_.train_annotations;
+    data_.valid_images = data_.train_images;
+  }
   if (!options_.save_every) options_.save_every = data_.savelast > 0 ? data_.savelast : 100;
   name_ = training_name(options_.cfg);
   if (options_.out.empty()) options_.out = data_.backup;
@@ -81,7 +84,12 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
     info("the report of this training, as it grows: http://{}:{}/", options_.host, page_->port());
   }
   if (state_.iteration >= max_batches_)
-    warn("nothing to do: iteration {} of max_batches={} is reached already", state_.iteration, max_batches_);
+    warn("nothing to do: iteration {} of max_batches={} is reached already; {}", state_.iteration,
+         max_batches_,
+         options_.resume
+             ? "a larger max_batches goes on"
+             : "the weights tell how many images they have seen, and counting starts at 0 without "
+               "--keep-seen, or with -clear where the command is Darknet's");
 }
 
 void Trainer::plan() {

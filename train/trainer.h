@@ -46,9 +46,10 @@ struct TrainOptions {
   int patience = 0;        // stop when so many measurements in a row bring no better score; 0: never
   int loader_threads = 2;
   bool strict = false, lenient = false, map = true;
+  bool map_on_training = false;  // measure on the training images where no others are named, as Darknet does
   ConvolutionAlgorithm convolution = ConvolutionAlgorithm::automatic;  // on the CPU
-  bool validation_loss = true;       // measured with the score
-  bool uncleared_gradients = false;  // see NetworkOptions
+  bool validation_loss = true;                                         // measured with the score
+  bool uncleared_gradients = false;                                    // see NetworkOptions
   Device device = Device::cpu;
   std::optional<Precision> precision;              // instead of that of [net]
   std::function<void(const TrainProgress&)> tell;  // of every iteration; in place of the progress bar

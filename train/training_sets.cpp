@@ -82,6 +82,9 @@ AugmentOptions augmentation(const Network& network, const Section& section) {
       section.fail(
           section.line_of("cutmix"),
           "cutmix=1 is for classifiers: boxes have no share of a picture; mosaic=1 is for detectors");
+    if (net.mosaic && net.letter_box)
+      section.fail(section.line_of("letter_box"),
+                   "mosaic=1 and letter_box=1 do not go together: turn one of them off");
     tell_unused(section, {"min_crop", "max_crop", "aspect", "label_smooth_eps"}, "classifiers");
     a.jitter = heads.back()->augmentation().jitter;
     a.resize = heads.back()->augmentation().resize;

@@ -16,7 +16,7 @@ void calc_anchors(Arguments& a) {
   if (!width || !height)
     a.fail("-width and -height are needed: those of the network, or of its grid for [region]");
   const bool cells = width <= 32;  // Darknet's rule: then it is a grid
-  const Dataset dataset = load_dataset(read_data_file(at[0]), Split::train);
+  const Dataset dataset = load_dataset(read_data_file(at[0], true), Split::train);
   const std::vector<BoxShape> shapes = box_shapes(dataset, float(width), float(height));
   fmt::print("\n num_of_clusters = {}, width = {}, height = {} \n", clusters, width, height);
   fmt::print(" read labels from {} images \n loaded \t image: {} \t box: {}\n", dataset.samples.size(),

@@ -203,7 +203,7 @@ DeviceOptions device_options(Arguments& a) {
 }
 
 Split split_to_measure(const std::string& data) {
-  return read_data_file(data).has(Split::valid) ? Split::valid : Split::train;
+  return read_data_file(data, true).has(Split::valid) ? Split::valid : Split::train;
 }
 
 LoadOptions load_options(Arguments& a, const std::string& cfg, const std::string& weights) {

@@ -18,7 +18,7 @@ void predict(Arguments& a) {
   const bool letterbox = a.flag("letter_box");  // pjreddie's way
   const int most = a.integer("t", 0, 1);
   a.finish();
-  const DataFile data = read_data_file(at[0]);
+  const DataFile data = read_data_file(at[0], true);
   const auto network = load_network(load);
   ImageClassifier classifier(*network, letterbox ? Fit::letterbox : Fit::crop);
   const std::vector<std::string> names = label_names(data, classifier.classes());

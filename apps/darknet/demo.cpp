@@ -8,6 +8,7 @@
 #include "apps/darknet/commands.h"
 #include "apps/darknet/found.h"
 #include "apps/pictures.h"
+#include "core/file.h"
 #include "train/frames.h"
 #include "train/interrupt.h"
 
@@ -140,6 +141,7 @@ void demo(Arguments& a) {
   const Settings settings = settings_of(a, at[1], at[2], at[3]);
   a.finish();
   Finder finder(settings.find, at[0]);
+  if (!settings.json.empty()) check_can_write(settings.json);
   const InterruptGuard interrupt;
   const Clock::time_point start = Clock::now();
   const auto stop = [&] {

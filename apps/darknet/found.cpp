@@ -21,7 +21,7 @@ using nlohmann::ordered_json;
 std::vector<std::string> names_for(const std::string& data, int classes) {
   const std::vector<std::string> numbers = class_names("", classes);
   if (data.empty()) return numbers;
-  const DataFile file = read_data_file(data);
+  const DataFile file = read_data_file(data, true);
   std::vector<std::string> names;
   if (!file.names.empty() || !file.class_names.empty()) names = read_names(file);
   if (int(names.size()) != classes)

@@ -66,6 +66,7 @@ void map(Arguments& a) {
   options.points = a.integer("points", 0, 0);
   options.iou_threshold = a.real("iou_thresh", 0.5f);
   options.confidence = a.real("thresh", 0.25f);
+  check(options);
   const std::string truth = a.text("truth"), detections = a.text("detections");
   if (truth.empty() && detections.empty()) return map_of_network(a, options);
   if (truth.empty() || detections.empty()) a.fail("--truth and --detections belong together");

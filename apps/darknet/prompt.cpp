@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "data/text_file.h"
 
@@ -19,8 +20,10 @@ std::string for_images(const std::string& image, const std::function<void(const 
   int64_t images = 0, broken = 0;
   std::string line;
   while (fmt::print("Enter Image Path: "), std::fflush(stdout), std::getline(std::cin, line)) {
-    const std::string path(trimmed(line));
+    if (images == 0 && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);
+    std::string path(trimmed(line));
     if (path.empty()) continue;
+    if (!file_exists(path)) path = with_slashes(path);
     ++images;
     try {
       use(path);

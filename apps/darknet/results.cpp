@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/cfg.h"
 #include "core/file.h"
@@ -11,6 +12,13 @@ namespace osprey::darknet {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Error: one of several would be lost.
+void check_differ(std::vector<std::string> files, const char* of) {
+  std::sort(files.begin(), files.end());
+  if (const auto twice = std::adjacent_find(files.begin(), files.end()); twice != files.end())
+    fail("{}: two {} would share this file", *twice, of);
+}
 
 // The file's name up to the first dot.
 std::string image_name(const Sample& sample) {
@@ -31,6 +39,7 @@ class VocResults : public Results {
       std::replace(name.begin(), name.end(), '/', '_');
       files_.push_back((prefix.empty() ? "comp4_det_test_" : prefix) + name + ".txt");
     }
+    check_differ(files_, "classes");
   }
 
   void add(const Sample& sample, int width, int height, const std::vector<Detection>& found) override {
@@ -92,6 +101,8 @@ class CocoResults : public JsonFile {
     for (int c = int(categories_.size()); c < int(dataset.names.size()); ++c)
       categories_.push_back(dataset.names.size() == 80 ? coco_category(c) : c + 1);
     own_ids_ = !dataset.coco_categories.empty();
+    if (!own_ids_)  // an Error now, not after hours
+      for (const Sample& sample : dataset.samples) coco_image_id(sample.image);
   }
 
   void add(const Sample& sample, int width, int height, const std::vector<Detection>& found) override {
@@ -151,8 +162,14 @@ class BddResults : public JsonFile {
 // for that.
 class KittiResults : public Results {
  public:
-  KittiResults(std::string folder, const std::vector<std::string>& names)
-      : folder_(std::move(folder)), names_(names) {}
+  KittiResults(std::string folder, const Dataset& dataset)
+      : folder_(std::move(folder)), names_(dataset.names) {
+    std::set<std::string> images;  // an image may be listed twice
+    std::vector<std::string> files;
+    for (const Sample& sample : dataset.samples)
+      if (images.insert(sample.image).second) files.push_back(file_of(sample));
+    check_differ(files, "images");
+  }
 
   void add(const Sample& sample, int width, int height, const std::vector<Detection>& found) override {
     std::string text;
@@ -161,13 +178,17 @@ class KittiResults : public Results {
       text += fmt::format("{} -1 -1 -10 {:f} {:f} {:f} {:f} -1 -1 -1 -1000 -1000 -1000 -10 {:f}\n",
                           names_[size_t(d.class_id)], b.x1, b.y1, b.x2, b.y2, d.score);
     }
-    paths_.push_back((fs::path(folder_) / (image_name(sample) + ".txt")).string());
+    paths_.push_back(file_of(sample));
     write_file(paths_.back(), text);
   }
 
   std::vector<std::string> write() override { return paths_; }
 
  private:
+  std::string file_of(const Sample& sample) const {
+    return (fs::path(folder_) / (image_name(sample) + ".txt")).string();
+  }
+
   std::string folder_;
   std::vector<std::string> names_, paths_;
 };
@@ -199,7 +220,7 @@ std::unique_ptr<Results> make_results(const DataFile& data, const Dataset& datas
   if (data.eval == "coco") return std::make_unique<CocoResults>(only("coco_results", ".json"), dataset);
   if (data.eval == "imagenet") return std::make_unique<ImagenetResults>(only("imagenet-detection", ".txt"));
   if (data.eval == "bdd") return std::make_unique<BddResults>(only("bdd_results", ".json"), dataset.names);
-  if (data.eval == "kitti") return std::make_unique<KittiResults>(data.results, dataset.names);
+  if (data.eval == "kitti") return std::make_unique<KittiResults>(data.results, dataset);
   fail("{}: eval = {} does not exist{}", data.path, data.eval,
        did_you_mean(data.eval, {"voc", "coco", "imagenet", "bdd", "kitti"}));
 }

@@ -66,7 +66,9 @@ void save_labels(const std::string& path, const ByteImage& image, const std::vec
 
 class Tester {
  public:
-  Tester(const Settings& settings, const std::string& data) : settings_(settings), finder_(settings, data) {}
+  Tester(const Settings& settings, const std::string& data) : settings_(settings), finder_(settings, data) {
+    if (!settings_.outputs.json.empty()) check_can_write(settings_.outputs.json);
+  }
 
   void test(const std::string& path) {
     const ByteImage image = load_bytes(path, finder_.channels());

@@ -38,6 +38,7 @@ TrainResult train(Arguments& a, const char* measure, void (*tell)(const TrainPro
   o.weights = at[2];
   o.keep_seen = !a.flag("clear");
   o.map = a.flag(measure);
+  o.map_on_training = true;
   o.map_epochs = a.integer("mAP_epochs", 0, 1);
   o.validation_loss = false;  // Darknet measures none
   o.strict = a.flag("strict");
@@ -49,8 +50,6 @@ TrainResult train(Arguments& a, const char* measure, void (*tell)(const TrainPro
   o.precision = device.precision();
   o.tell = tell;
   a.finish();
-  if (o.map && !read_data_file(o.data).has(Split::valid))
-    warn("-{}: {} names no `valid` images, so that nothing is measured", measure, o.data);
   Trainer trainer(o);
   const TrainResult result = trainer.run();
   if (!result.interrupted) fmt::print("Saving weights to {}\n", trainer.final_weights());

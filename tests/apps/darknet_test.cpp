@@ -332,6 +332,72 @@ TEST_F(DarknetCommands, ClassifiersAreTrainedMeasuredAndAsked) {
   EXPECT_EQ(lines_of(one).size(), 2u) << one;
 }
 
+// What would be lost at the end is told at the beginning.
+TEST_F(DarknetCommands, WhatCannotBeWrittenIsToldBeforeTheWork) {
+  const Said said =
+      osprey_command({"detector", "test", data_, cfg_, weights_, image_, "-out", "no/such/found.json"});
+  EXPECT_EQ(said.status, 1);
+  expect_in("no/such/found.json: cannot be written", said.err);
+  EXPECT_EQ(said.out, "");
+  const Said own = osprey_command({"detect", cfg_, weights_, image_, "--json", folder_ / "images"});
+  EXPECT_EQ(own.status, 1);
+  expect_in("is a folder, and cannot be written", own.err);
+  EXPECT_EQ(own.out, "");
+
+  folder_.write("same.names", "cell\ncell\n");
+  const auto data = [&](const std::string& valid, const std::string& more) {
+    return folder_.write("r.data", "classes=2\nvalid=" + valid + "\n" + more);
+  };
+  expect_refused({"detector", "valid",
+                  data(folder_ / "train.txt", "names=" + (folder_ / "same.names") + "\n"), cfg_, weights_},
+                 "comp4_det_test_cell.txt: two classes would share this file");
+  fs::create_directory("more");
+  fs::copy_file(image_, "more/0.png");
+  folder_.write("two.txt", image_ + "\n" + image_ + "\n");
+  const std::string names = "names=" + (folder_ / "t.names") + "\n";
+  ran({"detector", "valid", data(folder_ / "two.txt", names + "eval=kitti\n"), cfg_, weights_});
+  folder_.write("two.txt", image_ + "\nmore/0.png\n");
+  expect_refused({"detector", "valid", data(folder_ / "two.txt", names + "eval=kitti\n"), cfg_, weights_},
+                 "0.txt: two images would share this file");
+  fs::copy_file(image_, "more/word.png");
+  folder_.write("two.txt", image_ + "\nmore/word.png\n");
+  const Said coco =
+      osprey_command({"detector", "valid", data(folder_ / "two.txt", names + "eval=coco\n"), cfg_, weights_});
+  EXPECT_EQ(coco.status, 1);
+  expect_in("more/word.png: eval=coco needs the number", coco.err);
+  EXPECT_EQ(coco.err.find("images"), coco.err.find("images have no labels")) << coco.err;
+}
+
+// A folder of a Darknet under Windows, as it is.
+TEST_F(DarknetCommands, FilesFromWindowsAreRead) {
+  std::string list = "\xEF\xBB\xBF";
+  for (int i = 0; i < 6; ++i) list += "images\\" + std::to_string(i) + ".png\r\n";
+  fs::create_directory("lists");
+  folder_.write("lists/w.txt", list);
+  const std::string data =
+      folder_.write("w.data",
+                    "classes = 2 # red and blue\r\ntest = lists\\none.txt\r\nvalid = lists\\w.txt\r\n"
+                    "names = .\\t.names\r\nresults = win\\found\r\nbackup =\r\n");
+  EXPECT_EQ(ran({"detector", "map", data, cfg_, weights_}).out,
+            ran({"detector", "map", data_, cfg_, weights_}).out);
+  expect_in("w.data:2: unknown key `test`", ran({"detector", "map", data, cfg_, weights_}).err);
+  ran({"detector", "valid", data, cfg_, weights_});
+  EXPECT_TRUE(fs::exists("win/found/comp4_det_test_red.txt"));
+  expect_in("images/5.png: Predicted in", ran({"detector", "test", data, cfg_, weights_}, list).out);
+  // Osprey's own commands take nothing for granted.
+  expect_refused({"eval", cfg_, data, weights_}, "w.data:2: unknown key `test`");
+}
+
+TEST_F(DarknetCommands, ADataFileWithoutNamesOrValidationImagesIsEnough) {
+  const std::string data = folder_.write("bare.data", "classes=2\ntrain=" + (folder_ / "train.txt") + "\n");
+  const Said said = ran({"detector", "map", data, cfg_, weights_});
+  expect_in("class_id = 1, name = 1, ap = ", said.out);
+  expect_in("no `names`: the classes are told by their numbers", said.err);
+  const Said trained = ran({"detector", "train", data, cfg_, "-map", "-clear"});
+  expect_in(" mean average precision (mAP@0.50) = ", trained.out);
+  expect_in("the validation list has only images that are trained on", trained.err);
+}
+
 TEST_F(DarknetCommands, WhatIsWrongIsTold) {
   expect_refused({"detector"}, "detector: expected one of train, test, demo, map");
   expect_refused({"detector", "tset"}, "there is no `tset`, did you mean `test`?");
@@ -349,6 +415,7 @@ TEST_F(DarknetCommands, WhatIsWrongIsTold) {
   expect_refused({"detector", "test", data_, cfg_, weights_, image_, "more"}, "`more` is too much");
   expect_refused({"detector", "test", data_, cfg_, weights_, "none.png"}, "none.png: cannot open the image");
   expect_refused({"detector", "map", data_, cfg_, weights_, "-points", "7"}, "points=7");
+  EXPECT_EQ(osprey_command({"detector", "map", data_, cfg_, weights_, "-points", "7"}).out, "");
   expect_refused({"detector", "test", data_, cfg_, weights_, image_, "-benchmark"}, "osprey bench");
   const Said said = ran({"detector", "test", data_, cfg_, weights_, image_, "-points", "11"});
   expect_in("-points has no effect on detector test", said.err);

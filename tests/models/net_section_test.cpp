@@ -25,7 +25,7 @@ TEST(NetSection, DefaultsAreDarknets) {
   EXPECT_TRUE(net.flip);
   EXPECT_FALSE(net.letter_box);
   EXPECT_EQ(net.resize_step, 32);
-  EXPECT_TRUE(net.training_unsupported.empty());
+  EXPECT_TRUE(net.training_faults.empty());
 }
 
 TEST(NetSection, BatchIsThatOfAnUpdateAndSubdivisionsItsParts) {
@@ -65,9 +65,25 @@ TEST(NetSection, StepsMayLieBeforeTheStart) {
   EXPECT_EQ(read("policy=steps\nsteps=-1,100\nscales=.1,10\n").steps, (std::vector<int>{-1, 100}));
 }
 
+// Darknet reads them for this policy alone.
+TEST(NetSection, StepsWithoutScalesDoNotMatterToOtherPolicies) {
+  EXPECT_EQ(read("policy=poly\nsteps=10,20\nscales=.1\n").policy, Policy::poly);
+  EXPECT_EQ(read("policy=sgdr\nsteps=10,20\n").policy, Policy::sgdr);
+}
+
 TEST(NetSection, WhatTrainingCannotHonourIsCollectedForIt) {
-  EXPECT_EQ(read("track=1\nunsupervised=0\ntime_steps=1\ndynamic_minibatch=1\n").training_unsupported,
-            (std::vector<std::string>{"dynamic_minibatch", "track"}));
+  const auto faults = [](const std::string& keys) {
+    std::string told;
+    for (const TrainingFault& fault : read(keys).training_faults) told += fault.key + ": " + fault.why + "\n";
+    return told;
+  };
+  EXPECT_EQ(faults("track=1\nunsupervised=0\ntime_steps=1\ndynamic_minibatch=1\n"),
+            "dynamic_minibatch: dynamic_minibatch is not supported in training yet: remove it\n"
+            "track: track is not supported in training yet: remove it\n");
+  // What detects with batch=1 may still say how it was trained.
+  EXPECT_EQ(faults("batch=1\nsubdivisions=16\n"), "subdivisions: subdivisions=16 must divide batch=1\n");
+  EXPECT_EQ(faults("batch=4\nsubdivisions=3\n"), "subdivisions: subdivisions=3 must divide batch=4\n");
+  EXPECT_EQ(read("batch=1\nsubdivisions=16\n").mini_batch(), 1);
 }
 
 TEST(NetSection, DarknetsExperimentalKeysAreAcceptedWithoutEffect) {
@@ -75,15 +91,13 @@ TEST(NetSection, DarknetsExperimentalKeysAreAcceptedWithoutEffect) {
       "weights_reject_freq=100\nequidistant_point=1000\nbadlabels_rejection_percentage=0.2\n"
       "num_sigmas_reject_badlabels=3\nadversarial_lr=1\nattention=1\ncontrastive_jit_flip=1\n"
       "contrastive_color=1\n");
-  EXPECT_TRUE(net.training_unsupported.empty());
+  EXPECT_TRUE(net.training_faults.empty());
 }
 
 TEST(NetSection, WhatMakesNoSenseIsRefusedAtItsLine) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"batch=0\n", "t.cfg:4: [net] batch must be at least 1, not 0"},
       {"batch=two\n", "t.cfg:4: [net] batch must be a whole number, not `two`"},
-      {"batch=4\nsubdivisions=3\n", "t.cfg:5: [net] subdivisions=3 must divide batch=4"},
-      {"batch=4\nsubdivisions=8\n", "t.cfg:5: [net] subdivisions=8 must divide batch=4"},
       {"learning_rate=-1\n", "t.cfg:4: [net] learning_rate must be at least 0, not -1"},
       {"learning_rate=nan\n", "t.cfg:4: [net] learning_rate must be a number, not `nan`"},
       {"B2=1\n", "t.cfg:4: [net] B2 must be between 0 and 0.99999, not 1"},

@@ -151,8 +151,6 @@ TEST(Network, MessagesNameFileLineAndWhatWasExpected) {
   expect_in("t.cfg:1: [net] width must be given", error("[net]\nheight=3\n[maxpool]\n"));
   expect_in("t.cfg:3: [net] height must be between 1 and 65536, not 0",
             error("[net]\nwidth=16\nheight=0\n[maxpool]\n"));
-  expect_in("t.cfg:3: [net] subdivisions=3 must divide batch=4",
-            error("[net]\nbatch=4\nsubdivisions=3\nwidth=8\nheight=8\n[maxpool]\n"));
   expect_in("not supported yet", error(kNet + "[iseg]\nclasses=2\n"));
 }
 

@@ -135,6 +135,13 @@ TEST_F(Check, FindsWhatIsWrongInTheCfg) {
   expect_in("set its filters=14", cfg.text);
 }
 
+TEST_F(Check, FindsWhatDetectsAndCannotBeTrained) {
+  change_cfg("[net]\n", "[net]\nmosaic=1\nletter_box=1\n");
+  expect_in("t.cfg:3: [net] mosaic=1 and letter_box=1 do not go together", finding("cfg").text);
+  change_cfg("mosaic=1\n", "subdivisions=3\n");
+  expect_in("t.cfg:2: [net] subdivisions=3 must divide batch=", finding("cfg").text);
+}
+
 TEST_F(Check, FindsANumberOfClassesThatIsNotThatOfTheNames) {
   folder_.write("t.names", "red\nblue\ngreen\n");
   folder_.write("t.data", "train=" + (folder_ / "train.txt") + "\nnames=" + (folder_ / "t.names") + "\n");

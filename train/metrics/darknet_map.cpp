@@ -99,12 +99,15 @@ void total(DarknetMap& map, double iou_sum) {
 
 }  // namespace
 
-DarknetMap darknet_map(const std::vector<TruthBox>& truths, const std::vector<DetectedBox>& detections,
-                       int classes, const DarknetMapOptions& options) {
-  if (options.points != 0 && options.points != 11 && options.points != 101) {
+void check(const DarknetMapOptions& options) {
+  if (options.points != 0 && options.points != 11 && options.points != 101)
     fail("points={}: Darknet's mean average precision has 0 (area under the curve), 11 or 101",
          options.points);
-  }
+}
+
+DarknetMap darknet_map(const std::vector<TruthBox>& truths, const std::vector<DetectedBox>& detections,
+                       int classes, const DarknetMapOptions& options) {
+  check(options);
   const Grouped truths_of(truths, classes);
   const Grouped detections_of(detections, classes);
   std::vector<Match> matches(detections.size());

@@ -29,9 +29,12 @@ struct DarknetMap {
   std::vector<DarknetClass> per_class;
 };
 
+// Error: other points than 0, 11 and 101.
+void check(const DarknetMapOptions& options);
+
 // The order of `detections` within an image matters where two of them match one truth: at the confidence, the
 // first of them is the true positive, if its score is above the confidence; else there is none. Darknet's own
-// order is that of its boxes after NMS. Throws Error for other points than 0, 11 and 101.
+// order is that of its boxes after NMS. The options are check()ed.
 //
 // Differences to VOC: a detection that matches no truth but a difficult one is out of the ranking, but a
 // false positive at the confidence; a class without truths counts as 0 in the mean; the recalls of the mean
