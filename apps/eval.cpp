@@ -13,7 +13,6 @@
 #include "core/json_text.h"
 #include "core/log.h"
 #include "train/classifier.h"
-#include "train/metrics/darknet_map.h"
 #include "train/metrics/proposals.h"
 #include "train/progress.h"
 #include "train/proposals.h"
@@ -111,7 +110,6 @@ void add_metric_options(CLI::App* command, RecordedOptions& o) {
 
 void check_metric_options(const CLI::App& command, const RecordedOptions& o) {
   const bool map = o.metric == "map";
-  if (map) check(DarknetMapOptions{.points = o.points});
   if (command.count("--points") && !map) fail("--points: only with --metric map");
   if (command.count("--thresh") && !map) fail("--thresh: only with --metric map");
   if (command.count("--iou_thresh") && (o.metric == "coco" || o.metric == "aitod"))

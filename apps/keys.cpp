@@ -1,4 +1,5 @@
-// osprey keys: the keys of a section, as docs/cfg.md has them; both come from the layers' own descriptions.
+// osprey keys: the keys of a section, as docs/cfg.md has them, or of the sections of a file with their
+// values; all come from the layers' own descriptions.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -6,6 +7,7 @@
 
 #include "apps/commands.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "models/network.h"
 
 namespace osprey {
@@ -66,6 +68,45 @@ void print_markdown(const Table& table) {
     fmt::print("| `{}` | {} | {} | {} | {} |\n", k.key, k.type, k.otherwise, k.bounds, k.help);
 }
 
+// What the section says, and what counts where it says nothing. Of keys that few sections have (`rare`), and
+// of those that have no effect or are refused, only those that it has.
+void print_values(const Section& section, const std::vector<KeyDocumentation>& keys, bool rare) {
+  for (const KeyDocumentation& k : keys) {
+    const Entry* given = section.find(k.key);
+    if (!given && (rare || k.type == "any" || k.help.starts_with("not supported"))) continue;
+    fmt::print("  {:<22} {:<20} {:<9} {}{}\n", k.key, given ? given->value : k.otherwise,
+               given ? fmt::format("line {}", given->line) : "default", k.help,
+               !given || k.otherwise.empty() ? ""
+               : k.otherwise == "required"   ? " (required)"
+                                             : fmt::format(" (default: {})", k.otherwise));
+  }
+}
+
+void print_cfg(const std::string& path) {
+  std::vector<Section> sections = read_cfg(path);
+  for (size_t i = 0; i < sections.size(); ++i) {
+    Section& section = sections[i];
+    Keys own(&section, true), common(&section, true);
+    if (i == 0) {
+      fmt::print("{}:{}: [{}]\n", path, section.line, section.name);
+      NetSection net;
+      net_keys(own, net);
+    } else {
+      Node node;
+      node.type = find_layer_type(section.name);
+      if (!node.type)
+        section.fail(section.line, "there is no such section: osprey keys lists those that there are");
+      fmt::print("\n{}:{}: layer {}, [{}]\n", path, section.line, i - 1, section.name);
+      node.layer = node.type->make();
+      common_keys(common, node);
+      node.layer->keys(own);
+    }
+    print_values(section, own.documentation(), false);
+    print_values(section, common.documentation(), true);
+    own.finish();
+  }
+}
+
 void print_keys(const std::string& section, bool markdown) {
   if (markdown) {
     fmt::print(
@@ -79,6 +120,7 @@ void print_keys(const std::string& section, bool markdown) {
   for (const LayerType* type : layer_types()) known.push_back(type->name);
   if (section.empty()) return fmt::print("sections: {}\n", fmt::join(known, " "));
   const LayerType* type = find_layer_type(section);
+  if (!type && (section.ends_with(".cfg") || file_exists(section))) return print_cfg(section);
   if (!type) fail("unknown section [{}]{}", section, did_you_mean(section, known));
   print_text(layer_table(*type));
   print_text(common_table());
@@ -92,8 +134,11 @@ void add_keys(CLI::App& app) {
     bool markdown = false;
   };
   auto a = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand("keys", "Explain the keys of a .cfg section");
-  command->add_option("section", a->section, "such as convolutional; without one, the sections are listed");
+  CLI::App* command = app.add_subcommand("keys", "Explain the keys of a .cfg section, or of a .cfg file");
+  command->add_option(
+      "section", a->section,
+      "such as convolutional; or a .cfg file: all keys with the values that count, given or not; "
+      "without either, the sections are listed");
   command->add_flag("--markdown", a->markdown, "all sections, as docs/cfg.md");
   command->callback([a] { print_keys(a->section, a->markdown); });
 }

@@ -219,6 +219,34 @@ TEST_F(Commands, KeysExplainsEverySection) {
   expect_in("learning_rate", osprey_command({"keys", "net"}).out);
 }
 
+TEST_F(Commands, KeysOfAFileAreToldWithTheirValues) {
+  const std::string cfg = folder_.write("k.cfg",
+                                        "[net]\nwidth=64\nheight=64\nmax_epochs=3\n[convolutional]\nfilters="
+                                        "8\nstride=2\nname=stem\nfitlers=9\n");
+  const Said said = osprey_command({"keys", cfg});
+  EXPECT_EQ(said.status, 0) << said.err;
+  const auto line = [&](const std::string& start) {
+    for (const std::string& l : lines_of(said.out))
+      if (l.starts_with(start)) return l;
+    ADD_FAILURE() << start << " is not in " << said.out;
+    return std::string();
+  };
+  expect_in(":5: layer 0, [convolutional]\n", said.out);
+  expect_in(" line 6 ", line("  filters                8 "));
+  expect_in("(default: 1)", line("  filters "));
+  expect_in(" default ", line("  size                   1 "));
+  expect_in(" default ", line("  activation             logistic "));
+  expect_in(" line 8 ", line("  name                   stem "));
+  expect_in(" line 4 ", line("  max_epochs             3 "));
+  EXPECT_EQ(said.out.find("share_index"), std::string::npos);
+  EXPECT_EQ(said.out.find("try_fix_nan"), std::string::npos);
+  EXPECT_EQ(said.out.find("xnor"), std::string::npos);
+  expect_in("(required)", line("  width                  64 "));
+  expect_in(":9: [convolutional] unknown key `fitlers`, did you mean `filters`?", said.err);
+  expect_refused({"keys", folder_.write("b.cfg", "[net]\nwidth=64\nheight=64\n[maxpol]\n")},
+                 "b.cfg:4: [maxpol] there is no such section");
+}
+
 TEST(Documentation, OfCfgFilesIsWhatTheLayersSay) {
   const Said said = osprey_command({"keys", "--markdown"});
   ASSERT_EQ(said.status, 0);
