@@ -28,6 +28,16 @@ LayerParameters parameters_of(Network& network, int layer) {
   return found;
 }
 
+// The parameters of the first `layers` layers, by name.
+void copy_layers(const Network& from, Network& to, int layers) {
+  std::map<std::string, View<float>> values;
+  for (const ParameterSpan& span : from.parameters().spans())
+    if (span.layer < layers) values[span.name] = from.parameters().value(span);
+  for (const ParameterSpan& span : to.parameters().spans())
+    if (const auto found = values.find(span.name); found != values.end())
+      std::copy(found->second.begin(), found->second.end(), to.parameters().value(span).begin());
+}
+
 bool can_fold(const std::string& section) { return section == "convolutional" || section == "connected"; }
 
 LayerParameters first_convolution(Network& network, std::string& where) {
@@ -63,19 +73,27 @@ std::vector<Section> without_batch_norm(std::vector<Section> sections) {
   for (Section& section : sections) {
     const LayerType* type = find_layer_type(section.name);
     if (!type || !can_fold(type->name)) continue;
-    std::erase_if(section.entries,
-                  [](const Entry& e) { return e.key == "batch_normalize" || e.key == "frozen"; });
+    std::erase_if(section.entries, [](const Entry& e) {
+      return e.key == "batch_normalize" || e.key == "cbn" || e.key == "frozen";
+    });
   }
   return sections;
 }
 
-void copy_parameters(const Network& from, Network& to) {
-  std::map<std::string, View<float>> values;
-  for (const ParameterSpan& span : from.parameters().spans())
-    values[span.name] = from.parameters().value(span);
-  for (const ParameterSpan& span : to.parameters().spans())
-    if (const auto found = values.find(span.name); found != values.end())
-      std::copy(found->second.begin(), found->second.end(), to.parameters().value(span).begin());
+void copy_parameters(const Network& from, Network& to) { copy_layers(from, to, int(from.nodes().size())); }
+
+void graft_classes(Network& classifier, Network& detector) {
+  const int layer = int(classifier.nodes().size()) - 1;
+  copy_layers(classifier, detector, layer);
+  const LayerParameters from = parameters_of(classifier, layer), to = parameters_of(detector, layer);
+  constexpr int kBox = 5;  // the numbers of a box and its objectness, before those of its classes
+  const int classes = from.biases.size(), inputs = from.weights.size() / classes;
+  for (int anchor = 0; anchor < to.biases.size(); anchor += kBox + classes) {
+    std::copy_n(to.biases.data, kBox, to.biases.data + anchor);
+    std::copy_n(to.weights.data, kBox * inputs, to.weights.data + anchor * inputs);
+    std::copy_n(from.biases.data, classes, to.biases.data + anchor + kBox);
+    std::copy_n(from.weights.data, classes * inputs, to.weights.data + (anchor + kBox) * inputs);
+  }
 }
 
 void average_weights(Network& network, const std::vector<std::string>& files) {

@@ -18,6 +18,12 @@ std::vector<Section> without_batch_norm(std::vector<Section> sections);
 // The values of all parameters that `to` has, from those of `from` with the same name.
 void copy_parameters(const Network& from, Network& to);
 
+// The layers of a classifier become those of a detector with the same classes: all as they are but the last
+// convolution, whose filters become those of the classes of every anchor. What tells the first anchor's box
+// and its objectness tells the others', too. Both networks end with that convolution, the detector with its
+// head behind.
+void graft_classes(Network& classifier, Network& detector);
+
 // Each value becomes the mean of those in the files. Error: a file that does not fill the network.
 void average_weights(Network& network, const std::vector<std::string>& files);
 

@@ -24,9 +24,9 @@ constexpr Command kDetector[] = {{"train", train},
                                  {"calc_anchors", calc_anchors}};
 constexpr Command kClassifier[] = {
     {"train", train_classifier}, {"predict", predict}, {"valid", valid_classifier}};
-constexpr Command kPlain[] = {{"detect", detect},           {"partial", partial},      {"average", average},
-                              {"rescale", rescale},         {"rgbgr", rgbgr},          {"reset", reset},
-                              {"denormalize", denormalize}, {"statistics", statistics}};
+constexpr Command kPlain[] = {{"detect", detect},           {"partial", partial}, {"average", average},
+                              {"rescale", rescale},         {"rgbgr", rgbgr},     {"reset", reset},
+                              {"denormalize", denormalize}, {"oneoff", oneoff},   {"statistics", statistics}};
 
 // Commands that have another name here, or none; why is what a user reads.
 struct Absent {
@@ -55,8 +55,6 @@ constexpr Absent kAbsent[] = {
     {"cfglayers", "use: osprey keys"},
     {"speed", "use: osprey bench CFG"},
     {"normalize", "batch norm without statistics is not added to a network: train with batch_normalize=1"},
-    {"oneoff",
-     "it grafted one classifier of 11921 classes onto one detector; use partial, and train the rest"},
     {"oneoff2", "it copied the layers of one network; use partial, and train the rest"},
     {"imtest", "it tested Darknet's own image functions"},
     {"test", "it tested Darknet's own image functions"},

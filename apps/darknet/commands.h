@@ -39,6 +39,7 @@ void rescale(Arguments& arguments);
 void rgbgr(Arguments& arguments);
 void reset(Arguments& arguments);
 void denormalize(Arguments& arguments);
+void oneoff(Arguments& arguments);
 void statistics(Arguments& arguments);
 
 }  // namespace osprey::darknet

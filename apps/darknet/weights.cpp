@@ -1,5 +1,5 @@
 // The commands that read files of weights and write another: partial, average, rescale, rgbgr, reset,
-// denormalize; and statistics.
+// denormalize, oneoff; and statistics.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -78,6 +78,33 @@ void denormalize(Arguments& a) {
   copy_parameters(*network, *plain);
   save_weights(at[2], *plain, loaded.header);
   fmt::print("{}: for {} without its lines batch_normalize=1\n", at[2], at[0]);
+}
+
+// Darknet's begins with random values, too, for what the classifier does not have.
+void oneoff(Arguments& a) {
+  const auto at = a.places({"CFG", "WEIGHTS", "OUT"}, 3);
+  const int seed = a.integer("seed", 0, 0);
+  a.finish();
+  std::vector<Section> sections = read_cfg(at[0]);
+  const auto detector = network_of(sections);
+  const std::vector<Head*> heads = detector->heads();
+  const int classes = heads.empty() ? 0 : heads.back()->classes(), last = int(sections.size()) - 2;
+  const bool ends = heads.size() == 1 && detector->nodes().back().layer->head() && last > 0 &&
+                    sections[size_t(last)].name.starts_with("conv") &&
+                    !sections[size_t(last)].find("batch_normalize") && !sections[size_t(last)].find("cbn");
+  if (!ends)
+    a.fail(
+        fmt::format("{} must end with a [convolutional] without batch norm and one head behind it", at[0]));
+  sections.pop_back();
+  const int filters = detector->nodes()[size_t(last - 1)].layer->y.shape.c;
+  std::erase_if(sections.back().entries, [](const Entry& e) { return e.key == "filters"; });
+  sections.back().entries.push_back({"filters", std::to_string(classes), sections.back().line});
+  const auto classifier = network_of(sections);
+  load_weights(at[1], *classifier, Coverage::whole);
+  detector->parameters().initialise(uint64_t(seed));
+  graft_classes(*classifier, *detector);
+  save_weights(at[2], *detector, {});
+  fmt::print("{}\n{}\n", filters, at[2]);
 }
 
 void statistics(Arguments& a) {

@@ -61,6 +61,39 @@ TEST_F(DarknetWeights, AverageIsTheMeanOfTheFiles) {
   expect_refused({"average", cfg_, out_}, "average: expected CFG OUT WEIGHTS WEIGHTS ...");
 }
 
+// A classifier of three classes, and a detector of them with two anchors.
+TEST_F(DarknetWeights, OneoffGivesTheClassesOfAClassifierToEachAnchor) {
+  const std::string trunk =
+      "[net]\nwidth=8\nheight=8\n[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\npad=1\nactivation="
+      "leaky\n"
+      "[convolutional]\nactivation=linear\nsize=1\nfilters=";
+  const std::string classifier_cfg = trunk + "3\n[avgpool]\n[softmax]\n",
+                    head = "[region]\nnum=2\nclasses=3\nanchors=1,1,2,2\n";
+  PlannedNetwork classifier(classifier_cfg, 1, 0, 0, {}, 5);
+  const std::string cfg = folder_.write("d.cfg", trunk + "16\n" + head), file = folder_ / "c.weights";
+  save_weights(file, classifier, {});
+  const std::string from = read_file(file, "weights");
+  const Said said = osprey_command({"oneoff", cfg, file, out_});
+  ASSERT_EQ(said.status, 0) << said.err;
+  EXPECT_EQ(said.out, "16\n" + out_ + "\n");
+
+  const std::string to = read_file(out_, "weights");
+  constexpr size_t kFirst = 20 + 4 * (4 * 4 + 4 * 27), kRow = 4 * 4;  // bytes
+  ASSERT_EQ(to.size(), kFirst + 16 * 4 + 16 * kRow);
+  EXPECT_EQ(to.substr(20, kFirst - 20), from.substr(20, kFirst - 20));
+  const size_t weights = kFirst + 16 * 4;
+  for (const size_t anchor : {0, 8}) {
+    EXPECT_EQ(to.substr(kFirst + 4 * (anchor + 5), 3 * 4), from.substr(kFirst, 3 * 4));
+    EXPECT_EQ(to.substr(weights + (anchor + 5) * kRow, 3 * kRow), from.substr(kFirst + 3 * 4, 3 * kRow));
+  }
+  EXPECT_EQ(to.substr(weights, 5 * kRow), to.substr(weights + 8 * kRow, 5 * kRow));
+  EXPECT_NE(number(to, weights), 0);
+  expect_refused({"oneoff", cfg, a_, out_}, "a.weights: is longer than the network");
+  expect_refused({"oneoff", cfg_, a_, out_}, "a.weights: is longer than the network");
+  expect_refused({"oneoff", folder_.write("c.cfg", classifier_cfg), file, out_},
+                 "must end with a [convolutional]");
+}
+
 TEST_F(DarknetWeights, OthersChangeWhatTheySay) {
   const std::string a = read_file(a_, "weights");
   // In the file an output's weights are three planes, of red, green and blue; four arrays of 8 are before.
