@@ -65,6 +65,9 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
         .at_least(1)
         .help("channels are cut into so many parts that do not see each other; = channels: depthwise");
     k.flag("batch_normalize", batch_normalize_, false).help("1: normalise each channel over the mini-batch");
+    k.flag("cbn", across_mini_batches_, false)
+        .help("1: over several mini-batches: not supported in training; as batch_normalize=1 in detection");
+    batch_normalize_ |= across_mini_batches_;
     frozen_key(k, frozen_);
     initial_.keys(k);
     channels_.keys(k, Activation::logistic);
@@ -77,8 +80,8 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
     k.flag("flipped", flipped_, false).help("1: the kernels are transposed in the .weights file");
     k.flag("grad_centr", centred_, false)
         .help("1: the mean of a filter's gradients is taken from each of them");
-    for (const char* key : {"binary", "xnor", "bin_output", "cbn", "sway", "rotate", "stretch",
-                            "stretch_sway", "coordconv", "assisted_excitation", "reverse"}) {
+    for (const char* key : {"binary", "xnor", "bin_output", "sway", "rotate", "stretch", "stretch_sway",
+                            "coordconv", "assisted_excitation", "reverse"}) {
       bool wanted = false;
       k.flag(key, wanted, false).help("not supported: only 0 is accepted");
       if (wanted) unsupported_.push_back(key);
@@ -216,6 +219,10 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
   }
   void take_over(std::vector<const ChainedLayer*> before) override { before_ = std::move(before); }
   ChainLink link() const override { return cpu_->link(packed_, {folded_biases_, {}, residual()}); }
+
+  const char* why_not_trained() const override {
+    return across_mini_batches_ ? "cbn=1 is not supported in training: batch_normalize=1 is alike" : nullptr;
+  }
 
   LayerSummary summary() const override {
     std::string window = fmt::format("{}x{}/{}", size_, size_, stride_);
@@ -372,6 +379,7 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
   OutputActivation channels_;  // one that looks at all channels, or linear: done after all else
   Antialiasing antialiasing_;
   Convolution convolution_;
+  bool across_mini_batches_ = false;
   std::vector<const char*> unsupported_;
   bool training_ = true, reference_ = false, fused_ = false, absorbs_sum_ = false;
   Activation sum_activation_ = Activation::linear;

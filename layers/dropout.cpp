@@ -47,19 +47,17 @@ class DropoutLayer final : public Layer, public OnnxLayer {
  public:
   void keys(Keys& k) override {
     k.real("probability", dropout_.probability, 0.2f).between(0, 1).help("of a value to become 0");
-    k.flag("dropblock", dropblock_, false).help("drop blocks of pixels: not supported yet");
-    k.real("dropblock_size_rel", relative_size_, 0)
-        .help("side of a block, of the image's: not supported yet");
-    k.integer("dropblock_size_abs", size_, 0).help("side of a block in pixels: not supported yet");
+    k.flag("dropblock", dropblock_, false)
+        .help("1: blocks of pixels become 0 together: not supported in training; no effect on detection");
+    float relative = 0;
+    k.real("dropblock_size_rel", relative, 0).help("dropblock: side of a block, of the image's");
+    int size = 7;
+    k.integer("dropblock_size_abs", size, 7).help("dropblock: side of a block in pixels");
   }
 
   void plan(Plan& p) override {
     p.require(dropout_.probability < 1, "probability",
               "probability must be less than 1: nothing would be left");
-    p.require(!dropblock_, "dropblock", "dropblock is not supported yet: expected 0");
-    p.require(relative_size_ == 0, "dropblock_size_rel",
-              "dropblock_size_rel belongs to dropblock, not supported yet");
-    p.require(size_ == 0, "dropblock_size_abs", "dropblock_size_abs belongs to dropblock, not supported yet");
     p.output(p.input());
     training_ = p.training() && !p.options().losses_only;
     dropout_.layer = uint64_t(p.line());
@@ -81,6 +79,11 @@ class DropoutLayer final : public Layer, public OnnxLayer {
     if (dx()) on(s, cpu::dropout_backward, cuda::dropout_backward)(s, dy, dx(), step_, dropout_);
   }
 
+  const char* why_not_trained() const override {
+    return dropblock_ ? "dropblock=1 is not supported in training: remove it, and single values are dropped"
+                      : nullptr;
+  }
+
   LayerSummary summary() const override { return {0, fmt::format("p = {:.2f}", dropout_.probability), 0}; }
 
   std::string to_onnx(OnnxGraph& g) const override { return g.x(); }
@@ -88,8 +91,6 @@ class DropoutLayer final : public Layer, public OnnxLayer {
  private:
   Dropout dropout_{0.2f, 0};
   bool dropblock_ = false, training_ = false;
-  float relative_size_ = 0;
-  int size_ = 0;
   const Step* step_ = nullptr;
 };
 

@@ -59,6 +59,8 @@ std::vector<Finding> check_training(const CheckOptions& options) {
     network = std::move(built);
     for (const auto& [key, why] : network->net().training_faults)
       sections[0].fail(sections[0].line_of(key), why);
+    for (const Node& node : network->nodes())
+      if (const char* why = node.layer->why_not_trained()) node.section.fail(node.section.line, why);
     if (network->heads().empty())
       fail("{}: no layer that detects ([yolo], [retina], [rcnn], ...)", options.cfg);
     augmentation(*network, sections[0]);

@@ -398,6 +398,28 @@ TEST_F(DarknetCommands, ADataFileWithoutNamesOrValidationImagesIsEnough) {
   expect_in("the validation list has only images that are trained on", trained.err);
 }
 
+// Batch norm over mini-batches, blocks that are dropped, and how batches are divided matter to training
+// alone.
+TEST_F(DarknetCommands, WhatCannotBeTrainedDetects) {
+  std::string text = drawn_cfg(3, "subdivisions=16\n");
+  const auto replace = [&](const std::string& old, const std::string& replacement) {
+    ASSERT_NE(text.find(old), std::string::npos) << old;
+    text.replace(text.find(old), old.size(), replacement);
+  };
+  const auto refused_at = [&](const std::string& why) {
+    expect_refused({"detector", "train", data_, folder_.write("u.cfg", text), "-clear"}, why);
+  };
+  refused_at("u.cfg:2: [net] subdivisions=16 must divide batch=4");
+  replace("batch_normalize=1", "cbn=1");
+  replace("[shortcut]\nfrom=-2", "[dropout]\ndropblock=1\n[shortcut]\nfrom=-3");
+  EXPECT_EQ(ran({"detector", "map", data_, folder_.write("u.cfg", text), weights_}).out,
+            ran({"detector", "map", data_, cfg_, weights_}).out);
+  replace("subdivisions=16\n", "");
+  refused_at("[convolutional] cbn=1 is not supported in training");
+  replace("cbn=1", "batch_normalize=1");
+  refused_at("[dropout] dropblock=1 is not supported in training");
+}
+
 TEST_F(DarknetCommands, WhatIsWrongIsTold) {
   expect_refused({"detector"}, "detector: expected one of train, test, demo, map");
   expect_refused({"detector", "tset"}, "there is no `tset`, did you mean `test`?");

@@ -65,7 +65,6 @@ TEST(dropout, explains_what_is_wrong) {
   expect_error("[dropout]\nprobability=1.5",
                "test.cfg:2: [dropout] probability must be between 0 and 1, not 1.5");
   expect_error("[dropout]\nprobability=1", "test.cfg:2: [dropout] probability must be less than 1");
-  expect_error("[dropout]\ndropblock=1", "test.cfg:2: [dropout] dropblock is not supported yet");
 }
 
 }  // namespace

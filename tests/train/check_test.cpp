@@ -140,6 +140,12 @@ TEST_F(Check, FindsWhatDetectsAndCannotBeTrained) {
   expect_in("t.cfg:3: [net] mosaic=1 and letter_box=1 do not go together", finding("cfg").text);
   change_cfg("mosaic=1\n", "subdivisions=3\n");
   expect_in("t.cfg:2: [net] subdivisions=3 must divide batch=", finding("cfg").text);
+  change_cfg("subdivisions=3\nletter_box=1\n", "");
+  change_cfg("[shortcut]", "[dropout]\ndropblock=1\n[shortcut]");
+  expect_in("[dropout] dropblock=1 is not supported in training", finding("cfg").text);
+  change_cfg("[dropout]\ndropblock=1\n", "");
+  change_cfg("filters=8\n", "filters=8\ncbn=1\n");
+  expect_in("[convolutional] cbn=1 is not supported in training", finding("cfg").text);
 }
 
 TEST_F(Check, FindsANumberOfClassesThatIsNotThatOfTheNames) {
