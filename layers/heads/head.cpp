@@ -1,6 +1,7 @@
 #include "layers/heads/head.h"
 
 #include "core/class_tree.h"
+#include "core/log.h"
 
 namespace osprey {
 
@@ -24,6 +25,9 @@ void augmentation_keys(Keys& k, Head::Augmentation& augmentation) {
 std::vector<Anchor> read_anchors(const Plan& p, const std::vector<float>& listed, int num) {
   p.require(listed.empty() || int(listed.size()) >= 2 * num, "anchors",
             fmt::format("anchors must list {} numbers (num={} pairs), not {}", 2 * num, num, listed.size()));
+  if (int(listed.size()) > 2 * num)
+    warn("{}: anchors lists {} numbers, of which num={} takes the first {}", p.cfg_file(), listed.size(), num,
+         2 * num);
   std::vector<Anchor> anchors(size_t(num), {0.5f, 0.5f});
   if (!listed.empty())
     for (int a = 0; a < num; ++a) anchors[a] = {listed[2 * a], listed[2 * a + 1]};

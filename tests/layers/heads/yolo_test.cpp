@@ -330,6 +330,13 @@ TEST(Yolo, ExplainsWhatIsWrongWithItsSection) {
   expect_error(kSmall + "ignore_tresh=.5", "unknown key `ignore_tresh`, did you mean `ignore_thresh`?");
 }
 
+TEST(Yolo, AnchorsBeyondNumAreTold) {
+  testing::internal::CaptureStderr();
+  SingleLayer layer("[yolo]\nclasses=1\nnum=2\nmask=1\nanchors=1,1,2,2,3,3", {{1, 1, 1, 6}});
+  expect_in("test.cfg: anchors lists 6 numbers, of which num=2 takes the first 4",
+            testing::internal::GetCapturedStderr());
+}
+
 // Class 2 of the labels is class 0 of the head; the labels have no class 3.
 TEST(Yolo, AMapRenumbersTheLabels) {
   const Temporary folder;
