@@ -8,6 +8,8 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
+
 #include "layers/simd/epilogue.h"
 #include "layers/simd/outer_product-inl.h"
 #include "layers/vector_loop.h"
@@ -38,28 +40,51 @@ HWY_INLINE void bound(V (&x)[P][NV], const Bounds& b) {
 }
 
 HWY_INLINE V load(const float* from) { return hn::LoadU(kFloats, from); }
+HWY_INLINE void store(V x, float* to) { hn::StoreU(x, kFloats, to); }
 
-// The first `count` values, if there are fewer than a vector holds; no memory behind them is touched.
-HWY_INLINE V load_first(const float* from, int count) {
-  if (count >= kLanes) return hn::LoadU(kFloats, from);
+// No memory behind these lanes is touched, and the others are 0. A mask serves whole vectors, too: a tile has
+// many of these, and code for both would be half of it.
+HWY_INLINE V load_first(const float* from, FirstLanes lanes) {
 #if HWY_TARGET <= HWY_AVX2
-  return hn::MaskedLoad(hn::FirstN(kFloats, size_t(count)), kFloats, from);
+  return hn::MaskedLoad(lanes, kFloats, from);
 #else
   alignas(64) float values[kLanes] = {};
-  for (int i = 0; i < kLanes && i < count; ++i) values[i] = from[i];
+  for (int i = 0; i < lanes; ++i) values[i] = from[i];
   return hn::Load(kFloats, values);
 #endif
 }
 
-HWY_INLINE void store_first(V x, float* to, int count) {
-  if (count >= kLanes) return hn::StoreU(x, kFloats, to);
+HWY_INLINE V load_first_as_stored(const float* from, FirstLanes lanes) { return load_first(from, lanes); }
+
+HWY_INLINE void store_first(V x, float* to, FirstLanes lanes) {
 #if HWY_TARGET <= HWY_AVX2
-  hn::BlendedStore(x, hn::FirstN(kFloats, size_t(count)), kFloats, to);
+  hn::BlendedStore(x, lanes, kFloats, to);
 #else
   alignas(64) float values[kLanes];
   hn::Store(x, kFloats, values);
-  for (int i = 0; i < kLanes && i < count; ++i) to[i] = values[i];
+  for (int i = 0; i < lanes; ++i) to[i] = values[i];
 #endif
+}
+
+// to[p * step + i] = sums[p][i], plus what is there with `add`, for i < count. Whole vectors have no mask:
+// some processors are slow to store with one.
+template <int P, int NV>
+HWY_INLINE void store_tile(V (&sums)[P][NV], bool add, float* to, int64_t step, int count) {
+  OSPREY_UNROLL
+  for (int v = 0; v < NV; ++v, to += kLanes, count -= kLanes) {
+    const FirstLanes lanes = first_lanes(count);
+    if (add) {
+      OSPREY_UNROLL
+      for (int p = 0; p < P; ++p) sums[p][v] = hn::Add(load_first(to + p * step, lanes), sums[p][v]);
+    }
+    if (count >= kLanes) {
+      OSPREY_UNROLL
+      for (int p = 0; p < P; ++p) store(sums[p][v], to + p * step);
+    } else {
+      OSPREY_UNROLL
+      for (int p = 0; p < P; ++p) store_first(sums[p][v], to + p * step, lanes);
+    }
+  }
 }
 
 // Activations that are more than bounds, on values that were just stored.
@@ -75,13 +100,17 @@ inline HWY_NOINLINE void activate_stored(const Finish& e, float* values, const f
   });
 }
 
-// All that can be done in registers, for an output of T.
+// All that can be done in registers, for an output of T. Of NV vectors only the last may be cut off, to
+// `lanes`.
 template <class T, int P, int NV>
-HWY_INLINE void finish_sums(V (&sums)[P][NV], const int64_t* places, int filters, const Finish& e) {
+HWY_INLINE void finish_sums(V (&sums)[P][NV], const int64_t* places, FirstLanes lanes, const Finish& e) {
+  const auto load_vector = [=](const auto* from, int v) HWY_ATTR {
+    return v + 1 < NV ? load(from + v * kLanes) : load_first(from + v * kLanes, lanes);
+  };
   if (e.factors) {
     OSPREY_UNROLL
     for (int v = 0; v < NV; ++v) {
-      const V factor = load_first(e.factors + v * kLanes, filters - v * kLanes);
+      const V factor = load_vector(e.factors, v);
       OSPREY_UNROLL
       for (int p = 0; p < P; ++p) sums[p][v] = hn::Mul(sums[p][v], factor);
     }
@@ -89,7 +118,7 @@ HWY_INLINE void finish_sums(V (&sums)[P][NV], const int64_t* places, int filters
   if (e.bias) {
     OSPREY_UNROLL
     for (int v = 0; v < NV; ++v) {
-      const V bias = load_first(e.bias + v * kLanes, filters - v * kLanes);
+      const V bias = load_vector(e.bias, v);
       OSPREY_UNROLL
       for (int p = 0; p < P; ++p) sums[p][v] = hn::Add(sums[p][v], bias);
     }
@@ -101,80 +130,102 @@ HWY_INLINE void finish_sums(V (&sums)[P][NV], const int64_t* places, int filters
   OSPREY_UNROLL
   for (int p = 0; p < P; ++p) {
     OSPREY_UNROLL
-    for (int v = 0; v < NV; ++v)
-      sums[p][v] = hn::Add(sums[p][v], load_first(residual + places[p] + v * kLanes, filters - v * kLanes));
+    for (int v = 0; v < NV; ++v) sums[p][v] = hn::Add(sums[p][v], load_vector(residual + places[p], v));
   }
   bound(sums, e.of_sum);
 }
 
-// Row p goes to out + places[p]; `filters` values of it.
-template <int P, int NV>
-HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters, const Finish& e, float* out) {
-  finish_sums<float>(sums, places, filters, e);
+// Row p goes to out + places[p]; `filters` values of it. Vectors are those that T is stored from.
+template <class T, class Vector, int P, int NV>
+HWY_INLINE void store_sums(const Vector (&sums)[P][NV], const int64_t* places, int filters, FirstLanes lanes,
+                           T* out) {
   if (filters == NV * kLanes) {
     OSPREY_UNROLL
     for (int p = 0; p < P; ++p) {
       OSPREY_UNROLL
-      for (int v = 0; v < NV; ++v) hn::StoreU(sums[p][v], kFloats, out + places[p] + v * kLanes);
+      for (int v = 0; v < NV; ++v) store(sums[p][v], out + places[p] + v * kLanes);
     }
-  } else {
-    OSPREY_UNROLL
-    for (int p = 0; p < P; ++p) {
-      OSPREY_UNROLL
-      for (int v = 0; v < NV; ++v)
-        store_first(sums[p][v], out + places[p] + v * kLanes, filters - v * kLanes);
-    }
-  }
-  if (e.both_bounded) return;
-  const float* residual = static_cast<const float*>(e.residual);
-  for (int p = 0; p < P; ++p)
-    activate_stored(e, out + places[p], residual ? residual + places[p] : nullptr, filters);
-}
-
-// Activations that are more than bounds, on a vector of sums whose addends are `count` values of bf16, or
-// none.
-inline HWY_NOINLINE void activate_vector(const Finish& e, V& sum, const bf16* residual, int count) {
-  alignas(64) float values[kLanes], others[kLanes];
-  hn::Store(sum, kFloats, values);
-  if (residual) hn::Store(load_first(residual, count), kFloats, others);
-  activate_stored(e, values, residual ? others : nullptr, kLanes < count ? kLanes : count);
-  sum = hn::Load(kFloats, values);
-}
-
-// The same where bf16 is wanted: sums are activated as floats, and rounded once.
-template <int P, int NV>
-OSPREY_BF16_PRODUCTS HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters,
-                                            const Finish& e, bf16* out) {
-  finish_sums<bf16>(sums, places, filters, e);
-  if (!e.both_bounded) {
-    const bf16* residual = static_cast<const bf16*>(e.residual);
-    V stored[P * NV];
-    OSPREY_UNROLL
-    for (int i = 0; i < P * NV; ++i) stored[i] = sums[i / NV][i % NV];
-    for (int i = 0; i < P * NV; ++i) {
-      const int v = i % NV * kLanes;
-      activate_vector(e, stored[i], residual ? residual + places[i / NV] + v : nullptr, filters - v);
-    }
-    OSPREY_UNROLL
-    for (int i = 0; i < P * NV; ++i) sums[i / NV][i % NV] = stored[i];
+    return;
   }
   OSPREY_UNROLL
   for (int p = 0; p < P; ++p) {
     OSPREY_UNROLL
-    for (int v = 0; v < NV; ++v) store_first(sums[p][v], out + places[p] + v * kLanes, filters - v * kLanes);
+    for (int v = 0; v + 1 < NV; ++v) store(sums[p][v], out + places[p] + v * kLanes);
+    store_first(sums[p][NV - 1], out + places[p] + (NV - 1) * kLanes, lanes);
   }
 }
 
-// The same for callers that are compiled without bf16.
+// A last row may have the place of the one before it, which it repeats.
+template <int P, int NV>
+HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters, const Finish& e, float* out) {
+  const FirstLanes lanes = first_lanes(filters - (NV - 1) * kLanes);
+  finish_sums<float>(sums, places, lanes, e);
+  store_sums(sums, places, filters, lanes, out);
+  if (e.both_bounded) return;
+  const float* residual = static_cast<const float*>(e.residual);
+  for (int p = 0; p < P; ++p)
+    if (p == 0 || places[p] != places[p - 1])
+      activate_stored(e, out + places[p], residual ? residual + places[p] : nullptr, filters);
+}
+
+// Sums of rows of `vectors` vectors that are activated as floats, and rounded once.
+OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void activate_and_store(V* sums, int rows, int vectors,
+                                                                 const int64_t* places, int filters,
+                                                                 const Finish& e, bf16* out) {
+  for (int i = 0; i < rows * vectors; ++i) {
+    const int64_t place = places[i / vectors] + i % vectors * kLanes;
+    const int count = filters - i % vectors * kLanes;
+    alignas(64) float values[kLanes], others[kLanes];
+    hn::Store(sums[i], kFloats, values);
+    if (e.residual)
+      hn::Store(load_first(static_cast<const bf16*>(e.residual) + place, first_lanes(count)), kFloats,
+                others);
+    activate_stored(e, values, e.residual ? others : nullptr, std::min(count, kLanes));
+    sums[i] = hn::Load(kFloats, values);
+  }
+  for (int i = 0; i < rows * vectors; ++i)
+    store_first(rounded(sums[i]), out + places[i / vectors] + i % vectors * kLanes,
+                first_lanes(filters - i % vectors * kLanes));
+}
+
+// The same where bf16 is wanted.
+template <int P, int NV>
+OSPREY_BF16_PRODUCTS HWY_INLINE void finish(V (&sums)[P][NV], const int64_t* places, int filters,
+                                            const Finish& e, bf16* out) {
+  const FirstLanes lanes = first_lanes(filters - (NV - 1) * kLanes);
+  finish_sums<bf16>(sums, places, lanes, e);
+  if (!e.both_bounded) {
+    V stored[P * NV];
+    OSPREY_UNROLL
+    for (int i = 0; i < P * NV; ++i) stored[i] = sums[i / NV][i % NV];
+    return activate_and_store(stored, P, NV, places, filters, e, out);
+  }
+  Bf16Vector halves[P][NV];
+  OSPREY_UNROLL
+  for (int i = 0; i < P * NV; ++i) halves[i / NV][i % NV] = rounded(sums[i / NV][i % NV]);
+  store_sums(halves, places, filters, lanes, out);
+}
+
+// The same of `count` rows of a vector, P at a time, for callers that are compiled without bf16.
 template <int P>
-OSPREY_BF16_PRODUCTS HWY_NOINLINE void finish_apart(V (&sums)[P][1], const int64_t* places, int filters,
-                                                    const Finish& e, bf16* out) {
-  finish<P, 1>(sums, places, filters, e, out);
+OSPREY_BF16_PRODUCTS HWY_NOINLINE void finish_apart(const V* sums, int count, const int64_t* places,
+                                                    int filters, const Finish& e, bf16* out) {
+  for (int i = 0; i < count; i += P) {
+    V some[P][1];
+    OSPREY_UNROLL
+    for (int p = 0; p < P; ++p) some[p][0] = sums[i + p];
+    finish<P, 1>(some, places + i, filters, e, out);
+  }
 }
 template <int P>
-HWY_INLINE void finish_apart(V (&sums)[P][1], const int64_t* places, int filters, const Finish& e,
+HWY_INLINE void finish_apart(const V* sums, int count, const int64_t* places, int filters, const Finish& e,
                              float* out) {
-  finish<P, 1>(sums, places, filters, e, out);
+  for (int i = 0; i < count; i += P) {
+    V some[P][1];
+    OSPREY_UNROLL
+    for (int p = 0; p < P; ++p) some[p][0] = sums[i + p];
+    finish<P, 1>(some, places + i, filters, e, out);
+  }
 }
 
 // The same of vectors that lie side by side in `out` and hold `count` values together; each has the same

@@ -91,16 +91,7 @@ void multiply_tile(const float* const* rows, int depth, const float* panel, bool
   V sums[P][kVectors];
   clear(sums);
   add_outer_products<P, kVectors>(rows, 1, depth, panel, sums);
-  OSPREY_UNROLL
-  for (int v = 0; v < kVectors; ++v) {
-    const int count = columns - v * kLanes;
-    if (count <= 0) break;
-    OSPREY_UNROLL
-    for (int p = 0; p < P; ++p) {
-      float* to = c + p * c_row + v * kLanes;
-      store_first(add ? hn::Add(load_first(to, count), sums[p][v]) : sums[p][v], to, count);
-    }
-  }
+  store_tile(sums, add, c, c_row, columns);
 }
 
 using Multiply = void (*)(const float* const* rows, int depth, const float* panel, bool add, float* c,
@@ -158,20 +149,21 @@ HWY_INLINE void dot_tile(const Product& p, int row, int column) {
   V sums[R][C];
   clear(sums);
   const float *x = p.a.data + row * p.a.row, *y = p.b.data + column * p.b.column;
-  const auto add = [&](int i, int count) HWY_ATTR {
+  const auto add = [&](int i, auto&& load_from) HWY_ATTR {
     V of_x[R];
     OSPREY_UNROLL
-    for (int r = 0; r < R; ++r) of_x[r] = load_first(x + r * p.a.row + i, count);
+    for (int r = 0; r < R; ++r) of_x[r] = load_from(x + r * p.a.row + i);
     OSPREY_UNROLL
     for (int c = 0; c < C; ++c) {
-      const V of_y = load_first(y + c * p.b.column + i, count);
+      const V of_y = load_from(y + c * p.b.column + i);
       OSPREY_UNROLL
       for (int r = 0; r < R; ++r) sums[r][c] = hn::MulAdd(of_x[r], of_y, sums[r][c]);
     }
   };
   int i = 0;
-  for (; i + kLanes <= p.k; i += kLanes) add(i, kLanes);
-  if (i < p.k) add(i, p.k - i);
+  for (; i + kLanes <= p.k; i += kLanes) add(i, [](const float* from) HWY_ATTR { return load(from); });
+  const FirstLanes left = first_lanes(p.k - i);
+  if (i < p.k) add(i, [=](const float* from) HWY_ATTR { return load_first(from, left); });
   for (int r = 0; r < R; ++r)
     for (int c = 0; c < C; ++c) {
       float& to = p.c[(row + r) * p.c_row + column + c];

@@ -17,19 +17,35 @@
 HWY_BEFORE_NAMESPACE();
 namespace osprey::simd::HWY_NAMESPACE {
 
-// Where only some of the values are inside; out of line, since loops have many of these loads.
-inline HWY_NOINLINE V load_partly(const float* row, int64_t at, int64_t size) {
+// Which lanes of a vector from `at` on are inside of a row of `size` floats.
+#if HWY_TARGET <= HWY_AVX2
+using InsideLanes = FirstLanes;
+HWY_INLINE InsideLanes inside_lanes(int64_t at, int64_t size) {
+  const auto first = [](int64_t count)
+                         HWY_ATTR { return first_lanes(int(std::clamp<int64_t>(count, 0, kLanes))); };
+  return hn::AndNot(first(-at), first(size - at));
+}
+// A vector with zeros in the other lanes, the memory of which is not touched.
+HWY_INLINE V load_inside(const float* from, InsideLanes lanes) {
+  return hn::MaskedLoad(lanes, kFloats, from);
+}
+#else
+struct InsideLanes {
+  int begin, end;
+};
+HWY_INLINE InsideLanes inside_lanes(int64_t at, int64_t size) {
+  return {int(std::clamp<int64_t>(-at, 0, kLanes)), int(std::clamp<int64_t>(size - at, 0, kLanes))};
+}
+inline HWY_NOINLINE V load_inside(const float* from, InsideLanes lanes) {
   alignas(64) float values[kLanes] = {};
-  for (int64_t i = std::max<int64_t>(-at, 0); i < std::min<int64_t>(kLanes, size - at); ++i)
-    values[i] = row[at + i];
+  for (int i = lanes.begin; i < lanes.end; ++i) values[i] = from[i];
   return hn::Load(kFloats, values);
 }
+#endif
 
 // A vector from `row + at`, zero outside of the `size` floats of the row.
 HWY_INLINE V load_inside(const float* row, int64_t at, int64_t size) {
-  if (at >= 0 && at + kLanes <= size) return hn::LoadU(kFloats, row + at);
-  if (at + kLanes <= 0 || at >= size) return hn::Zero(kFloats);
-  return load_partly(row, at, size);
+  return load_inside(row + at, inside_lanes(at, size));
 }
 
 // Spreads the i-th input of each group over the lanes of its outputs.

@@ -29,7 +29,8 @@ struct Tile {
   int y;                 // the row of the image that the row of the lattice stands for
   const float* weights;  // of the vector: [tap row][tap][channel of the group][lane]
   int64_t first,
-      size;  // where in a row of the image the first tap of the first unit is, and its end; in floats
+      size;   // where in a row of the image the first tap of the first unit is, and its end; in floats
+  bool edge;  // the windows reach over an end of the row
   const int64_t* places;
   int filters;  // of the vector
   const Finish& e;
@@ -50,31 +51,38 @@ HWY_INLINE void for_rows(const Tile& t, Add&& add) {
 
 // Windows of K neighbouring taps, Step pixels apart from unit to unit, of one channel to a group: each vector
 // of the row is loaded once.
-template <int K, int Step, int P, bool kEdge>
+template <int K, int Step, int P>
 void sum_neighbours(const Tile& t) {
   constexpr int kReach = (P - 1) * Step + K;
   const int64_t channels = t.c.in_.c;
   V sums[P][1];
   clear(sums);
-  for_rows(t, [&](const float* row, const float* weights) HWY_ATTR {
-    V x[kReach];
-    OSPREY_UNROLL
-    for (int q = 0; q < kReach; ++q) {
-      const int64_t at = t.first + q * channels;
-      x[q] = kEdge ? load_inside(row, at, t.size) : hn::LoadU(kFloats, row + at);
-    }
-    OSPREY_UNROLL
-    for (int s = 0; s < K; ++s) {
-      const V w = hn::LoadU(kFloats, weights + s * kLanes);
+  const auto add = [&](auto&& load_from) HWY_ATTR {
+    for_rows(t, [&](const float* row, const float* weights) HWY_ATTR {
+      V x[kReach];
       OSPREY_UNROLL
-      for (int p = 0; p < P; ++p) sums[p][0] = hn::MulAdd(x[p * Step + s], w, sums[p][0]);
-    }
-  });
+      for (int q = 0; q < kReach; ++q) x[q] = load_from(row + t.first + q * channels, q);
+      OSPREY_UNROLL
+      for (int s = 0; s < K; ++s) {
+        const V w = hn::LoadU(kFloats, weights + s * kLanes);
+        OSPREY_UNROLL
+        for (int p = 0; p < P; ++p) sums[p][0] = hn::MulAdd(x[p * Step + s], w, sums[p][0]);
+      }
+    });
+  };
+  if (t.edge) {
+    InsideLanes lanes[kReach];  // the same in every row
+    for (int q = 0; q < kReach; ++q) lanes[q] = inside_lanes(t.first + q * channels, t.size);
+    add([&](const float* from, int q) HWY_ATTR { return load_inside(from, lanes[q]); });
+  } else {
+    add([](const float* from, int) HWY_ATTR { return load(from); });
+  }
   finish<P, 1>(sums, t.places, t.filters, t.e, t.out);
 }
 
-// Any window, and groups of any number of channels.
-template <bool kGrouped, bool kEdge, int P>
+// Any window, and groups of any number of channels. Windows of one channel are rare ones: one loop for all
+// places, for the program's size.
+template <bool kGrouped, int P>
 void sum_taps(const Tile& t) {
   const GroupProduct& c = t.c;
   const int64_t channels = c.in_.c, step = int64_t(c.pixels_) * c.w_.scale * channels;
@@ -85,9 +93,13 @@ void sum_taps(const Tile& t) {
     for (const LatticeAxis::Tap& tap : c.w_.taps) {
       const int64_t at = t.first + (tap.offset - first_offset) * channels;
       V x[P];
-      OSPREY_UNROLL
-      for (int p = 0; p < P; ++p)
-        x[p] = kEdge ? load_inside(row, at + p * step, t.size) : hn::LoadU(kFloats, row + at + p * step);
+      if (!kGrouped || t.edge) {
+        OSPREY_UNROLL
+        for (int p = 0; p < P; ++p) x[p] = load_inside(row, at + p * step, t.size);
+      } else {
+        OSPREY_UNROLL
+        for (int p = 0; p < P; ++p) x[p] = load(row + at + p * step);
+      }
       for (int i = 0; i < (kGrouped ? c.in_channels_ : 1); ++i, weights += kLanes) {
         const V w = hn::LoadU(kFloats, weights);
         OSPREY_UNROLL
@@ -101,28 +113,22 @@ void sum_taps(const Tile& t) {
 
 using SumTile = void (*)(const Tile&);
 
-struct Loops {
-  std::array<SumTile, kUnits> inside, edge;  // by the number of units less 1
-};
+using Loops = std::array<SumTile, kUnits>;  // by the number of units less 1
 
 template <int K, int Step, int... P>
 constexpr Loops neighbour_loops(std::integer_sequence<int, P...>) {
-  return {{sum_neighbours<K, Step, P + 1, false>...}, {sum_neighbours<K, Step, P + 1, true>...}};
+  return {sum_neighbours<K, Step, P + 1>...};
 }
-template <int... P>
-constexpr Loops group_loops(std::integer_sequence<int, P...>) {
-  return {{sum_taps<true, false, P + 1>...}, {sum_taps<true, true, P + 1>...}};
-}
-template <int... P>  // rare windows: one loop for all places, for the program's size
-constexpr Loops other_loops(std::integer_sequence<int, P...>) {
-  return {{sum_taps<false, true, P + 1>...}, {sum_taps<false, true, P + 1>...}};
+template <bool kGrouped, int... P>
+constexpr Loops tap_loops(std::integer_sequence<int, P...>) {
+  return {sum_taps<kGrouped, P + 1>...};
 }
 
 const Loops& loops_of(const GroupProduct& c) {
   constexpr auto kCounts = std::make_integer_sequence<int, kUnits>();
   static constexpr Loops kWindow3[2] = {neighbour_loops<3, 1>(kCounts), neighbour_loops<3, 2>(kCounts)};
   static constexpr Loops kWindow5 = neighbour_loops<5, 1>(kCounts);
-  static constexpr Loops kGroups = group_loops(kCounts), kOther = other_loops(kCounts);
+  static constexpr Loops kGroups = tap_loops<true>(kCounts), kOther = tap_loops<false>(kCounts);
   if (c.in_channels_ > 1 || c.out_channels_ > 1) return kGroups;
   const auto& taps = c.w_.taps;
   const int step = c.pixels_ * c.w_.scale, count = int(taps.size());
@@ -152,8 +158,9 @@ struct Line {
                   end = begin + (count - 1) * in_step + int64_t(w.taps.back().offset) * c.in_.c + kLanes;
     std::array<int64_t, kUnits> places;
     for (int p = 0; p < count; ++p) places[size_t(p)] = place + (unit + p) * unit_step;
-    const auto& by_count = first < 0 || end > size ? loops.edge : loops.inside;
-    by_count[size_t(count - 1)]({c, spread, image, y, weights, first, size, places.data(), filters, e, out});
+    const bool edge = first < 0 || end > size;
+    loops[size_t(count - 1)](
+        {c, spread, image, y, weights, first, size, edge, places.data(), filters, e, out});
   }
 };
 

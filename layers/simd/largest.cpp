@@ -25,15 +25,16 @@ void largest_of_each(const float* x, const Windows& w, int count, float* y) {
     int c = 0;
     for (; c + kLanes <= w.channels; c += kLanes)
       hn::StoreU(largest(w, [&](int64_t at) HWY_ATTR { return load(x + at + c); }), kFloats, y + c);
-    if (const int left = w.channels - c; left > 0)
-      store_first(largest(w, [&](int64_t at) HWY_ATTR { return load_first(x + at + c, left); }), y + c, left);
+    if (c == w.channels) continue;
+    const FirstLanes left = first_lanes(w.channels - c);
+    store_first(largest(w, [&](int64_t at) HWY_ATTR { return load_first(x + at + c, left); }), y + c, left);
   }
 }
 
 void largest_of_each_in_bf16(const bf16* x, const Windows& w, int count, bf16* y) {
   for (int i = 0; i < count; ++i, x += w.step, y += w.channels)
     for (int c = 0; c < w.channels; c += kLanes) {
-      const int left = w.channels - c;
+      const FirstLanes left = first_lanes(w.channels - c);
       store_exactly(largest(w, [&](int64_t at) HWY_ATTR { return load_first(x + at + c, left); }), y + c,
                     left);
     }

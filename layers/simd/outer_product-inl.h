@@ -10,6 +10,7 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -39,6 +40,20 @@ inline constexpr int kPanel = kVectors * kLanes;  // filters that are summed tog
 inline constexpr bool kBf16Products = HWY_TARGET == HWY_AVX3;
 
 #define OSPREY_UNROLL _Pragma("GCC unroll 64")
+
+// The first `count` lanes: none if it is negative, or all.
+#if HWY_TARGET <= HWY_AVX3
+using FirstLanes = hn::Mask<Floats>;
+HWY_INLINE FirstLanes first_lanes(int count) { return {__mmask16((1u << std::clamp(count, 0, kLanes)) - 1)}; }
+#elif HWY_TARGET == HWY_AVX2
+using FirstLanes = hn::Mask<Floats>;
+HWY_INLINE FirstLanes first_lanes(int count) {
+  return hn::FirstN(kFloats, size_t(std::clamp(count, 0, kLanes)));
+}
+#else
+using FirstLanes = int;
+HWY_INLINE FirstLanes first_lanes(int count) { return std::clamp(count, 0, kLanes); }
+#endif
 
 template <int P, int NV>
 HWY_INLINE void clear(V (&sums)[P][NV]) {
@@ -177,49 +192,47 @@ OSPREY_BF16_PRODUCTS HWY_INLINE void add_strided_products(const bf16* const (&x)
   }
 }
 
+using Bf16Vector = __m256i;  // as many lanes as V has
+
 // Neighbours as floats, and the first `count` of them, with zeros behind.
-HWY_INLINE __m512 as_floats(__m256i x) {
+HWY_INLINE __m512 as_floats(Bf16Vector x) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
 }
 HWY_INLINE V load(const bf16* from) {
   return V{as_floats(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)))};
 }
-HWY_INLINE __m256i load_bits(const bf16* from, int count) {
-  return count >= kLanes ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))
-                         : _mm256_maskz_loadu_epi16(__mmask16((1 << count) - 1), from);
+HWY_INLINE Bf16Vector load_first_as_stored(const bf16* from, FirstLanes lanes) {
+  return _mm256_maskz_loadu_epi16(lanes.raw, from);
 }
-HWY_INLINE V load_first(const bf16* from, int count) { return V{as_floats(load_bits(from, count))}; }
-
-HWY_INLINE void store_bits(__m256i x, bf16* to, int count) {
-  if (count >= kLanes) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x);
-  _mm256_mask_storeu_epi16(to, __mmask16((1 << count) - 1), x);
-}
-// The first `count` lanes, which bf16 can hold exactly.
-HWY_INLINE void store_exactly(V x, bf16* to, int count) {
-  store_bits(_mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(x.raw), 16)), to, count);
+HWY_INLINE V load_first(const bf16* from, FirstLanes lanes) {
+  return V{as_floats(load_first_as_stored(from, lanes))};
 }
 
-// The lanes of x, or the first `count` of them, rounded to the nearest.
-OSPREY_BF16_PRODUCTS HWY_INLINE void store(V x, bf16* to) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), (__m256i)_mm512_cvtneps_pbh(x.raw));
+HWY_INLINE void store(Bf16Vector x, bf16* to) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x); }
+HWY_INLINE void store_first(Bf16Vector x, bf16* to, FirstLanes lanes) {
+  _mm256_mask_storeu_epi16(to, lanes.raw, x);
 }
-OSPREY_BF16_PRODUCTS HWY_INLINE void store_first(V x, bf16* to, int count) {
-  store_bits((__m256i)_mm512_cvtneps_pbh(x.raw), to, count);
+// Lanes that bf16 can hold exactly.
+HWY_INLINE void store_exactly(V x, bf16* to, FirstLanes lanes) {
+  store_first(_mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(x.raw), 16)), to, lanes);
 }
+
+// The lanes of x rounded to the nearest.
+OSPREY_BF16_PRODUCTS HWY_INLINE Bf16Vector rounded(V x) { return (__m256i)_mm512_cvtneps_pbh(x.raw); }
 
 // Lanes of a and of b, one after the other.
-HWY_INLINE __m512i side_by_side(__m256i a, __m256i b) {
+HWY_INLINE __m512i side_by_side(Bf16Vector a, Bf16Vector b) {
   return _mm512_or_si512(_mm512_cvtepu16_epi32(a), _mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16));
 }
 
 // a and b rounded to the nearest, and their lanes side by side.
 OSPREY_BF16_PRODUCTS HWY_INLINE __m512i rounded_pair(__m512 a, __m512 b) {
-  return side_by_side((__m256i)_mm512_cvtneps_pbh(a), (__m256i)_mm512_cvtneps_pbh(b));
+  return side_by_side(rounded(V{a}), rounded(V{b}));
 }
 
 // to[i * step ...] = the lanes of x[i], rounded to the nearest.
 OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_vectors(const V* x, int count, bf16* to, int64_t step) {
-  for (int i = 0; i < count; ++i) store(x[i], to + i * step);
+  for (int i = 0; i < count; ++i) store(rounded(x[i]), to + i * step);
 }
 
 // The same of two, side by side: to[i * step + 2 lane + (0, 1)] = a[i], b[i].
@@ -230,7 +243,7 @@ OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_vector_pairs(const V* a, con
 
 // The same of neighbours: to[i] = x[i], for a multiple of kLanes.
 OSPREY_BF16_PRODUCTS inline HWY_NOINLINE void round_row(const float* x, int64_t count, bf16* to) {
-  for (int64_t i = 0; i < count; i += kLanes) store(hn::LoadU(kFloats, x + i), to + i);
+  for (int64_t i = 0; i < count; i += kLanes) store(rounded(hn::LoadU(kFloats, x + i)), to + i);
 }
 
 // Of rows two by two, side by side: to[row / 2][i][row % 2] = x[row][i], for `count` values of each row.
@@ -257,15 +270,18 @@ inline HWY_NOINLINE void round_pairs(const bf16* x, int64_t step, int count, int
                                      int64_t to_step) {
   for (; rows > 0; rows -= 2, x += 2 * step, to += to_step)
     for (int i = 0; i < count; i += kLanes)
-      _mm512_storeu_si512(
-          to + 2 * i, side_by_side(load_bits(x + i, count - i),
-                                   rows > 1 ? load_bits(x + step + i, count - i) : _mm256_setzero_si256()));
+      _mm512_storeu_si512(to + 2 * i,
+                          side_by_side(load_first_as_stored(x + i, first_lanes(count - i)),
+                                       rows > 1 ? load_first_as_stored(x + step + i, first_lanes(count - i))
+                                                : _mm256_setzero_si256()));
 }
 #else
 #define OSPREY_BF16_PRODUCTS
 
 // What is compiled for a processor that does not have them, and never called there.
 inline void refuse() { HWY_ABORT("products of bf16 without has_bf16_products()"); }
+
+struct Bf16Vector {};
 
 template <int P, int NV>
 HWY_INLINE void add_outer_products(const bf16* const*, int, int, const bf16*, V (&)[P][NV]) {
@@ -280,9 +296,15 @@ inline V load(const bf16*) {
   refuse();
   return hn::Zero(kFloats);
 }
-inline V load_first(const bf16* from, int) { return load(from); }
-inline void store_exactly(V, bf16*, int) { refuse(); }
-inline void store_first(V, bf16*, int) { refuse(); }
+inline V load_first(const bf16* from, FirstLanes) { return load(from); }
+inline Bf16Vector load_first_as_stored(const bf16*, FirstLanes) { return {}; }
+inline Bf16Vector rounded(V) {
+  refuse();
+  return {};
+}
+inline void store(Bf16Vector, bf16*) {}
+inline void store_first(Bf16Vector, bf16*, FirstLanes) {}
+inline void store_exactly(V, bf16*, FirstLanes) { refuse(); }
 inline void round_vectors(const V*, int, bf16*, int64_t) { refuse(); }
 inline void round_vector_pairs(const V*, const V*, int, bf16*, int64_t) { refuse(); }
 inline void round_row(const float*, int64_t, bf16*) { refuse(); }

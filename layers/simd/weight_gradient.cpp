@@ -110,7 +110,7 @@ HWY_INLINE void copy_pixels(const Sources<T>& sources, int pixels, float* to) {
     for (int i = 0; i < sources.count; ++i) {
       const Source<T>& s = sources.list[size_t(i)];
       const T* from = s.from + k * s.step;
-      hn::StoreU(sources.whole ? load(from) : load_first(from, s.count), kFloats, to + s.at);
+      hn::StoreU(sources.whole ? load(from) : load_first(from, first_lanes(s.count)), kFloats, to + s.at);
     }
 }
 
@@ -152,19 +152,6 @@ void gather(const Problem& p, int group, const Sight& sight, int begin, int end,
   }
 }
 
-template <int P>
-HWY_INLINE void add_sums(const V (&sums)[P][kVectors], float* dweights, int64_t filter_step, int weights) {
-  OSPREY_UNROLL
-  for (int p = 0; p < P; ++p) {
-    OSPREY_UNROLL
-    for (int v = 0; v < kVectors; ++v) {
-      float* to = dweights + p * filter_step + v * kLanes;
-      const int count = weights - v * kLanes;
-      if (count > 0) store_first(hn::Add(load_first(to, count), sums[p][v]), to, count);
-    }
-  }
-}
-
 // Of P filters, whose gradients lie side by side: rows[step][filter], panel[step][weight]. A step is a pixel,
 // or in bf16 two.
 template <int P>
@@ -176,7 +163,7 @@ void add_tile(const float* rows, int64_t row, const float* panel, int64_t steps,
   V sums[P][kVectors];
   clear(sums);
   add_strided_products<P, kVectors>(x, row, w, kPanel, steps, sums);
-  add_sums<P>(sums, dweights, filter_step, weights);
+  store_tile(sums, true, dweights, filter_step, weights);
 }
 template <int P>
 OSPREY_BF16_PRODUCTS void add_tile(const bf16* rows, int64_t row, const bf16* panel, int64_t steps,
@@ -187,7 +174,7 @@ OSPREY_BF16_PRODUCTS void add_tile(const bf16* rows, int64_t row, const bf16* pa
   V sums[P][kVectors];
   clear(sums);
   add_strided_products<P, kVectors>(x, row, w, 2 * kPanel, steps, sums);
-  add_sums<P>(sums, dweights, filter_step, weights);
+  store_tile(sums, true, dweights, filter_step, weights);
 }
 
 template <class T>
@@ -216,7 +203,7 @@ struct InFloat {
     const float* from = p.dy.view<const float>().data + at;
     for (int q = 0; q < pixels; ++q, from += p.dy.shape.c, rows += row(p))
       for (int f = 0; f < filters; f += kLanes)
-        hn::StoreU(load_first(from + f, filters - f), kFloats, rows + f);
+        hn::StoreU(load_first(from + f, first_lanes(filters - f)), kFloats, rows + f);
   }
   static void take_x(const Problem& p, int group, const Sight& sight, int begin, int end, float* panel) {
     gather<float>(p, group, sight, begin, end, panel);

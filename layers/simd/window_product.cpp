@@ -22,7 +22,8 @@ namespace {
 
 constexpr int kTilesInBlock = 32;  // share a panel of weights while it is in the cache
 
-// A few pixels of the output, by the rows of the input that they read. T is float or bf16.
+// A few pixels of the output, by the rows of the input that they read. T is float or bf16. There is code for
+// even numbers of them: where the pixels are odd, one is made twice.
 template <class T>
 struct Tile {
   int count = 0;
@@ -58,6 +59,18 @@ const T* edge_run(const WindowProduct& c, const T* image, int y, int x, T* edge)
   return edge;
 }
 
+// Behind an odd number of pixels comes the last of them again.
+template <class T>
+void repeat_last(const WindowProduct& c, Tile<T>& tile) {
+  const size_t count = size_t(tile.count);
+  if (count % 2 == 0) return;
+  tile.out[count] = tile.out[count - 1];
+  for (int r = 0; r < c.runs_; ++r) {
+    const T** rows = tile.rows.data() + r * kRows;
+    rows[count] = rows[count - 1];
+  }
+}
+
 // The next `count` pixels from `place` on, row by row of the lattice: most windows lie inside of the image,
 // and those of neighbours `step` apart.
 template <class T>
@@ -76,7 +89,7 @@ void gather(const WindowProduct& c, const T* in, int group, Place& place, int co
       tile.out[size_t(p)] = out;
     }
     place.w += count;  // as it is counted here, the rest of a row may lie in the next
-    return;
+    return repeat_last(c, tile);
   }
   const auto at_edge = [&](const T* image, int y, int column, int p) HWY_ATTR {
     for (int r = 0; r < runs; ++r) {
@@ -116,6 +129,7 @@ void gather(const WindowProduct& c, const T* in, int group, Place& place, int co
     place.h = 0;
     ++place.n;
   }
+  repeat_last(c, tile);
 }
 
 // What finish() will add, asked for before the products that the way from memory hides behind: pieces of far
@@ -173,7 +187,7 @@ void multiply_narrow_tile(const WindowProduct& c, const Tile<float>& tile, const
     left[v][0] = vectors[v][0];
     places[v] = tile.out[0] + v * kLanes;
   }
-  finish_row(left, places, P * filters, e, static_cast<float*>(out));
+  finish_row(left, places, tile.count * filters, e, static_cast<float*>(out));
 }
 
 template <class T>
@@ -182,24 +196,23 @@ using Multiply = void (*)(const WindowProduct&, const Tile<T>&, const T* weights
 
 template <class T, class Out, int NV, int... P>
 constexpr std::array<Multiply<T>, sizeof...(P)> tiles(std::integer_sequence<int, P...>) {
-  return {multiply_tile<Out, P + 1, NV>...};
+  return {multiply_tile<Out, 2 * (P + 1), NV>...};
 }
+using Heights = std::make_integer_sequence<int, kRows / 2>;
 template <class T, class Out>
-constexpr std::array<Multiply<T>, kRows> kTiles[kVectors] = {
-    tiles<T, Out, 1>(std::make_integer_sequence<int, kRows>()),
-    tiles<T, Out, 2>(std::make_integer_sequence<int, kRows>())};
+constexpr std::array<Multiply<T>, kRows / 2> kTiles[kVectors] = {tiles<T, Out, 1>(Heights()),
+                                                                 tiles<T, Out, 2>(Heights())};
 
 template <int K, int... P>
 constexpr std::array<Multiply<float>, sizeof...(P)> narrow_tiles(std::integer_sequence<int, P...>) {
-  return {multiply_narrow_tile<P + 1, K>...};
+  return {multiply_narrow_tile<2 * (P + 1), K>...};
 }
 
-// By the number of pixels less 1.
+// By half the number of pixels, less 1.
 template <class T>
-const std::array<Multiply<T>, kRows>& tiles_for(const WindowProduct& c, int vectors, Type out) {
+const std::array<Multiply<T>, kRows / 2>& tiles_for(const WindowProduct& c, int vectors, Type out) {
   if constexpr (std::is_same_v<T, float>) {
-    static constexpr auto kPairs = narrow_tiles<2>(std::make_integer_sequence<int, kRows>()),
-                          kFours = narrow_tiles<4>(std::make_integer_sequence<int, kRows>());
+    static constexpr auto kPairs = narrow_tiles<2>(Heights()), kFours = narrow_tiles<4>(Heights());
     if (c.together_ > 1) return c.together_ == 2 ? kPairs : kFours;
   } else if constexpr (kBf16Products) {
     if (out == Type::bf16) return kTiles<T, bf16>[vectors - 1];
@@ -212,7 +225,8 @@ void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Fini
                 const WindowProduct::Part& part) {
   const int64_t panel_size = int64_t(c.runs_) * c.run_length_ * kPanel;
   const int panels = (c.out_channels_ + kPanel - 1) / kPanel;
-  const int64_t first = part.first, pixels = part.last - first, tiles = (pixels + kRows - 1) / kRows;
+  const int64_t first = part.first, pixels = part.last - first, pairs = (pixels + 1) / 2,
+                tiles = (pixels + kRows - 1) / kRows;
   const int64_t area = int64_t(c.h_.count) * c.w_.count;
   // Kept by the thread: it grows with the first networks, and then nothing is allocated any more.
   thread_local std::vector<Tile<T>> kept(kTilesInBlock);
@@ -224,8 +238,8 @@ void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Fini
     for (int64_t t = 0; t < tiles; t += int64_t(block.size())) {
       const int64_t in_block = std::min<int64_t>(int64_t(block.size()), tiles - t);
       for (int64_t k = 0; k < in_block; ++k) {
-        const int64_t count = pixels / tiles + (t + k < pixels % tiles);
-        gather(c, in, g, place, int(count), block[size_t(k)]);
+        const int64_t begin = 2 * (pairs * (t + k) / tiles), end = 2 * (pairs * (t + k + 1) / tiles);
+        gather(c, in, g, place, int(std::min(end, pixels) - begin), block[size_t(k)]);
       }
       for (int b = part.first_panel; b < part.last_panel; ++b) {
         const int filter = b * kPanel, filters = std::min(kPanel, c.out_channels_ - filter);
@@ -234,7 +248,7 @@ void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Fini
         const Finish own = from_filter(e, filter, g * c.out_channels_);
         for (int64_t k = 0; k < in_block; ++k) {
           const Tile<T>& tile = block[size_t(k)];
-          multiply[size_t(tile.count - 1)](c, tile, weights, filters, own, nth(out, filter, e.type));
+          multiply[size_t(tile.count - 1) / 2](c, tile, weights, filters, own, nth(out, filter, e.type));
         }
       }
     }

@@ -10,6 +10,8 @@
 
 #include <hwy/cache_control.h>
 
+#include <algorithm>
+
 #include "core/tensor.h"
 #include "layers/simd/epilogue-inl.h"
 #include "layers/simd/outer_product-inl.h"
@@ -22,9 +24,9 @@ HWY_INLINE V plus(float factor, V x, V sum) { return hn::MulAdd(hn::Set(kFloats,
 
 // Inputs: B' x. Of points z and -z the sums of even and of odd powers are shared.
 template <int M>
-HWY_INLINE void transform_input(const V* x, int step, V* out) {
+HWY_INLINE void transform_input(const V* x, int step, V* out, int out_step) {
   const auto at = [=](int i) HWY_ATTR { return x[i * step]; };
-  const auto put = [=](int i, V v) HWY_ATTR { out[i * step] = v; };
+  const auto put = [=](int i, V v) HWY_ATTR { out[i * out_step] = v; };
   if constexpr (M == 2) {
     put(0, hn::Sub(at(0), at(2)));
     put(1, hn::Add(at(2), at(1)));
@@ -115,10 +117,10 @@ HWY_INLINE void transform_weights(const V* g, int step, V* out, int out_step) {
 
 // The gradient of sums: A y, M + 2 values of M. Its products with B' x are the gradient of G g.
 template <int M>
-HWY_INLINE void transform_sum_gradient(const V* y, int step, V* out) {
+HWY_INLINE void transform_sum_gradient(const V* y, int step, V* out, int out_step) {
   static_assert(M == 2 || M == 4);
   const auto at = [=](int i) HWY_ATTR { return y[i * step]; };
-  const auto put = [=](int i, V v) HWY_ATTR { out[i * step] = v; };
+  const auto put = [=](int i, V v) HWY_ATTR { out[i * out_step] = v; };
   put(0, at(0));
   if constexpr (M == 2) {
     put(1, hn::Add(at(0), at(1)));
@@ -162,29 +164,37 @@ HWY_INLINE TilePlace tile_place(int64_t tile, int tiles_h, int tiles_w, int m) {
   return {int(tile / (tiles_h * tiles_w)), int(tile / tiles_w % tiles_h) * m, int(tile % tiles_w) * m};
 }
 
-// The values of a vector of channels at A x A pixels, 0 outside of the image.
+// A vector of channels at A x A pixels, 0 outside of the image.
 template <int A, class T>
-HWY_INLINE void load_tile(const T* in, const Shape& s, const TilePlace& place, int channel, V* x) {
-  const auto [n, top, left] = place;
-  const bool inside = top >= 0 && left >= 0 && top + A <= s.h && left + A <= s.w;
-  const T* origin = in + ((int64_t(n) * s.h + top) * s.w + left) * s.c + channel;
-  if (inside &&
-      s.c - channel >= kLanes) {  // by far the most: as many loads at a time as the processor can wait for
-    OSPREY_UNROLL
-    for (int i = 0; i < A; ++i) {
-      const T* row = origin + int64_t(i) * s.w * s.c;
-      OSPREY_UNROLL
-      for (int j = 0; j < A; ++j) x[i * A + j] = load(row + int64_t(j) * s.c);
+class TilePixels {
+ public:
+  HWY_INLINE TilePixels(const T* in, const Shape& s, const TilePlace& place, int channel) {
+    const auto [n, top, left] = place;
+    const bool inside = top >= 0 && left >= 0 && top + A <= s.h && left + A <= s.w;
+    const T* origin = in + ((int64_t(n) * s.h + top) * s.w + left) * s.c + channel;
+    if (inside && s.c - channel >= kLanes) {  // by far the most
+      first_ = origin, row_ = int64_t(s.w) * s.c, column_ = s.c;
+      return;
     }
-    return;
+    first_ = copy_, row_ = A * kLanes, column_ = kLanes;
+    const FirstLanes lanes = first_lanes(s.c - channel);
+    for (int i = 0; i < A; ++i)
+      for (int j = 0; j < A; ++j) {
+        T* to = copy_ + (i * A + j) * kLanes;
+        if (inside || (top + i >= 0 && top + i < s.h && left + j >= 0 && left + j < s.w))
+          store(load_first_as_stored(origin + (int64_t(i) * s.w + j) * s.c, lanes), to);
+        else
+          std::fill_n(to, kLanes, T(0.0f));
+      }
   }
-  for (int i = 0; i < A; ++i)
-    for (int j = 0; j < A; ++j) {
-      const bool there = inside || (top + i >= 0 && top + i < s.h && left + j >= 0 && left + j < s.w);
-      x[i * A + j] =
-          there ? load_first(origin + (int64_t(i) * s.w + j) * s.c, s.c - channel) : hn::Zero(kFloats);
-    }
-}
+
+  HWY_INLINE V at(int i, int j) const { return load(first_ + i * row_ + j * column_); }
+
+ private:
+  const T* first_;
+  int64_t row_, column_;  // from a pixel to the next
+  T copy_[A * A * kLanes];
+};
 
 // Asks for the pixels of a tile some places further on, the last M rows and columns of its A x A: what is
 // above and to the left was seen before.
@@ -200,15 +210,39 @@ HWY_INLINE void expect_tile(const T* in, const Shape& s, const TilePlace& place)
   }
 }
 
-// x at all points: B' x B.
+// Whether what is made of a tile on the way stays in registers: then rows and columns have code each, else
+// all have the same.
 template <int M>
-HWY_INLINE void transform_input_tile(V* x) {
+constexpr bool kInRegisters = kRows == 12 && M <= 4;
+
+// f(0), f(1), ... f(N - 1)
+template <int N, bool kUnrolled, class F>
+HWY_INLINE void repeat_times(F&& f) {
+  if constexpr (kUnrolled) {
+    OSPREY_UNROLL
+    for (int i = 0; i < N; ++i) f(i);
+  } else {
+    for (int i = 0; i < N; ++i) f(i);
+  }
+}
+
+// x at all points: B' x B. put(point, value) takes them.
+template <int M, class T, class Put>
+HWY_INLINE void transform_input_tile(const TilePixels<M + 2, T>& x, Put&& put) {
   constexpr int A = M + 2;
   V half[A * A];
-  OSPREY_UNROLL
-  for (int j = 0; j < A; ++j) transform_input<M>(x + j, A, half + j);
-  OSPREY_UNROLL
-  for (int i = 0; i < A; ++i) transform_input<M>(half + i * A, 1, x + i * A);
+  repeat_times<A, kInRegisters<M>>([&](int j) HWY_ATTR {
+    V column[A];
+    OSPREY_UNROLL
+    for (int i = 0; i < A; ++i) column[i] = x.at(i, j);
+    transform_input<M>(column, 1, half + j, A);
+  });
+  repeat_times<A, kInRegisters<M>>([&](int i) HWY_ATTR {
+    V row[A];
+    transform_input<M>(half + i * A, 1, row, 1);
+    OSPREY_UNROLL
+    for (int j = 0; j < A; ++j) put(i * A + j, row[j]);
+  });
 }
 
 }  // namespace osprey::simd::HWY_NAMESPACE

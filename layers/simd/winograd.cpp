@@ -26,16 +26,15 @@ void transform_tiles(const Winograd& c, const T* in, const Winograd::Block& bloc
     place.x -= c.before_w_;
     expect_tile<A, M>(in, c.in_, place);
     for (int channel = 0; channel < c.in_.c; channel += kLanes) {
-      V x[A * A];
-      load_tile<A>(in, c.in_, place, channel, x);
-      transform_input_tile<M>(x);
+      const TilePixels<A, T> x(in, c.in_, place, channel);
       if (c.rounds_) {
-        round_vectors(x, A * A, reinterpret_cast<bf16*>(block.inputs) + t * row + channel, point);
+        V points[A * A];
+        transform_input_tile<M>(x, [&](int i, V v) HWY_ATTR { points[i] = v; });
+        round_vectors(points, A * A, reinterpret_cast<bf16*>(block.inputs) + t * row + channel, point);
         continue;
       }
       float* to = block.inputs + t * row + channel;
-      OSPREY_UNROLL
-      for (int i = 0; i < A * A; ++i) hn::StoreU(x[i], kFloats, to + i * point);
+      transform_input_tile<M>(x, [=](int i, V v) HWY_ATTR { hn::StoreU(v, kFloats, to + i * point); });
     }
   }
 }
@@ -116,40 +115,41 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Fi
     const int64_t origin = ((int64_t(place.n) * c.out_.h + place.y) * c.out_.w + place.x) * c.out_.c;
     for (int filter = first_panel * kPanel; filter < last_filter; filter += kLanes) {
       const float* from = block.products + t * row + filter;
-      V x[A * A], half[A * A];
-      OSPREY_UNROLL
-      for (int i = 0; i < A * A; ++i) x[i] = hn::LoadU(kFloats, from + i * point);
-      OSPREY_UNROLL
-      for (int j = 0; j < A; ++j) transform_output<M>(x + j, A, half + j, A);
+      V half[M * A];
+      repeat_times<A, kInRegisters<M>>([&](int j) HWY_ATTR {
+        V column[A];
+        OSPREY_UNROLL
+        for (int i = 0; i < A; ++i) column[i] = hn::LoadU(kFloats, from + (i * A + j) * point);
+        transform_output<M>(column, 1, half + j, A);
+      });
       const int filters = std::min(kLanes, c.out_.c - filter);
       const Finish own = from_filter(e, filter);
-      if constexpr (std::is_same_v<T, bf16>)
+      const auto row_to = [&](const V* half_row, int i, V* y, int64_t* places) HWY_ATTR {
+        transform_output<M>(half_row, 1, y, 1);
+        for (int j = 0; j < M; ++j) places[j] = origin + (int64_t(i) * c.out_.w + j) * c.out_.c;
+      };
+      V kept[M * A];
+      const V* rows_from = half;
+      if constexpr (kInRegisters<M>) {
         if (rows == M && columns == M) {
-          V y[M * M][1];
+          V y[M * M];
           int64_t places[M * M];
-          OSPREY_UNROLL
-          for (int i = 0; i < M; ++i) {
-            transform_output<M>(half + i * A, 1, &y[i * M][0], 1);
-            for (int j = 0; j < M; ++j) places[i * M + j] = origin + (int64_t(i) * c.out_.w + j) * c.out_.c;
-          }
-          finish_apart(y, places, filters, own, out + filter);
+          repeat_times<M, true>([&](int i) HWY_ATTR { row_to(half + i * A, i, y + i * M, places + i * M); });
+          finish_apart<M * M>(y, M * M, places, filters, own, out + filter);
           continue;
         }
-      OSPREY_UNROLL
-      for (int i = 0; i < M; ++i) {
-        if (i >= rows) break;
-        V y[M][1];
-        transform_output<M>(half + i * A, 1, &y[0][0], 1);
+        OSPREY_UNROLL
+        for (int i = 0; i < M * A; ++i) kept[i] = half[i];
+        rows_from = kept;
+      }
+      for (int i = 0; i < rows; ++i) {
+        V y[M];
         int64_t places[M];
-        for (int j = 0; j < M; ++j) places[j] = origin + (int64_t(i) * c.out_.w + j) * c.out_.c;
-        if (columns == M) {
-          finish_apart(y, places, filters, own, out + filter);
-        } else {
-          for (int j = 0; j < columns; ++j) {
-            V one[1][1] = {{y[j][0]}};
-            finish_apart(one, places + j, filters, own, out + filter);
-          }
-        }
+        row_to(rows_from + i * A, i, y, places);
+        if (columns == M)
+          finish_apart<M>(y, M, places, filters, own, out + filter);
+        else
+          finish_apart<1>(y, columns, places, filters, own, out + filter);
       }
     }
   }
@@ -201,7 +201,8 @@ void pack_neighbours(const Winograd& c, const float* weights, int filter, int ch
   const int channels = c.reversed_ ? c.out_.c : c.in_.c;  // of the weights as they are
   const float* from = weights + (c.reversed_ ? int64_t(channel) * 9 * channels + filter
                                              : int64_t(filter) * 9 * channels + channel);
-  for (int t = 0; t < 9; ++t) g[t] = load_first(from + int64_t(c.reversed_ ? 8 - t : t) * channels, count);
+  const FirstLanes lanes = first_lanes(count);
+  for (int t = 0; t < 9; ++t) g[t] = load_first(from + int64_t(c.reversed_ ? 8 - t : t) * channels, lanes);
   OSPREY_UNROLL
   for (int j = 0; j < 3; ++j) transform_weights<M>(g + j, 3, half + j, 3);
   OSPREY_UNROLL

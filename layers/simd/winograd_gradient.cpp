@@ -36,11 +36,10 @@ struct OfX {
   static HWY_INLINE void expect(const WinogradGradient& c, const T* x, int64_t tile) {
     expect_tile<M + 2, M>(x, c.x_, place(c, tile));
   }
-  template <int M, class T>
-  static HWY_INLINE void transform(const WinogradGradient& c, const T* x, int64_t tile, int channel,
-                                   V* points) {
-    load_tile<M + 2>(x, c.x_, place(c, tile), channel, points);
-    transform_input_tile<M>(points);
+  template <int M, class T, class Put>
+  static HWY_INLINE void transform(const WinogradGradient& c, const T* from, int64_t tile, int channel,
+                                   Put&& put) {
+    transform_input_tile<M>(TilePixels<M + 2, T>(from, c.x_, place(c, tile), channel), put);
   }
 };
 
@@ -52,16 +51,24 @@ struct OfDy {
   static HWY_INLINE void expect(const WinogradGradient& c, const T* dy, int64_t tile) {
     expect_tile<M, M>(dy, c.y_, place_of(c, tile));
   }
-  template <int M, class T>
+  template <int M, class T, class Put>
   static HWY_INLINE void transform(const WinogradGradient& c, const T* dy, int64_t tile, int channel,
-                                   V* points) {
+                                   Put&& put) {
     constexpr int A = M + 2;
-    V y[M * M], half[A * M];
-    load_tile<M>(dy, c.y_, place_of(c, tile), channel, y);
-    OSPREY_UNROLL
-    for (int j = 0; j < M; ++j) transform_sum_gradient<M>(y + j, M, half + j);
-    OSPREY_UNROLL
-    for (int i = 0; i < A; ++i) transform_sum_gradient<M>(half + i * M, 1, points + i * A);
+    const TilePixels<M, T> y(dy, c.y_, place_of(c, tile), channel);
+    V half[A * M];
+    repeat_times<M, kInRegisters<M>>([&](int j) HWY_ATTR {
+      V column[M];
+      OSPREY_UNROLL
+      for (int i = 0; i < M; ++i) column[i] = y.at(i, j);
+      transform_sum_gradient<M>(column, 1, half + j, M);
+    });
+    repeat_times<A, kInRegisters<M>>([&](int i) HWY_ATTR {
+      V row[A];
+      transform_sum_gradient<M>(half + i * M, 1, row, 1);
+      OSPREY_UNROLL
+      for (int j = 0; j < A; ++j) put(i * A + j, row[j]);
+    });
   }
 };
 
@@ -73,25 +80,25 @@ void transform_steps(const WinogradGradient& c, const T* from, const WinogradGra
   const Shape& shape = Of::shape(c);
   const int64_t group_size = block.steps * kLanes;
   const int64_t point = c.groups(shape) * group_size;  // in values, or pairs of them
-  V points[kPoints], others[kPoints];
+  V points[2][kPoints];
   for (int64_t step = first; step < last; ++step) {
     Of::template expect<M>(c, from, block.first_tile + (c.rounds_ ? 2 * step : step));
     if (c.rounds_) Of::template expect<M>(c, from, block.first_tile + 2 * step + 1);
     for (int group = 0; group < c.groups(shape); ++group) {
       const int64_t at = group * group_size + step * kLanes;
       if (!c.rounds_) {
-        Of::template transform<M>(c, from, block.first_tile + step, group * kLanes, points);
         float* to = Of::target(block) + at;
-        OSPREY_UNROLL
-        for (int i = 0; i < kPoints; ++i) hn::StoreU(points[i], kFloats, to + i * point);
+        Of::template transform<M>(c, from, block.first_tile + step, group * kLanes,
+                                  [=](int i, V v) HWY_ATTR { hn::StoreU(v, kFloats, to + i * point); });
         continue;
       }
-      Of::template transform<M>(c, from, block.first_tile + 2 * step, group * kLanes, points);
-      if (2 * step + 1 < block.tiles)
-        Of::template transform<M>(c, from, block.first_tile + 2 * step + 1, group * kLanes, others);
-      else
-        std::fill_n(others, kPoints, hn::Zero(kFloats));
-      round_vector_pairs(points, others, kPoints, reinterpret_cast<bf16*>(Of::target(block)) + 2 * at,
+      for (int k = 0; k < 2; ++k)
+        if (2 * step + k < block.tiles)
+          Of::template transform<M>(c, from, block.first_tile + 2 * step + k, group * kLanes,
+                                    [&](int i, V v) HWY_ATTR { points[k][i] = v; });
+        else
+          std::fill_n(points[k], kPoints, hn::Zero(kFloats));
+      round_vector_pairs(points[0], points[1], kPoints, reinterpret_cast<bf16*>(Of::target(block)) + 2 * at,
                          2 * point);
     }
   }
@@ -142,7 +149,7 @@ HWY_INLINE void store_products(const V (&sums)[P][NV], float (*products)[kPanel]
   }
 }
 
-// At one point: of P filters from `filter` on, and the NV groups of channels from x on.
+// At one point: of P filters, an even number, from `filter` on, and the NV groups of channels from x on.
 template <int P, int NV>
 void multiply_tile(const float* dy, int filter, const float* x, int64_t steps, float (*products)[kPanel]) {
   const float *rows[P], *vectors[NV];
@@ -169,12 +176,12 @@ template <class T>
 using Multiply = void (*)(const T* dy, int filter, const T* x, int64_t steps, float (*products)[kPanel]);
 template <class T, int NV, int... P>
 constexpr std::array<Multiply<T>, sizeof...(P)> tiles(std::integer_sequence<int, P...>) {
-  return {multiply_tile<P + 1, NV>...};
+  return {multiply_tile<2 * (P + 1), NV>...};
 }
 template <class T>
-constexpr std::array<Multiply<T>, kRows> kTiles[kVectors] = {
-    tiles<T, 1>(std::make_integer_sequence<int, kRows>()),
-    tiles<T, 2>(std::make_integer_sequence<int, kRows>())};
+constexpr std::array<Multiply<T>, kRows / 2> kTiles[kVectors] = {
+    tiles<T, 1>(std::make_integer_sequence<int, kRows / 2>()),
+    tiles<T, 2>(std::make_integer_sequence<int, kRows / 2>())};
 
 template <class T>
 void multiply_points(const WinogradGradient& c, const WinogradGradient::Block& block, int filter, int filters,
@@ -182,26 +189,23 @@ void multiply_points(const WinogradGradient& c, const WinogradGradient::Block& b
   const int64_t group_size = block.steps * kLanes * int64_t(sizeof(float) / sizeof(T));
   const T *dy = reinterpret_cast<const T*>(block.dy), *x = reinterpret_cast<const T*>(block.x);
   for (int point = 0; point < c.points(); ++point)
-    kTiles<T>[vectors - 1][size_t(filters - 1)](dy + point * c.groups(c.y_) * group_size, filter,
-                                                x + (point * c.groups(c.x_) + group) * group_size,
-                                                block.steps, products.values[point]);
+    kTiles<T>[vectors - 1][size_t(filters - 1) / 2](dy + point * c.groups(c.y_) * group_size, filter,
+                                                    x + (point * c.groups(c.x_) + group) * group_size,
+                                                    block.steps, products.values[point]);
 }
 
 // dweights of one filter and a vector of channels += what its products are turned back to.
 template <int M>
 HWY_INLINE void add_weights(const float* products, int channels, int count, float* dweights) {
   constexpr int A = M + 2;
-  V u[A * A], half[3 * A], g[9];
+  V u[A * A], half[3 * A], g[9][1];
   OSPREY_UNROLL
   for (int i = 0; i < A * A; ++i) u[i] = hn::Load(kFloats, products + i * (kRows * kPanel));
   OSPREY_UNROLL
   for (int j = 0; j < A; ++j) transform_weight_gradient<M>(u + j, A, half + j, A);
   OSPREY_UNROLL
-  for (int i = 0; i < 3; ++i) transform_weight_gradient<M>(half + i * A, 1, g + i * 3, 1);
-  for (int t = 0; t < 9; ++t) {
-    float* to = dweights + int64_t(t) * channels;
-    store_first(hn::Add(load_first(to, count), g[t]), to, count);
-  }
+  for (int i = 0; i < 3; ++i) transform_weight_gradient<M>(half + i * A, 1, &g[i * 3][0], 1);
+  store_tile(g, true, dweights, channels, count);
 }
 
 int filter_tiles(const WinogradGradient& c) { return (c.y_.c + kRows - 1) / kRows; }
@@ -216,9 +220,11 @@ void add_parts(const WinogradGradient& c, const WinogradGradient::Block& block, 
   Products products;
   for (int64_t part = first; part < last; ++part) {
     const int panel = int(part / in_panel), tile = int(part % in_panel);
-    // Of nearly equal size: a last tile of a few filters would waste the registers.
-    const int filter = int(int64_t(c.y_.c) * tile / in_panel),
-              filters = int(int64_t(c.y_.c) * (tile + 1) / in_panel) - filter;
+    // Of nearly equal size: a last tile of a few filters would waste the registers. Where filters are odd,
+    // the products of one more come of what fills its vector.
+    const int64_t pairs = (c.y_.c + 1) / 2;
+    const int filter = int(2 * (pairs * tile / in_panel)),
+              filters = std::min(int(2 * (pairs * (tile + 1) / in_panel)), c.y_.c) - filter;
     const int channel = panel * kPanel, channels = std::min(kPanel, c.x_.c - channel);
     const int vectors = (channels + kLanes - 1) / kLanes;
     (c.rounds_ ? multiply_points<bf16> : multiply_points<float>)(c, block, filter, filters, panel * kVectors,
