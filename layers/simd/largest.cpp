@@ -32,12 +32,15 @@ void largest_of_each(const float* x, const Windows& w, int count, float* y) {
 }
 
 void largest_of_each_in_bf16(const bf16* x, const Windows& w, int count, bf16* y) {
-  for (int i = 0; i < count; ++i, x += w.step, y += w.channels)
-    for (int c = 0; c < w.channels; c += kLanes) {
-      const FirstLanes left = first_lanes(w.channels - c);
-      store_exactly(largest(w, [&](int64_t at) HWY_ATTR { return load_first(x + at + c, left); }), y + c,
-                    left);
-    }
+  for (int i = 0; i < count; ++i, x += w.step, y += w.channels) {
+    int c = 0;
+    for (; c + kLanes <= w.channels; c += kLanes)
+      store(as_bf16(largest(w, [&](int64_t at) HWY_ATTR { return load(x + at + c); })), y + c);
+    if (c == w.channels) continue;
+    const FirstLanes left = first_lanes(w.channels - c);
+    store_first(as_bf16(largest(w, [&](int64_t at) HWY_ATTR { return load_first(x + at + c, left); })), y + c,
+                left);
+  }
 }
 
 }  // namespace

@@ -213,8 +213,8 @@ HWY_INLINE void store_first(Bf16Vector x, bf16* to, FirstLanes lanes) {
   _mm256_mask_storeu_epi16(to, lanes.raw, x);
 }
 // Lanes that bf16 can hold exactly.
-HWY_INLINE void store_exactly(V x, bf16* to, FirstLanes lanes) {
-  store_first(_mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(x.raw), 16)), to, lanes);
+HWY_INLINE Bf16Vector as_bf16(V x) {
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(x.raw), 16));
 }
 
 // The lanes of x rounded to the nearest.
@@ -302,9 +302,9 @@ inline Bf16Vector rounded(V) {
   refuse();
   return {};
 }
+inline Bf16Vector as_bf16(V x) { return rounded(x); }
 inline void store(Bf16Vector, bf16*) {}
 inline void store_first(Bf16Vector, bf16*, FirstLanes) {}
-inline void store_exactly(V, bf16*, FirstLanes) { refuse(); }
 inline void round_vectors(const V*, int, bf16*, int64_t) { refuse(); }
 inline void round_vector_pairs(const V*, const V*, int, bf16*, int64_t) { refuse(); }
 inline void round_row(const float*, int64_t, bf16*) { refuse(); }

@@ -10,7 +10,8 @@
 
 #include <hwy/cache_control.h>
 
-#include <algorithm>
+#include <cstddef>
+#include <cstring>
 
 #include "core/tensor.h"
 #include "layers/simd/epilogue-inl.h"
@@ -176,15 +177,16 @@ class TilePixels {
       first_ = origin, row_ = int64_t(s.w) * s.c, column_ = s.c;
       return;
     }
-    first_ = copy_, row_ = A * kLanes, column_ = kLanes;
+    T* copy = reinterpret_cast<T*>(copy_);
+    first_ = copy, row_ = A * kLanes, column_ = kLanes;
     const FirstLanes lanes = first_lanes(s.c - channel);
     for (int i = 0; i < A; ++i)
       for (int j = 0; j < A; ++j) {
-        T* to = copy_ + (i * A + j) * kLanes;
+        T* to = copy + (i * A + j) * kLanes;
         if (inside || (top + i >= 0 && top + i < s.h && left + j >= 0 && left + j < s.w))
           store(load_first_as_stored(origin + (int64_t(i) * s.w + j) * s.c, lanes), to);
         else
-          std::fill_n(to, kLanes, T(0.0f));
+          std::memset(static_cast<void*>(to), 0, kLanes * sizeof(T));  // one store, as it is loaded
       }
   }
 
@@ -192,8 +194,8 @@ class TilePixels {
 
  private:
   const T* first_;
-  int64_t row_, column_;  // from a pixel to the next
-  T copy_[A * A * kLanes];
+  int64_t row_, column_;                                    // from a pixel to the next
+  alignas(64) std::byte copy_[A * A * kLanes * sizeof(T)];  // values of T begin as 0, which would take time
 };
 
 // Asks for the pixels of a tile some places further on, the last M rows and columns of its A x A: what is
