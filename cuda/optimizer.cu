@@ -66,8 +66,8 @@ __global__ void clip_factor_kernel(const double* parts, int count, ClipRule rule
 __device__ inline float clip_of(const ParameterLines& p) { return p.clip ? *p.clip : 1.0f; }
 
 // Writes the values and all that follows from them, and clears the gradients.
-__device__ inline void finish(const ParameterLines& p, const Averaging& averaging, int64_t iteration, int i,
-                              Floats<4> w) {
+__device__ inline void finish(const ParameterLines& p, const WeightAveraging& averaging, int64_t iteration,
+                              int i, Floats<4> w) {
   if (p.average && averaging.acts(iteration)) {
     Floats<4> a = four(p, p.average, i);
     for (int k = 0; k < 4; ++k) follow(averaging, iteration, w[k], a[k]);
@@ -81,7 +81,7 @@ __device__ inline void finish(const ParameterLines& p, const Averaging& averagin
 // What all rules share, by one thread for four parameters: change(i, rate, decay, g, w) makes their new
 // values w of their gradients g, and keeps what it needs for the next step.
 template <class Change>
-__device__ void step_four(const ParameterLines& p, const Averaging& averaging, const Step* step,
+__device__ void step_four(const ParameterLines& p, const WeightAveraging& averaging, const Step* step,
                           const Faults* faults, Change change) {
   const int i = global_thread();
   if (i >= p.lines * kFoursOfLine || faults->any()) return;
@@ -94,7 +94,7 @@ __device__ void step_four(const ParameterLines& p, const Averaging& averaging, c
   finish(p, averaging, step->iteration, i, w);
 }
 
-__global__ void sgd_step_kernel(ParameterLines p, Sgd rule, Averaging averaging, const Step* step,
+__global__ void sgd_step_kernel(ParameterLines p, Sgd rule, WeightAveraging averaging, const Step* step,
                                 const Faults* faults) {
   step_four(p, averaging, step, faults,
             [&](int i, float rate, float decay, const Floats<4>& g, Floats<4>& w) {
@@ -104,7 +104,7 @@ __global__ void sgd_step_kernel(ParameterLines p, Sgd rule, Averaging averaging,
             });
 }
 
-__global__ void adam_step_kernel(ParameterLines p, Adam rule, Averaging averaging, const Step* step,
+__global__ void adam_step_kernel(ParameterLines p, Adam rule, WeightAveraging averaging, const Step* step,
                                  const Faults* faults) {
   step_four(p, averaging, step, faults,
             [&](int i, float rate, float decay, const Floats<4>& g, Floats<4>& w) {
@@ -118,8 +118,8 @@ __global__ void adam_step_kernel(ParameterLines p, Adam rule, Averaging averagin
             });
 }
 
-__global__ void rmsprop_step_kernel(ParameterLines p, RmsProp rule, Averaging averaging, const Step* step,
-                                    const Faults* faults) {
+__global__ void rmsprop_step_kernel(ParameterLines p, RmsProp rule, WeightAveraging averaging,
+                                    const Step* step, const Faults* faults) {
   step_four(p, averaging, step, faults,
             [&](int i, float rate, float decay, const Floats<4>& g, Floats<4>& w) {
               Floats<4> v = four(p, p.momentum, i), s = four(p, p.squares, i);
@@ -147,18 +147,18 @@ void clip_gradients(Stream& s, const ParameterLines& p, ClipRule rule, double* p
   launch<clip_factor_kernel>(s, Grid{dim3(1), dim3(256)}, parts, count, rule, factor);
 }
 
-void sgd_step(Stream& s, const ParameterLines& p, Sgd rule, Averaging averaging, const Step* step,
+void sgd_step(Stream& s, const ParameterLines& p, Sgd rule, WeightAveraging averaging, const Step* step,
               const Faults* faults) {
   launch<sgd_step_kernel>(s, one_thread_each(p.lines * kFoursOfLine), p, rule, averaging, step, faults);
 }
 
-void adam_step(Stream& s, const ParameterLines& p, Adam rule, Averaging averaging, const Step* step,
+void adam_step(Stream& s, const ParameterLines& p, Adam rule, WeightAveraging averaging, const Step* step,
                const Faults* faults) {
   launch<adam_step_kernel>(s, one_thread_each(p.lines * kFoursOfLine), p, rule, averaging, step, faults);
 }
 
-void rmsprop_step(Stream& s, const ParameterLines& p, RmsProp rule, Averaging averaging, const Step* step,
-                  const Faults* faults) {
+void rmsprop_step(Stream& s, const ParameterLines& p, RmsProp rule, WeightAveraging averaging,
+                  const Step* step, const Faults* faults) {
   launch<rmsprop_step_kernel>(s, one_thread_each(p.lines * kFoursOfLine), p, rule, averaging, step, faults);
 }
 

@@ -103,7 +103,7 @@ struct RmsProp {
 // AlexeyAB's moving average of the parameters: it begins as a copy of them at iteration `first`, follows them
 // by a <- alpha a + (1 - alpha) w, and at iteration `last` takes their place. Without time between there is
 // none.
-struct Averaging {
+struct WeightAveraging {
   float alpha = 0;
   int64_t first = 0, last = 0;
   HOST_DEVICE bool acts(int64_t iteration) const {
@@ -140,7 +140,7 @@ HOST_DEVICE ALWAYS_INLINE void update(const RmsProp& rule, float rate, float dec
 }
 
 // For an iteration in which it acts.
-HOST_DEVICE ALWAYS_INLINE void follow(const Averaging& rule, int64_t iteration, float& w, float& a) {
+HOST_DEVICE ALWAYS_INLINE void follow(const WeightAveraging& rule, int64_t iteration, float& w, float& a) {
   if (iteration == rule.last)
     w = a;
   else
@@ -154,11 +154,11 @@ void check_gradients(Stream&, const ParameterLines& p, Faults* faults);
 // Writes *factor. parts: memory for clip_parts(p.lines) numbers.
 void clip_gradients(Stream&, const ParameterLines& p, ClipRule rule, double* parts, float* factor);
 // Each also sets the gradients to zero for the next batch.
-void sgd_step(Stream&, const ParameterLines& p, Sgd rule, Averaging averaging, const Step* step,
+void sgd_step(Stream&, const ParameterLines& p, Sgd rule, WeightAveraging averaging, const Step* step,
               const Faults* faults);
-void adam_step(Stream&, const ParameterLines& p, Adam rule, Averaging averaging, const Step* step,
+void adam_step(Stream&, const ParameterLines& p, Adam rule, WeightAveraging averaging, const Step* step,
                const Faults* faults);
-void rmsprop_step(Stream&, const ParameterLines& p, RmsProp rule, Averaging averaging, const Step* step,
+void rmsprop_step(Stream&, const ParameterLines& p, RmsProp rule, WeightAveraging averaging, const Step* step,
                   const Faults* faults);
 }  // namespace cpu
 
@@ -167,11 +167,11 @@ void clear_faults(Stream&, Faults* faults);
 void check_losses(Stream&, const LossReport* losses, int count, Faults* faults);
 void check_gradients(Stream&, const ParameterLines& p, Faults* faults);
 void clip_gradients(Stream&, const ParameterLines& p, ClipRule rule, double* parts, float* factor);
-void sgd_step(Stream&, const ParameterLines& p, Sgd rule, Averaging averaging, const Step* step,
+void sgd_step(Stream&, const ParameterLines& p, Sgd rule, WeightAveraging averaging, const Step* step,
               const Faults* faults);
-void adam_step(Stream&, const ParameterLines& p, Adam rule, Averaging averaging, const Step* step,
+void adam_step(Stream&, const ParameterLines& p, Adam rule, WeightAveraging averaging, const Step* step,
                const Faults* faults);
-void rmsprop_step(Stream&, const ParameterLines& p, RmsProp rule, Averaging averaging, const Step* step,
+void rmsprop_step(Stream&, const ParameterLines& p, RmsProp rule, WeightAveraging averaging, const Step* step,
                   const Faults* faults);
 }  // namespace cuda
 

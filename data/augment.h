@@ -63,8 +63,8 @@ struct Described {
   SamplePlan plan;  // each image begins its own buffer
   std::vector<Truth> truths;
   std::vector<ProposedBox> proposals;
-  std::vector<float> classes;        // of a classifier's sample instead: the target of each class
-  std::array<Blur, kMaxParts> blur;  // of the canvas of each part
+  std::vector<float> classes;              // of a classifier's sample instead: the target of each class
+  std::array<CanvasBlur, kMaxParts> blur;  // of the canvas of each part
 };
 struct Labelled {  // an image, of which only the size matters here
   int width = 0, height = 0;

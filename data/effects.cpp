@@ -101,7 +101,7 @@ void turn(SamplePart& part, float angle) {
   part.window = {};
 }
 
-Blur blur_of(BlurKind kind, int blur, const std::vector<Box>& boxes) {
+CanvasBlur blur_of(BlurKind kind, int blur, const std::vector<Box>& boxes) {
   if (kind == BlurKind::none || blur < 1) return {};
   if (kind == BlurKind::background) return {kBackgroundSide, boxes};
   float least = float(8 * (blur + 1));
@@ -110,7 +110,8 @@ Blur blur_of(BlurKind kind, int blur, const std::vector<Box>& boxes) {
   return {side >= 3 ? side : 0, {}};
 }
 
-ByteImage blurred_canvas(SamplePart& part, const ByteImage& image, int width, int height, const Blur& blur) {
+ByteImage blurred_canvas(SamplePart& part, const ByteImage& image, int width, int height,
+                         const CanvasBlur& blur) {
   SamplePlan plan;
   plan.parts = 1;
   SamplePart& whole = plan.part[0];

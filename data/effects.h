@@ -33,17 +33,18 @@ Box turned_box(const Box& box, float x, float y, float angle);
 void turn(SamplePart& part, float angle);
 
 // A Gaussian over a part's canvas; boxes, in pixels of it, stay sharp.
-struct Blur {
+struct CanvasBlur {
   int side = 0;  // of the kernel, odd; 0: no blur
   std::vector<Box> sharp;
 };
 
 // Of kind `background` 17 pixels, without the boxes. Of kind `all` the odd number at `blur`, but no more than
 // an eighth of the smallest box' shorter side, so that small objects stay.
-Blur blur_of(BlurKind kind, int blur, const std::vector<Box>& boxes);
+CanvasBlur blur_of(BlurKind kind, int blur, const std::vector<Box>& boxes);
 
 // Makes the canvas of a part an image of its own, blurred, in bytes as Darknet's images are: the part then
 // shows that image, and its crop, turn and colours are in it.
-ByteImage blurred_canvas(SamplePart& part, const ByteImage& image, int width, int height, const Blur& blur);
+ByteImage blurred_canvas(SamplePart& part, const ByteImage& image, int width, int height,
+                         const CanvasBlur& blur);
 
 }  // namespace osprey

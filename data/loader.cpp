@@ -185,7 +185,7 @@ Described Loader::describe_sample(Slot& slot, int i, const AugmentOptions& augme
 void Loader::make_pixels(Slot& slot, int i, Described& sample, std::array<ByteImage, 4>& images) {
   Batch& batch = slot.batch;
   for (size_t k = 0; k < size_t(sample.plan.parts); ++k)
-    if (const Blur& blur = sample.blur[k]; blur.side > 0)
+    if (const CanvasBlur& blur = sample.blur[k]; blur.side > 0)
       images[k] = blurred_canvas(sample.plan.part[k], images[k], batch.width, batch.height, blur);
   if (options_.described) {
     std::vector<uint8_t>& bytes = slot.bytes[size_t(i)];

@@ -13,7 +13,7 @@ constexpr int64_t kGrain = 1 << 11;      // lines
 constexpr int64_t kAfterAverage = 1000;  // iterations that AlexeyAB's Darknet trains on from the average
 
 // What follows from new values of a line, and the gradients' return to zero.
-void finish(const ParameterLines& p, const Averaging& averaging, int64_t iteration, size_t at) {
+void finish(const ParameterLines& p, const WeightAveraging& averaging, int64_t iteration, size_t at) {
   float* __restrict w = p.values + at;
   if (p.average && averaging.acts(iteration)) {
     float* __restrict a = p.average + at;
@@ -28,8 +28,8 @@ using Line = std::array<float, kLineFloats>;
 // What all rules share: change(first value, rate, decay, g, w) makes the new values w of a line that is
 // trained of its gradients g, on all threads.
 template <class Change>
-void step_lines(const ParameterLines& p, const Averaging& averaging, const Step* step, const Faults* faults,
-                Change change) {
+void step_lines(const ParameterLines& p, const WeightAveraging& averaging, const Step* step,
+                const Faults* faults, Change change) {
   if (faults->any()) return;
   const float clip = p.clip ? *p.clip : 1.0f;
   parallel_for(p.lines, kGrain, [&](int64_t first, int64_t last) {
@@ -88,7 +88,7 @@ void clip_gradients(Stream&, const ParameterLines& p, ClipRule rule, double* par
   *factor = rule.factor(squares);
 }
 
-void sgd_step(Stream&, const ParameterLines& p, Sgd rule, Averaging averaging, const Step* step,
+void sgd_step(Stream&, const ParameterLines& p, Sgd rule, WeightAveraging averaging, const Step* step,
               const Faults* faults) {
   step_lines(p, averaging, step, faults,
              [&](size_t at, float rate, float decay, const Line& g, float* __restrict w) {
@@ -97,7 +97,7 @@ void sgd_step(Stream&, const ParameterLines& p, Sgd rule, Averaging averaging, c
              });
 }
 
-void adam_step(Stream&, const ParameterLines& p, Adam rule, Averaging averaging, const Step* step,
+void adam_step(Stream&, const ParameterLines& p, Adam rule, WeightAveraging averaging, const Step* step,
                const Faults* faults) {
   const float correction1 = bias_correction(rule.beta1, step->iteration);
   const float correction2 = bias_correction(rule.beta2, step->iteration);
@@ -110,7 +110,7 @@ void adam_step(Stream&, const ParameterLines& p, Adam rule, Averaging averaging,
              });
 }
 
-void rmsprop_step(Stream&, const ParameterLines& p, RmsProp rule, Averaging averaging, const Step* step,
+void rmsprop_step(Stream&, const ParameterLines& p, RmsProp rule, WeightAveraging averaging, const Step* step,
                   const Faults* faults) {
   step_lines(p, averaging, step, faults,
              [&](size_t at, float rate, float decay, const Line& g, float* __restrict w) {
@@ -150,14 +150,14 @@ RmsProp rmsprop_rule(const NetSection& net) {
 
 namespace {
 
-Averaging averaging_of(const NetSection& net) {
+WeightAveraging averaging_of(const NetSection& net) {
   return {net.ema_alpha, net.max_batches / 2, net.max_batches - kAfterAverage};
 }
 
 }  // namespace
 
 bool keeps_average(const NetSection& net) {
-  const Averaging averaging = averaging_of(net);
+  const WeightAveraging averaging = averaging_of(net);
   return averaging.alpha > 0 && averaging.first < averaging.last;
 }
 

@@ -67,7 +67,7 @@ class Optimizer {
   Adam adam_rule_;
   RmsProp rmsprop_rule_;
   ClipRule clip_rule_;
-  Averaging averaging_;
+  WeightAveraging averaging_;
   DeviceBuffer squares_{"the mean squared gradients"}, average_{"the average of the parameters"},
       span_of_line_{"the optimizer's table of lines"}, spans_{"the optimizer's table of spans"},
       faults_{"the optimizer's faults"}, clip_{"what bounds the gradients"};  // the factor, then the parts

@@ -55,7 +55,7 @@ struct Expected {
   }
 };
 
-constexpr Averaging kAveraging = {0.75f, 2, 4};
+constexpr WeightAveraging kAveraging = {0.75f, 2, 4};
 
 void expect_copied(const State& state) {
   for (int i = 0; i < kCount; ++i) {

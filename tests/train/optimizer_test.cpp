@@ -74,7 +74,7 @@ class Buffers {
   }
   float value(int span, int i) { return get(p_.values + spans_[size_t(span)].offset + i, 1)[0]; }
 
-  void update(const NetSection& net, float rate, int64_t iteration, Averaging averaging = {}) {
+  void update(const NetSection& net, float rate, int64_t iteration, WeightAveraging averaging = {}) {
     Step step;
     step.learning_rate = rate;
     step.iteration = iteration;
@@ -280,7 +280,7 @@ TEST_P(OptimizerOn, NothingMovesWhenAGradientIsNotFinite) {
 TEST_P(OptimizerOn, TheAverageFollowsAndTakesThePlaceOfTheParameters) {
   const NetSection net = net_of(1, 0, 0);
   Buffers b(GetParam(), 3, net);
-  const Averaging averaging = {0.75f, 2, 4};
+  const WeightAveraging averaging = {0.75f, 2, 4};
   float average = 0, value = 0;
   for (int64_t t = 1; t <= 5; ++t) {
     b.put_all(b.p_.gradients, [](int) { return 1.0f; });
