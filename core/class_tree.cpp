@@ -11,11 +11,6 @@
 namespace osprey {
 namespace {
 
-std::string found_path(const std::string& path, const std::string& cfg_file) {
-  const std::filesystem::path beside = std::filesystem::path(cfg_file).parent_path() / path;
-  return !file_exists(path) && file_exists(beside) ? beside.string() : path;
-}
-
 // visit(words, line number) of each line that is not empty.
 void for_each_line(const std::string& text,
                    const std::function<void(const std::vector<std::string>&, int)>& visit) {
@@ -43,8 +38,13 @@ ClassTree ClassTreeTables::view() const {
   return {whole(parents), whole(groups), whole(group_of), whole(children)};
 }
 
-ClassTreeTables read_class_tree(const std::string& path, const std::string& cfg_file) {
-  const std::string file = found_path(path, cfg_file);
+std::string find_class_file(const std::string& path, const std::string& cfg_file) {
+  if (file_exists(path)) return path;
+  const std::filesystem::path beside = std::filesystem::path(cfg_file).parent_path() / path;
+  return file_exists(beside) ? beside.string() : "";
+}
+
+ClassTreeTables read_class_tree(const std::string& file) {
   ClassTreeTables tree;
   for_each_line(read_file(file, "a tree of classes"), [&](const std::vector<std::string>& words, int line) {
     int parent = 0;
@@ -66,8 +66,7 @@ ClassTreeTables read_class_tree(const std::string& path, const std::string& cfg_
   return tree;
 }
 
-std::vector<int> read_class_map(const std::string& path, const std::string& cfg_file) {
-  const std::string file = found_path(path, cfg_file);
+std::vector<int> read_class_map(const std::string& file) {
   std::vector<int> map;
   for_each_line(read_file(file, "a map of classes"), [&](const std::vector<std::string>& words, int line) {
     int value = 0;

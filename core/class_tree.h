@@ -58,12 +58,15 @@ struct ClassTreeTables {
   ClassTree view() const;
 };
 
-// Lines `name parent`, one for each class in their order; a parent is the number of an earlier line, or -1,
-// and lines with one parent that follow each other are a group. A relative path is tried from the current
-// folder, as Darknet does, then from that of the cfg file.
-ClassTreeTables read_class_tree(const std::string& path, const std::string& cfg_file);
+// Where such a file is: a relative path is tried from the current folder, as Darknet does, then from that of
+// the cfg file. "" if it is in neither.
+std::string find_class_file(const std::string& path, const std::string& cfg_file);
 
-// A number, at least 0, in each line. The path: as above.
-std::vector<int> read_class_map(const std::string& path, const std::string& cfg_file);
+// Lines `name parent`, one for each class in their order; a parent is the number of an earlier line, or -1,
+// and lines with one parent that follow each other are a group.
+ClassTreeTables read_class_tree(const std::string& file);
+
+// A number, at least 0, in each line.
+std::vector<int> read_class_map(const std::string& file);
 
 }  // namespace osprey

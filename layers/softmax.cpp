@@ -15,6 +15,7 @@
 #include <limits>
 
 #include "core/parallel.h"
+#include "layers/class_file.h"
 #include "layers/layer.h"
 #include "layers/onnx_graph.h"
 
@@ -157,7 +158,7 @@ class Softmax final : public Layer, public OnnxLayer {
  private:
   void plan_tree(Plan& p) {
     const Shape in = p.input();
-    if (tables_.parents.empty()) tables_ = read_class_tree(tree_path_, p.cfg_file());
+    if (tables_.parents.empty()) tables_ = read_class_tree(class_file(p, "tree", tree_path_));
     p.require(in.h * in.w == 1 && in.c == tables_.classes(), "tree",
               fmt::format("{} has {} classes, but the input is {}: it must be 1x1x1x{}", tree_path_,
                           tables_.classes(), in.text(), tables_.classes()));

@@ -2,6 +2,7 @@
 
 #include "core/class_tree.h"
 #include "core/log.h"
+#include "layers/class_file.h"
 
 namespace osprey {
 
@@ -36,7 +37,7 @@ std::vector<Anchor> read_anchors(const Plan& p, const std::vector<float>& listed
 
 void plan_class_map(const Plan& p, const std::string& path, int classes, std::vector<int>& map) {
   if (path.empty() || !map.empty()) return;
-  map = read_class_map(path, p.cfg_file());
+  map = read_class_map(class_file(p, "map", path));
   for (int id : map)
     p.require(id < classes, "map",
               fmt::format("map: {} has the class {}, but classes={} are numbered from 0", path, id, classes));

@@ -15,6 +15,7 @@
 #include "core/parallel.h"
 #include "cuda/region.h"
 #include "cuda/softmax.h"
+#include "layers/class_file.h"
 #include "layers/heads/head.h"
 #include "layers/heads/onnx_boxes.h"
 
@@ -207,7 +208,7 @@ class Region final : public Head, public OnnxHead {
   }
 
   void plan_tree(Plan& p) {
-    if (tables_.parents.empty()) tables_ = read_class_tree(tree_path_, p.cfg_file());
+    if (tables_.parents.empty()) tables_ = read_class_tree(class_file(p, "tree", tree_path_));
     p.require(tables_.classes() == grid_.classes, "tree",
               fmt::format("{} has {} classes, but classes={}", tree_path_, tables_.classes(), grid_.classes));
     p.require(!loss_.focal_loss, "focal_loss", "focal_loss does not know classes of a tree");

@@ -10,7 +10,7 @@ const char* const kTree = "a -1\nb -1\n\nc 0\r\nd 0\ne\t0\nf 3\ng 3\n";
 
 TEST(ClassTree, ReadsGroupsOfSiblings) {
   const Temporary folder;
-  const ClassTreeTables tree = read_class_tree(folder.write("a.tree", kTree), "");
+  const ClassTreeTables tree = read_class_tree(folder.write("a.tree", kTree));
   EXPECT_EQ(tree.parents, (std::vector<int>{-1, -1, 0, 0, 0, 3, 3}));
   EXPECT_EQ(tree.groups, (std::vector<int>{0, 2, 5, 7}));
   EXPECT_EQ(tree.group_of, (std::vector<int>{0, 0, 1, 1, 1, 2, 2}));
@@ -19,7 +19,7 @@ TEST(ClassTree, ReadsGroupsOfSiblings) {
 
 TEST(ClassTree, MultipliesAlongTheBranch) {
   const Temporary folder;
-  const ClassTreeTables tables = read_class_tree(folder.write("a.tree", kTree), "");
+  const ClassTreeTables tables = read_class_tree(folder.write("a.tree", kTree));
   const ClassTree tree = tables.view();
   const float conditional[] = {.5f, .5f, .25f, .5f, .25f, .75f, .25f};
   EXPECT_EQ(tree.probability(conditional, 1), .5f);
@@ -35,14 +35,16 @@ TEST(ClassTree, MultipliesAlongTheBranch) {
 TEST(ClassTree, LiesBesideTheCfgIfNotInTheCurrentFolder) {
   const Temporary folder;
   folder.write("networks/a.map", "2\n0\n");
-  EXPECT_EQ(read_class_map("a.map", folder / "networks/x.cfg"), (std::vector<int>{2, 0}));
-  expect_in("a.map: cannot be opened", error_of([&] { read_class_map("a.map", folder / "x.cfg"); }));
+  const std::string file = find_class_file("a.map", folder / "networks/x.cfg");
+  EXPECT_EQ(file, folder / "networks/a.map");
+  EXPECT_EQ(read_class_map(file), (std::vector<int>{2, 0}));
+  EXPECT_EQ(find_class_file("a.map", folder / "x.cfg"), "");
 }
 
 TEST(ClassTree, ExplainsWhatIsWrongWithItsFile) {
   const Temporary folder;
   const auto error = [&](const std::string& text) {
-    return error_of([&] { read_class_tree(folder.write("a.tree", text), ""); });
+    return error_of([&] { read_class_tree(folder.write("a.tree", text)); });
   };
   expect_in("a.tree:2: expected a name and the number of its parent", error("a -1\nb\n"));
   expect_in("a.tree:1: expected a name and the number of its parent", error("a -1 b\n"));

@@ -6,7 +6,7 @@ using namespace osprey;
 
 int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   const ForeignFile file(text_of(bytes, size));
-  answered([&] { read_class_tree(file.path(), "x.cfg"); });
-  answered([&] { read_class_map(file.path(), "x.cfg"); });
+  answered([&] { read_class_tree(file.path()); });
+  answered([&] { read_class_map(file.path()); });
   return 0;
 }

@@ -104,7 +104,7 @@ TEST(softmax, of_a_tree_without_loss_has_its_slope) {
 TEST(softmax, explains_what_is_wrong) {
   expect_error("[softmax]\ngroups=3",
                "test.cfg:2: [softmax] the 4 channels of the input cannot be cut into 3");
-  expect_error("[softmax]\ntree=x.tree", "x.tree: cannot be opened");
+  expect_error("[softmax]\ntree=x.tree", "test.cfg:2: [softmax] tree=x.tree: there is no such file");
   const Temporary folder;
   const std::string tree = "\ntree=" + folder.write("a.tree", "a -1\nb -1\nc 1\n");
   expect_error("[softmax]" + tree, "a.tree has 3 classes, but the input is 1x8x8x4: it must be 1x1x1x3");

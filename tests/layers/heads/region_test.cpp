@@ -192,8 +192,8 @@ TEST(Region, ExplainsWhatIsWrongWithItsSection) {
       "set its filters=125",
       {{1, 4, 4, 8}});
   expect_error(kSmall + "coords=8", "test.cfg:6: [region] coords must be between 4 and 4, not 8");
-  expect_error(kSmall + "tree=9k.tree", "9k.tree: cannot be opened", {kFourCells});
-  expect_error(kSmall + "map=9k.map", "9k.map: cannot be opened", {kFourCells});
+  expect_error(kSmall + "tree=9k.tree", "[region] tree=9k.tree: there is no such file", {kFourCells});
+  expect_error(kSmall + "map=9k.map", "[region] map=9k.map: there is no such file", {kFourCells});
   const Temporary folder;
   expect_error(kSmall + "tree=" + folder.write("a.tree", "a -1\nb -1\nc 1\n"),
                "a.tree has 3 classes, but classes=2", {kFourCells});

@@ -326,7 +326,7 @@ TEST(Yolo, ExplainsWhatIsWrongWithItsSection) {
   expect_error(kSmall + "counters_per_class=3,4",
                "test.cfg:6: [yolo] counters_per_class must list 1 numbers, one for each class, not 2",
                {kOneCell});
-  expect_error(kSmall + "map=no.map", "no.map: cannot be opened", {kOneCell});
+  expect_error(kSmall + "map=no.map", "[yolo] map=no.map: there is no such file", {kOneCell});
   expect_error(kSmall + "ignore_tresh=.5", "unknown key `ignore_tresh`, did you mean `ignore_thresh`?");
 }
 
