@@ -228,23 +228,31 @@ HWY_INLINE void repeat_times(F&& f) {
   }
 }
 
-// x at all points: B' x B. put(point, value) takes them.
-template <int M, class T, class Put>
-HWY_INLINE void transform_input_tile(const TilePixels<M + 2, T>& x, Put&& put) {
+// N x N pixels at all (M + 2) x (M + 2) points: along_axis(from, to, step of to) makes M + 2 values of N, of
+// each column and then of each row. put(point, value) takes them.
+template <int M, int N, class T, class AlongAxis, class Put>
+HWY_INLINE void transform_tile(const TilePixels<N, T>& x, AlongAxis&& along_axis, Put&& put) {
   constexpr int A = M + 2;
-  V half[A * A];
-  repeat_times<A, kInRegisters<M>>([&](int j) HWY_ATTR {
-    V column[A];
+  V half[A * N];
+  repeat_times<N, kInRegisters<M>>([&](int j) HWY_ATTR {
+    V column[N];
     OSPREY_UNROLL
-    for (int i = 0; i < A; ++i) column[i] = x.at(i, j);
-    transform_input<M>(column, 1, half + j, A);
+    for (int i = 0; i < N; ++i) column[i] = x.at(i, j);
+    along_axis(column, half + j, N);
   });
   repeat_times<A, kInRegisters<M>>([&](int i) HWY_ATTR {
     V row[A];
-    transform_input<M>(half + i * A, 1, row, 1);
+    along_axis(half + i * N, row, 1);
     OSPREY_UNROLL
     for (int j = 0; j < A; ++j) put(i * A + j, row[j]);
   });
+}
+
+// B' x B
+template <int M, class T, class Put>
+HWY_INLINE void transform_input_tile(const TilePixels<M + 2, T>& x, Put&& put) {
+  transform_tile<M>(
+      x, [](const V* from, V* to, int step) HWY_ATTR { transform_input<M>(from, 1, to, step); }, put);
 }
 
 }  // namespace osprey::simd::HWY_NAMESPACE

@@ -54,21 +54,9 @@ struct OfDy {
   template <int M, class T, class Put>
   static HWY_INLINE void transform(const WinogradGradient& c, const T* dy, int64_t tile, int channel,
                                    Put&& put) {
-    constexpr int A = M + 2;
-    const TilePixels<M, T> y(dy, c.y_, place_of(c, tile), channel);
-    V half[A * M];
-    repeat_times<M, kInRegisters<M>>([&](int j) HWY_ATTR {
-      V column[M];
-      OSPREY_UNROLL
-      for (int i = 0; i < M; ++i) column[i] = y.at(i, j);
-      transform_sum_gradient<M>(column, 1, half + j, M);
-    });
-    repeat_times<A, kInRegisters<M>>([&](int i) HWY_ATTR {
-      V row[A];
-      transform_sum_gradient<M>(half + i * M, 1, row, 1);
-      OSPREY_UNROLL
-      for (int j = 0; j < A; ++j) put(i * A + j, row[j]);
-    });
+    transform_tile<M>(
+        TilePixels<M, T>(dy, c.y_, place_of(c, tile), channel),
+        [](const V* from, V* to, int step) HWY_ATTR { transform_sum_gradient<M>(from, 1, to, step); }, put);
   }
 };
 
