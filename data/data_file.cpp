@@ -1,6 +1,7 @@
 // The .data file and the names of the classes.
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <set>
 
 #include "core/cfg.h"
@@ -48,12 +49,16 @@ const std::vector<std::string> kKeys = {"classes",
                                         "saveweights",
                                         "savelast"};
 
-int whole_number(const Line& line, int least) {
+constexpr int kMostClasses = 100000;  // a number in a file must not ask for all memory
+
+int whole_number(const Line& line, int least, int most = std::numeric_limits<int>::max()) {
   int value = 0;  // Darknet reads no further than the number: a comment may follow
   const std::string_view number = trimmed(std::string_view(line.value).substr(0, line.value.find('#')));
-  if (!parse_number(number, value) || value < least)
-    line.complain(
-        fmt::format("{} needs a whole number of at least {}, not `{}`", line.key, least, line.value));
+  if (!parse_number(number, value) || value < least || value > most) {
+    const bool bounded = most < std::numeric_limits<int>::max();
+    line.complain(fmt::format("{} needs a whole number of at least {}{}, not `{}`", line.key, least,
+                              bounded ? fmt::format(" and at most {}", most) : "", line.value));
+  }
   return value;
 }
 
@@ -104,7 +109,7 @@ void assign(DataFile& data, const Line& line) {
       if (line.key == "backup" || line.key == "results") *target = with_slashes(line.value);
       return;
     }
-  if (line.key == "classes") data.classes = whole_number(line, 1);
+  if (line.key == "classes") data.classes = whole_number(line, 1, kMostClasses);
   if (line.key == "top") data.top = whole_number(line, 1);
   if (line.key == "saveweights") data.saveweights = whole_number(line, 0);
   if (line.key == "savelast") data.savelast = whole_number(line, 1);

@@ -34,8 +34,10 @@ TEST(DataFile, Messages) {
   Temporary folder;
   const std::pair<const char*, const char*> bad[] = {
       {"classes = 2\ntrian = a", "a.data:2: unknown key `trian`, did you mean `train`?"},
-      {"classes = two", "a.data:1: classes needs a whole number of at least 1, not `two`"},
-      {"classes = 0", "at least 1, not `0`"},
+      {"classes = two", "a.data:1: classes needs a whole number of at least 1 and at most 100000, not `two`"},
+      {"classes = 100001",
+       "a.data:1: classes needs a whole number of at least 1 and at most 100000, not `100001`"},
+      {"classes = 0", "at least 1 and at most 100000, not `0`"},
       {"\nclasses", "a.data:2: expected `key = value`, found `classes`"},
       {"train =", "a.data:1: train has no value"},
       {"format = vok", "format is darknet, voc or coco, not `vok`, did you mean `voc`?"},
