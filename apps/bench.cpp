@@ -121,13 +121,13 @@ nlohmann::ordered_json json_of(const Arguments& a, const Times& times, const Dev
   return json;
 }
 
-// Every time anew, since later layers may be planned over the input's memory; but what is on a GPU once stays
-// there, as a peer's images do.
+// The images again and again, until the mini-batch is full. Every time anew, since later layers may be
+// planned over the input's memory; but what is on a GPU once stays there, as a peer's images do.
 void give(Network& network, const std::vector<float>& images, bool first) {
-  if (network.device() == Device::cpu || first)
-    std::copy(images.begin(), images.end(), network.input().view<float>().begin());
-  else
-    network.keep_images();
+  if (network.device() != Device::cpu && !first) return network.keep_images();
+  const View<float> input = network.input().view<float>();
+  for (float* to = input.begin(); to != input.end(); to += images.size())
+    std::copy(images.begin(), images.end(), to);
 }
 
 // Of [proposals]: as many as there is room for.
@@ -150,7 +150,9 @@ void fill_proposals(const Network& network) {
 void measure_inference(const Arguments& a) {
   const DeviceMemory memory(a.load.device.device());
   const auto network = load_network(a.load);
-  const std::vector<float> images = random_values(size_t(network->input().shape.elements()));
+  // One image for all, so that the memory which is told is the network's.
+  const Shape input = network->input().shape;
+  const std::vector<float> images = random_values(size_t(input.elements() / input.n));
   fill_proposals(*network);
   std::optional<Detector> detector;
   if (a.detections) detector.emplace(*network, DetectorSettings{a.threshold, {}, {}});
