@@ -86,11 +86,10 @@ TEST(Network, OnTheCpuTensorsAreInBf16WhereAllTakeIt) {
   for (const Node& node : network.nodes()) EXPECT_EQ(node.output_type, Type::f32);
 }
 
-// All heads read one list.
 // Of factors that bf16 holds the products are exact, and so are sums of few of them. Weights with batch norm
 // in them are rounded: 105 products of size 1/8 with errors of 2^-9, of either sign.
 TEST(Network, UnderBf16ConnectedLayersMultiplyWithPackedWeights) {
-  if (!simd::has_bf16_products()) GTEST_SKIP();
+  if (!simd::has_bf16_products()) GTEST_SKIP() << "this processor has no products of bf16";
   const auto in_eighths = [](View<float> values) {
     for (float& v : values) v = std::round(v * 8) / 8;
   };
@@ -119,6 +118,7 @@ TEST(Network, UnderBf16ConnectedLayersMultiplyWithPackedWeights) {
     }
 }
 
+// All heads read one list.
 TEST(Network, TheLeastCapacityForTruthsCounts) {
   const std::string head = "[yolo]\nclasses=1\nnum=1\nanchors=8,8\n", conv = "[convolutional]\nfilters=6\n";
   Network network = network_of(kNet + conv + head + "max=7\n[route]\nlayers=-2\n" + conv + head + "max=5\n");

@@ -214,8 +214,8 @@ TEST(CpuConvolution, WinogradIsTheSumWithinItsBounds) {
   });
 }
 
-// What the tests below are skipped by is what Linux says of the processor, too: where it has the instruction,
-// none is skipped.
+// What tests in bf16, here and in network_test.cpp, are skipped by is what Linux says of the processor, too:
+// where it has it, none is skipped.
 TEST(CpuConvolution, MultipliesBf16WhereTheProcessorCan) {
   std::ifstream file("/proc/cpuinfo");
   ASSERT_TRUE(file);
