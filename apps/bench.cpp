@@ -233,7 +233,7 @@ void measure_training(const Arguments& a) {
   const std::vector<Head*> heads = network.heads();
   network.plan(a.load.batch, network.net().width, network.net().height);
   for (const ParameterSpan& span : network.parameters().spans())
-    initialise_to_measure(network.parameters(), span);
+    network.parameters().read_all(span, values_to_measure(network.parameters()));
   network.parameters().upload();
   if (!a.load.weights.empty()) load_weights(a.load.weights, network, Coverage::whole);
 

@@ -1,15 +1,19 @@
 #include "apps/load.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "models/weights.h"
 
 namespace osprey {
 
-void initialise_to_measure(Parameters& parameters, const ParameterSpan& span) {
-  parameters.initialise(span, 0);
-  const View<float> value = parameters.value(span);
-  if (span.info.name == std::string("rolling_variance")) std::fill(value.begin(), value.end(), 1.0f);
+ReadParameter values_to_measure(const Parameters& parameters) {
+  return [&parameters](const ParameterSpan& span, int first, int last, float* to) {
+    if (span.info.name == std::string_view("rolling_variance"))
+      std::fill_n(to, (last - first) * span.of_output(), 1.0f);
+    else
+      parameters.read_initial(span, 0, first, last, to);
+  };
 }
 
 std::unique_ptr<Network> load_network(const LoadOptions& options) {
@@ -28,8 +32,7 @@ std::unique_ptr<Network> load_network(const LoadOptions& options) {
     load_for_good(options.weights, *network);
     return network;
   }
-  network->prepare_for_good(
-      [&](const ParameterSpan& span) { initialise_to_measure(network->parameters(), span); });
+  network->prepare_for_good(values_to_measure(network->parameters()));
   return network;
 }
 

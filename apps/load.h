@@ -10,7 +10,7 @@
 namespace osprey {
 
 struct LoadOptions {
-  std::string cfg, weights;  // without weights: initialise_to_measure()
+  std::string cfg, weights;  // without weights: values_to_measure()
   DeviceOptions device;
   int batch = 1;
   bool lenient = false, keep_all = false;
@@ -19,8 +19,8 @@ struct LoadOptions {
 };
 
 // Random parameters for measurements: Darknet's initial ones, but variances of 1, since his 0 would blow
-// every activation up to infinity. Not on the device.
-void initialise_to_measure(Parameters& parameters, const ParameterSpan& span);
+// every activation up to infinity.
+ReadParameter values_to_measure(const Parameters& parameters);
 
 // Planned at the size that the .cfg says, loaded, folded: ready for forward().
 std::unique_ptr<Network> load_network(const LoadOptions& options);

@@ -89,8 +89,8 @@ class Connected final : public Layer, public OnnxLayer {
     if (p.on_gpu() && training_ && !batch_normalize_) p.scratch(norm_.partial, bias_partial(out));
   }
 
-  void prepare(Stream& s, WhenPacked sources) override {
-    if (cpu_) fold_and_pack(s, weights_, norm_, sources, *cpu_, packed_, folded_biases_);
+  void prepare(Stream& s, const ReadFilters& read) override {
+    if (cpu_) fold_and_pack(s, weights_, read, norm_, *cpu_, packed_, folded_biases_);
   }
 
   void forward(Stream& s) override {

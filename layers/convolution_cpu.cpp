@@ -3,14 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <limits>
 #include <mutex>
 #include <vector>
 
-#include "core/arena.h"
 #include "core/autotune.h"
 #include "core/parallel.h"
 #include "cuda/maxpool.h"
@@ -39,9 +37,9 @@ class Direct final : public ConvolutionDirection, public ConvolutionRows {
     for (const auto& part : parts_) size += part.packed_size();
     return size;
   }
-  void pack(const float* weights, float* packed, const simd::FiltersDone& done) const override {
+  void pack(const FilterWeights& weights, float* packed) const override {
     for (const auto& part : parts_) {
-      part.pack(weights, packed, &part == &parts_.back() ? done : simd::FiltersDone());
+      part.pack(weights, packed);
       packed += part.packed_size();
     }
   }
@@ -73,8 +71,7 @@ class Pooled final : public ConvolutionDirection {
   Pooled(simd::WindowProduct product, Window2 window) : product_(std::move(product)), window_(window) {}
 
   int64_t packed_size() const override { return product_.packed_size(); }
-  void pack(const float* weights, float* packed, const simd::FiltersDone& done) const override {
-    product_.pack(weights, packed, done);
+  void pack(const FilterWeights& weights, float* packed) const override { product_.pack(weights, packed);
   }
   void run(const void* in, const float* packed, const simd::Epilogue& e, void* out) const override {
     constexpr int64_t kInCache = 1 << 15;  // values
@@ -111,8 +108,7 @@ class ByWinograd final : public ConvolutionDirection {
   explicit ByWinograd(simd::Winograd form) : form_(form) {}
 
   int64_t packed_size() const override { return form_.packed_size(); }
-  void pack(const float* weights, float* packed, const simd::FiltersDone& done) const override {
-    form_.pack(weights, packed, done);
+  void pack(const FilterWeights& weights, float* packed) const override { form_.pack(weights, packed);
   }
   void run(const void* in, const float* packed, const simd::Epilogue& e, void* out) const override {
     form_.run(in, packed, e, out);
@@ -327,33 +323,11 @@ int CpuConvolution::scratch_size() const {
   return count_of(narrow_ ? std::max(data, narrow_->gradient_scratch()) : data);
 }
 
-void CpuConvolution::pack(View<const float> weights, View<float> packed) {
-  if (onednn_) return onednn_->pack(weights, packed);
-  forward_.direction->pack(weights.data, packed.data);
-}
-
-void CpuConvolution::pack_and_give_back(View<float> weights, View<float> packed) {
-  if (onednn_) return onednn_->pack(weights, packed);
-  // A huge page at a time, once the last of its weights is packed: to give back a part is to split it first.
-  constexpr size_t kBlock = size_t(2) << 20;
-  char* const memory = reinterpret_cast<char*>(weights.data);
-  const size_t begin = reinterpret_cast<size_t>(memory), end = begin + size_t(weights.size()) * sizeof(float);
-  const size_t of_filter = (end - begin) / size_t(y_.c), first_block = begin / kBlock;
-  const auto overlap = [](size_t block, size_t from, size_t to) {  // {first byte, bytes}
-    const size_t first = std::max(block * kBlock, from);
-    return std::pair(first, std::min((block + 1) * kBlock, to) - first);
-  };
-  std::vector<std::atomic<size_t>> left((end - 1) / kBlock - first_block + 1);  // bytes of each to be packed
-  for (size_t i = 0; i < left.size(); ++i) left[i] = overlap(first_block + i, begin, end).second;
-  forward_.direction->pack(weights.data, packed.data, [&](int first, int last) {
-    const size_t from = begin + size_t(first) * of_filter, to = begin + size_t(last) * of_filter;
-    for (size_t block = from / kBlock; block <= (to - 1) / kBlock; ++block) {
-      const size_t done = overlap(block, from, to).second;
-      if (left[block - first_block].fetch_sub(done) != done) continue;
-      const auto [at, bytes] = overlap(block, begin, end);
-      clear_pages(memory + (at - begin), bytes);
-    }
-  });
+void CpuConvolution::pack(const FilterWeights& weights, View<float> packed) {
+  if (!onednn_) return forward_.direction->pack(weights, packed.data);
+  std::vector<float> memory;
+  const Shape shape = convolution_.weights(x_, y_.c);
+  onednn_->pack({weights.get(0, y_.c, 0, memory), shape}, packed);
 }
 
 simd::Epilogue CpuConvolution::for_loops(const Epilogue& e) const {

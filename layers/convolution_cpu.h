@@ -15,9 +15,9 @@
 #include "cuda/convolution.h"
 #include "layers/convolution_chain.h"
 #include "layers/convolution_onednn.h"
+#include "layers/filter_weights.h"
 #include "layers/simd/epilogue.h"
 #include "layers/simd/group_product.h"
-#include "layers/simd/packing.h"
 
 namespace osprey {
 
@@ -26,8 +26,7 @@ class ConvolutionDirection {
  public:
   virtual ~ConvolutionDirection() = default;
   virtual int64_t packed_size() const = 0;  // in floats
-  // Tells `done` of filters whose weights it will not read again.
-  virtual void pack(const float* weights, float* packed, const simd::FiltersDone& done = {}) const = 0;
+  virtual void pack(const FilterWeights&, float* packed) const = 0;
   virtual void run(const void* in, const float* packed, const simd::Epilogue&, void* out) const = 0;
   virtual const ConvolutionRows* rows() const { return nullptr; }  // itself, if it can be computed row by row
 };
@@ -56,9 +55,7 @@ class CpuConvolution {
   // The weights are packed as the algorithm wants them. Sizes in floats of the memory the caller provides:
   int packed_size() const;   // one copy of the weights, for forward
   int scratch_size() const;  // for any one call
-  void pack(View<const float> weights, View<float> packed);
-  // The memory of the weights goes back to the system while they are packed, which both at once never fill.
-  void pack_and_give_back(View<float> weights, View<float> packed);
+  void pack(const FilterWeights&, View<float> packed);
 
   // y = residual_activation(activation(factors * (x * weights) + bias) + residual); factors, bias and
   // residual as the options say.

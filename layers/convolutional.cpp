@@ -149,12 +149,12 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
       plan_cpu(p, out);
   }
 
-  void prepare(Stream& s, WhenPacked sources) override {
+  void prepare(Stream& s, const ReadFilters& read) override {
     if (!cpu_) {
       on(s, cpu::fold_batchnorm, cuda::fold_batchnorm)(s, weights_, norm_, folded_weights_, folded_biases_);
       return;
     }
-    fold_and_pack(s, weights_, norm_, sources, *cpu_, packed_, folded_biases_);
+    fold_and_pack(s, weights_, read, norm_, *cpu_, packed_, folded_biases_);
   }
 
   void forward(Stream& s) override {
@@ -314,7 +314,7 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
   void convolve(Stream& s, View<const float> bias, Tensor z) {
     if (device_) return device_->forward(s, x(), weights_in_precision(), bias, {}, z);
     if (!cpu_) return cpu::convolution_forward(s, x(), weights_, bias, z, scratch_, convolution_);
-    cpu_->pack(weights_, packed_);
+    cpu_->pack(weights_.data, packed_);
     cpu_->forward(x(), packed_, {bias, {}, {}}, z, scratch_);
   }
 
@@ -346,7 +346,7 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
 
   void forward_fused(Tensor y) {
     if (batch_normalize_) cpu::frozen_factors(norm_, factors_, shifts_);
-    cpu_->pack(weights_, packed_);
+    cpu_->pack(weights_.data, packed_);
     cpu_->forward(x(), packed_, {batch_normalize_ ? shifts_ : norm_.bias, factors_, {}}, y, scratch_);
   }
 

@@ -220,7 +220,7 @@ class Deconvolutional final : public Layer, public OnnxLayer {
     if (!dx()) return;
     const View<float> gradient = dx(), result = writes() == Write::add ? sum_ : gradient;
     if (cpu_) {
-      cpu_->pack(weights_, packed_);
+      cpu_->pack(weights_.data, packed_);
       cpu_->forward(dz, packed_, {}, result, scratch_);
     } else {
       cpu::convolution_forward(s, dz, weights_, {}, result, scratch_, convolution_);

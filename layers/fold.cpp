@@ -1,7 +1,6 @@
 #include "layers/fold.h"
 
 #include <cmath>
-#include <memory>
 
 #include "core/parallel.h"
 #include "cuda/fold.h"
@@ -24,20 +23,36 @@ void cpu::fold_batchnorm(Stream&, View<const float> weights, BatchNorm b, View<f
   });
 }
 
-void fold_and_pack(Stream& s, View<float> weights, const BatchNorm& norm, WhenPacked sources,
+namespace {
+
+template <class T>
+View<T> part_of(View<T> all, int first, int last) {
+  return all ? View<T>{all.data + first, {1, 1, 1, last - first}} : View<T>();
+}
+
+// Of the channels [first, last).
+BatchNorm part_of(const BatchNorm& b, int first, int last) {
+  BatchNorm part = b;
+  for (auto member : {&BatchNorm::bias, &BatchNorm::scale, &BatchNorm::rolling_mean, &BatchNorm::rolling_variance})
+    part.*member = part_of(b.*member, first, last);
+  return part;
+}
+
+}  // namespace
+
+void fold_and_pack(Stream& s, View<const float> weights, const ReadFilters& read, const BatchNorm& norm,
                    CpuConvolution& product, View<float> packed, View<float> biases) {
-  // This happens once, outside of a step, so it may use memory of its own.
-  std::unique_ptr<float[]> own;
-  View<float> folded = weights;
-  if (sources == WhenPacked::kept) {
-    own = std::make_unique_for_overwrite<float[]>(size_t(weights.size()));
-    folded.data = own.get();
-  }
-  cpu::fold_batchnorm(s, weights, norm, folded, biases);
-  if (sources == WhenPacked::given_back)
-    product.pack_and_give_back(folded, packed);
-  else
-    product.pack(folded, packed);
+  const int of_filter = weights.size() / biases.size();
+  const ReadFilters folded = [&](int first, int last, float* to) {
+    const Shape shape{last - first, 1, 1, of_filter};
+    View<const float> from{weights.data + int64_t(first) * of_filter, shape};
+    if (read) {
+      read(first, last, to);
+      from.data = to;
+    }
+    cpu::fold_batchnorm(s, from, part_of(norm, first, last), {to, shape}, part_of(biases, first, last));
+  };
+  product.pack({folded, of_filter}, packed);
 }
 
 }  // namespace osprey

@@ -14,6 +14,7 @@
 #include "core/stream.h"
 #include "core/tensor.h"
 #include "core/window.h"
+#include "layers/filter_weights.h"
 
 namespace osprey {
 
@@ -149,8 +150,8 @@ class Plan {
     want(view, shape, Life::lasting);
   }
   void lasting(Tensor& tensor, Shape shape, Type type) { want(tensor, shape, type, Life::lasting); }
-  // Lasting, for what prepare() makes of the parameters that are declared: they are not read again, unless it
-  // is called again. Not zeroed, so that memory is taken as it is filled.
+  // Lasting, for what prepare() makes of the weights, the one parameter in another order than FileOrder::plain:
+  // none that is declared is read again, unless prepare() is. Not zeroed, so that memory is taken as it is filled.
   void packed(View<float>& view, Shape shape) {
     want(view, shape, Life::lasting);
     wants_.back().zeroed = false;
@@ -252,10 +253,6 @@ class Head;
 
 enum class Write { add, overwrite };
 
-// What becomes of parameters that a layer has packed: others read them, nobody does, or even their memory is
-// the system's again.
-enum class WhenPacked { kept, lost, given_back };
-
 class Layer {
  public:
   virtual ~Layer() = default;
@@ -267,9 +264,9 @@ class Layer {
     return from.empty() ? std::vector<std::string>{"-1"} : from;
   }
   virtual void plan(Plan& p) = 0;
-  // In a network that never trains: called once whenever parameters have changed, to fold and pack them. What
-  // it packs (Plan::packed) a layer may overwrite, or even give back, if nobody reads it later.
-  virtual void prepare(Stream&, [[maybe_unused]] WhenPacked sources) {}
+  // In a network that never trains: called once whenever parameters have changed, to fold and pack them. The
+  // weights of a layer that packs them (Plan::packed) may be in no memory: then `read` brings them.
+  virtual void prepare(Stream&, [[maybe_unused]] const ReadFilters& read) {}
   virtual void forward(Stream& s) = 0;
   // Adds to each dx that is not empty, and to the gradients of its parameters. It may destroy dy.
   virtual void backward(Stream& s) = 0;

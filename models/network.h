@@ -73,7 +73,7 @@ struct Node {
   std::vector<bool> zeroes_before_backward;  // for each input: its gradient must start as zeros
 
   bool trains = true;  // gets gradients: a loss can be reached from it, and something at or before it learns
-  bool packs_parameters = false;  // in prepare(), after which it does not read them
+  bool packs_parameters = false;  // in prepare(), after which it does not read them (Plan::packed)
   // In a network that never trains: the convolution that does this layer's work, or -1. It either adds this
   // sum, or is the last of a chain of convolutions, which keep nothing but the last one's output.
   int absorbed_by = -1, chained_to = -1;
@@ -100,10 +100,10 @@ class Network {
   void plan(int batch, int width, int height);
   // In a network that never trains: fold and pack the parameters. To be called after they have changed.
   void prepare();
-  // The same where they never will: `fill` puts the values of each span into place, and on the CPU each layer
-  // is prepared as soon as it has its own, and the memory of what was packed is given back. With `streams`
-  // that happens in each forward pass, so what `fill` reads must live as long as it.
-  void prepare_for_good(const std::function<void(const ParameterSpan&)>& fill);
+  // The same where they never will, with the values of `read`. On the CPU each layer is prepared as soon as it
+  // has its own: weights that are packed are read while they are, and are never in the network's memory. With
+  // `streams` that happens in each forward pass, so what `read` needs must live as long as it.
+  void prepare_for_good(const ReadParameter& read);
 
   // Freezes the layers that their keys (stopbackward, dont_update, ...) say for this iteration of training,
   // the first of which is 1; true if they are others than before: plan() must follow. Until it is called,
@@ -206,6 +206,8 @@ class Network {
   void check_shared(const std::vector<Plan>& plans, int layer) const;
   void add_parameters(const std::vector<Plan>& plans);
   void fill_zero(void* memory, size_t bytes);  // of the device
+  bool packs_its_own(int layer) const;  // parameters, which no other layer shares
+  void prepare_layer(int layer, const ReadParameter&);
   bool streams() const;  // it is asked for, and can be done: no two layers share parameters
   // Whether the images lie beside the input that layers read, which is made of them.
   bool has_images() const { return stream_.device != Device::cpu || net_.normalisation.on || passes_ > 1; }
@@ -219,7 +221,7 @@ class Network {
   std::vector<Node> nodes_;
   Freezing freezing_;
   Parameters parameters_;
-  std::function<void(const ParameterSpan&)> fill_;  // with streams(): what brings a parameter
+  ReadParameter read_;  // with streams()
   MemoryPlan memory_;
   std::unique_ptr<Arena> arena_;
   DeviceBuffer lasting_{"the network's lasting memory"}, feed_{"what a step reads"},

@@ -33,29 +33,39 @@ bool Network::streams() const {
 void Network::prepare() {
   for (size_t i = 0; i < nodes_.size(); ++i)
     if (nodes_[i].absorbed_by < 0)
-      on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_, WhenPacked::kept); });
+      on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_, {}); });
 }
 
-void Network::prepare_for_good(const std::function<void(const ParameterSpan&)>& fill) {
+bool Network::packs_its_own(int layer) const {
+  const int owner = nodes_[size_t(layer)].owner;
+  const auto users = std::count_if(nodes_.begin(), nodes_.end(), [&](const Node& n) { return n.owner == owner; });
+  return nodes_[size_t(layer)].packs_parameters && users == 1;
+}
+
+void Network::prepare_layer(int layer, const ReadParameter& read) {
+  const bool packs = packs_its_own(layer);
+  ReadFilters filters;
+  for (const ParameterSpan& span : parameters_.spans_of(layer))
+    if (packs && span.packs())
+      filters = [&](int first, int last, float* to) { read(span, first, last, to); };
+    else
+      parameters_.read_all(span, read);
+  if (nodes_[size_t(layer)].absorbed_by < 0) nodes_[size_t(layer)].layer->prepare(stream_, filters);
+}
+
+void Network::prepare_for_good(const ReadParameter& read) {
   if (streams()) {
-    fill_ = fill;
+    read_ = read;
     return;
   }
   if (stream_.device != Device::cpu) {
-    for (const ParameterSpan& span : parameters_.spans()) fill(span);
+    for (const ParameterSpan& span : parameters_.spans()) parameters_.read_all(span, read);
     parameters_.upload();
     return prepare();
   }
-  std::vector<int> users(nodes_.size(), 0);  // of each layer's parameters
-  for (const Node& node : nodes_) ++users[size_t(node.owner)];
-  auto span = parameters_.spans().begin();  // in the order of the layers
   for (int i = 0; i < int(nodes_.size()); ++i) {
-    for (; span != parameters_.spans().end() && span->layer == i; ++span) fill(*span);
-    const Node& node = nodes_[size_t(i)];
-    if (node.absorbed_by >= 0) continue;
-    const bool packs_its_own = node.packs_parameters && users[size_t(node.owner)] == 1;
-    node.layer->prepare(stream_, packs_its_own ? WhenPacked::given_back : WhenPacked::kept);
-    if (packs_its_own) parameters_.give_back(i);
+    prepare_layer(i, read);
+    if (packs_its_own(i)) parameters_.give_back(i);
   }
 }
 
@@ -128,14 +138,10 @@ void Network::enqueue_forward() {
 }
 
 void Network::enqueue_layers() {
-  auto span = parameters_.spans().begin();  // in the order of the layers
   for (int i = 0; i < int(nodes_.size()); ++i) {
-    for (; fill_ && span != parameters_.spans().end() && span->layer == i; ++span) fill_(*span);
     if (nodes_[size_t(i)].worker(i) != i) continue;
-    on_layer(i, [&](Layer& layer) {
-      if (fill_) layer.prepare(stream_, WhenPacked::lost);
-      layer.forward(stream_);
-    });
+    if (read_) prepare_layer(i, read_);
+    on_layer(i, [&](Layer& layer) { layer.forward(stream_); });
   }
 }
 

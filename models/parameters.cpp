@@ -21,6 +21,11 @@ void Parameters::add(ParameterSpan span) {
   spans_.push_back(std::move(span));
 }
 
+std::span<const ParameterSpan> Parameters::spans_of(int layer) const {
+  const auto found = std::ranges::equal_range(spans_, layer, {}, &ParameterSpan::layer);
+  return {found.begin(), found.end()};
+}
+
 void Parameters::allocate(bool training, const Stream& stream, Type precision) {
   stream_ = stream;
   precision_ = precision;
@@ -54,9 +59,8 @@ void Parameters::take_values(const Parameters& other) {
 }
 
 void Parameters::give_back(int layer) {
-  for (const ParameterSpan& span : spans_)
-    if (span.layer == layer)
-      clear_pages(values() + span.offset, size_t(span.shape.elements()) * sizeof(float));
+  for (const ParameterSpan& span : spans_of(layer))
+    clear_pages(values() + span.offset, size_t(span.shape.elements()) * sizeof(float));
 }
 
 void Parameters::refresh_copy() {
@@ -87,21 +91,29 @@ int64_t Parameters::trained_count() const {
   return count;
 }
 
-void Parameters::initialise(const ParameterSpan& s, uint64_t seed) {
-  const View<float> v = value(s);
-  if (!s.info.drawn()) return std::fill(v.begin(), v.end(), s.info.fill);
+void Parameters::read_initial(const ParameterSpan& s, uint64_t seed, int first, int last, float* to) const {
   const auto number = uint64_t(&s - spans_.data());
-  parallel_for(v.size(), 1 << 14, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      Random random(seed, Purpose::initialise, number, uint64_t(i));
-      v.data[i] = s.info.fill + (s.info.normal != 0 ? s.info.normal * random.normal()
-                                                    : random.uniform(-s.info.uniform, s.info.uniform));
-    }
+  const int64_t begin = first * s.of_output(), end = last * s.of_output();
+  if (!s.info.drawn()) return void(std::fill_n(to, end - begin, s.info.fill));
+  for (int64_t i = begin; i < end; ++i) {
+    Random random(seed, Purpose::initialise, number, uint64_t(i));
+    *to++ = s.info.fill + (s.info.normal != 0 ? s.info.normal * random.normal()
+                                              : random.uniform(-s.info.uniform, s.info.uniform));
+  }
+}
+
+void Parameters::read_all(const ParameterSpan& s, const ReadParameter& read) {
+  constexpr int64_t kWorthAThread = 1 << 14;  // values
+  parallel_for(s.shape.n, kWorthAThread / s.of_output() + 1, [&](int64_t first, int64_t last) {
+    read(s, int(first), int(last), values() + s.offset + first * s.of_output());
   });
 }
 
 void Parameters::initialise(uint64_t seed) {
-  for (const ParameterSpan& s : spans_) initialise(s, seed);
+  for (const ParameterSpan& s : spans_)
+    read_all(s, [&](const ParameterSpan&, int first, int last, float* to) {
+      read_initial(s, seed, first, last, to);
+    });
   upload();
 }
 

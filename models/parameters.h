@@ -2,6 +2,8 @@
 // it, a checkpoint one write.
 #pragma once
 
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,7 +20,14 @@ struct ParameterSpan {
   ParameterInfo info;
   size_t offset;   // in floats, in each of the buffers
   float rate = 1;  // factor of the learning rate; 0 for a frozen layer
+
+  int64_t of_output() const { return shape.elements() / shape.n; }
+  // What products pack (Plan::packed).
+  bool packs() const { return info.order != FileOrder::plain; }
 };
+
+// Writes a span's values to `to`: of the outputs [first, last), of shape.n. Several threads ask.
+using ReadParameter = std::function<void(const ParameterSpan&, int first, int last, float* to)>;
 
 class Parameters {
  public:
@@ -31,6 +40,7 @@ class Parameters {
 
   const std::vector<ParameterSpan>& spans() const { return spans_; }
   std::vector<ParameterSpan>& spans() { return spans_; }
+  std::span<const ParameterSpan> spans_of(int layer) const;
   size_t size() const { return size_; }  // floats, with the gaps that align spans
   int64_t count() const;                 // numbers in a .weights file
   int64_t trained_count() const;         // without statistics: what others call a network's parameters
@@ -59,7 +69,9 @@ class Parameters {
 
   // Darknet's distributions, from counter-based numbers: the same for any order and number of threads.
   void initialise(uint64_t seed);
-  void initialise(const ParameterSpan&, uint64_t seed);  // one of spans(), and not on the device
+  // The same as a ReadParameter, of one of spans().
+  void read_initial(const ParameterSpan&, uint64_t seed, int first, int last, float* to) const;
+  void read_all(const ParameterSpan&, const ReadParameter&);  // on the host's side
   // The memory of a layer's values is the system's again; they are zero from then on. On the CPU only.
   void give_back(int layer);
   void zero_gradients();  // on the device, in the order of its stream

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cstring>
 #include <string_view>
+#include <type_traits>
 
 #include "core/file.h"
 #include "core/parallel.h"
@@ -30,13 +31,32 @@ struct FileLayout {
                 transposed ? at * outputs + out : out * inner() + at);
         }
   }
+
+  // What one output has, from the array in the file.
+  void read_output(const char* file, int64_t out, float* to) const {
+    const char* const own = file + 4 * out * inner();
+    const auto turn = [&](auto tap_count) {
+      for (int64_t channel = 0; channel < channels; ++channel)
+        for (int64_t tap = 0; tap < tap_count; ++tap)
+          std::memcpy(to + tap * channels + channel, own + 4 * (channel * tap_count + tap), 4);
+    };
+    if (transposed)
+      each_element(out, out + 1, [&](int64_t ours, int64_t at) {
+        std::memcpy(to + ours - out * inner(), file + 4 * at, 4);
+      });
+    else if (taps == 1)
+      std::memcpy(to, own, size_t(4 * inner()));
+    else if (taps == 9)  // nearly all weights there are
+      turn(std::integral_constant<int64_t, 9>());
+    else
+      turn(taps);
+  }
 };
 
 FileLayout layout_of(const ParameterSpan& span, bool transposed_file) {
-  const int64_t count = span.shape.elements();
   switch (span.info.order) {
     case FileOrder::plain:
-      return {1, count, 1};
+      return {span.shape.n, span.of_output(), 1};
     case FileOrder::convolution:
       return {span.shape.n, span.shape.c, int64_t(span.shape.h) * span.shape.w, span.info.flipped};
     case FileOrder::flattened_input:
@@ -44,7 +64,7 @@ FileLayout layout_of(const ParameterSpan& span, bool transposed_file) {
   }
   const Shape& in = span.layer_input;
   const int64_t taps = int64_t(in.h) * in.w;
-  return {count / (taps * in.c), in.c, taps, transposed_file};
+  return {span.shape.n, in.c, taps, transposed_file};
 }
 
 // Calls body(first, last) with ranges of outputs, on all threads.
@@ -155,29 +175,15 @@ class WeightsFile {
     over_outputs(layout(span), [&](int64_t first, int64_t last) { check(span, first, last); });
   }
 
-  // Into the network's memory, checked. What was read is not kept in memory, nor all of a large array until
-  // its end.
-  void read(const ParameterSpan& span, float* ours) const {
+  // The outputs [first, last) as the network has them, checked. What was read is not kept in memory.
+  void read(const ParameterSpan& span, int first, int last, float* to) const {
     const FileLayout l = layout(span);
-    const size_t first_byte = size_t(at_[number(span)]), count = size_t(4 * span.shape.elements());
-    const char* from = file_.bytes().data() + first_byte;
-    constexpr int64_t kForgotten = 1 << 18;  // values at a time
-    const int64_t together = std::max<int64_t>(kForgotten / std::max<int64_t>(l.inner(), 1), 1);
-    over_outputs(l, [&](int64_t first, int64_t last) {
-      int64_t begin = first;                          // of what is not forgotten yet
-      for (int64_t out = first; out < last; ++out) {  // each is checked while it comes into the cache
-        check(span, out, out + 1);
-        if (l.taps == 1 && !l.transposed)
-          std::memcpy(ours + out * l.inner(), from + 4 * out * l.inner(), size_t(4 * l.inner()));
-        else
-          l.each_element(out, out + 1,
-                         [&](int64_t to, int64_t at) { std::memcpy(ours + to, from + 4 * at, 4); });
-        if (l.transposed || out + 1 - begin < together) continue;
-        file_.forget(first_byte + size_t(4 * begin * l.inner()), size_t(4 * together * l.inner()));
-        begin = out + 1;
-      }
-    });
-    file_.forget(first_byte, count);
+    const size_t begin = size_t(at_[number(span)]);
+    for (int64_t out = first; out < last; ++out) {  // each is checked while it comes into the cache
+      check(span, out, out + 1);
+      l.read_output(file_.bytes().data() + begin, out, to + (out - first) * l.inner());
+    }
+    if (!l.transposed) file_.forget(begin + size_t(4 * first * l.inner()), size_t(4 * (last - first) * l.inner()));
   }
 
  private:
@@ -249,19 +255,21 @@ LoadedWeights load_weights(const std::string& path, Network& network, Coverage c
     if (file.has(span)) file.check(span);
   parameters.download();
   for (const ParameterSpan& span : parameters.spans())
-    if (file.has(span)) file.read(span, parameters.values() + span.offset);
+    if (file.has(span))
+      parameters.read_all(span, [&](const ParameterSpan&, int first, int last, float* to) {
+        file.read(span, first, last, to);
+      });
   parameters.upload();
   return file.loaded();
 }
 
 void load_for_good(const std::string& path, Network& network) {
   const auto file = std::make_shared<const WeightsFile>(path, network, Coverage::whole);
-  network.prepare_for_good([file, &network](const ParameterSpan& span) {
-    float* const values = network.parameters().values() + span.offset;
+  network.prepare_for_good([file](const ParameterSpan& span, int first, int last, float* to) {
     if (file->has(span))
-      file->read(span, values);
+      file->read(span, first, last, to);
     else
-      std::fill_n(values, span.shape.elements(), 0.0f);  // another layer's may have been there
+      std::fill_n(to, (last - first) * span.of_output(), 0.0f);  // another layer's may have been there
   });
 }
 

@@ -265,10 +265,11 @@ int64_t GroupProduct::packed_size() const {
   return int64_t(vectors_) * int64_t(h_.taps.size()) * taps() * lanes_;
 }
 
-void GroupProduct::pack(const float* weights, float* packed, const FiltersDone& done) const {
+void GroupProduct::pack(const FilterWeights& weights, float* packed) const {
+  std::vector<float> memory;
+  const float* const from = weights.get(0, out_.c, 0, memory);
   std::fill_n(packed, packed_size(), 0.0f);
-  for_packed([&](int64_t at, int64_t weight) { packed[at] = weights[weight]; });
-  if (done) done(0, out_.c);
+  for_packed([&](int64_t at, int64_t weight) { packed[at] = from[weight]; });
 }
 
 void GroupProduct::run_rows(const void* in, const float* packed, const Epilogue& epilogue, void* out,

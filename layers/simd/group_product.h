@@ -10,7 +10,7 @@
 #include "cuda/convolution.h"
 #include "layers/simd/epilogue.h"
 #include "layers/simd/lattice.h"
-#include "layers/simd/packing.h"
+#include "layers/filter_weights.h"
 
 namespace osprey::simd {
 
@@ -29,7 +29,7 @@ class GroupProduct {
 
   int64_t pixels() const { return int64_t(h_.count) * w_.count; }  // that it makes of an image
   int64_t packed_size() const;                                     // in floats
-  void pack(const float* weights, float* packed, const FiltersDone& done = {}) const;
+  void pack(const FilterWeights&, float* packed) const;
   // `in` and `out` are of floats.
   void run(const void* in, const float* packed, const Epilogue&, void* out) const;
   // Some rows of one image, as ConvolutionRows::run_rows; only where it makes every row.

@@ -375,17 +375,20 @@ int64_t WindowProduct::packed_size() const {
 // [panel][run][value of the run][filter of the panel], or for bf16 [panel][run][pair of
 // values][filter][value]; and so for few filters, with together_ values.
 template <class T>
-void WindowProduct::pack_as(const float* weights, T* packed, const FiltersDone& done) const {
+void WindowProduct::pack_as(const FilterWeights& weights, T* packed) const {
   const int together = sizeof(T) == sizeof(float) ? together_ : 2;
   const int panels = panels_of(out_channels_, panel_);
   const int64_t panel_size = int64_t(runs_) * run_length_ * panel_;
   parallel_for(int64_t(groups_) * panels, 1, [&](int64_t first, int64_t last) {
+    std::vector<float> memory;
     for (int64_t part = first; part < last; ++part) {
       const int group = int(part / panels), panel = int(part % panels);
       const int filters = std::min(panel_, out_channels_ - panel * panel_);
+      const int filter = group * out_channels_ + panel * panel_;
       const int vector = together_ > 1 ? filters : lanes_;         // filters in it
       const int width = (filters + vector - 1) / vector * vector;  // a last panel may be a vector wide
-      const float* of_panel = weights + group * order_.group + panel * panel_ * order_.out;
+      const float* of_panel = weights.get(filter, filter + filters,
+                                          group * order_.group + panel * panel_ * order_.out, memory);
       T* const to = packed + part * panel_size;
       for (int64_t at = 0; at < int64_t(runs_) * run_length_; ++at) {
         const int run = int(at / run_length_), value = int(at % run_length_);
@@ -399,14 +402,12 @@ void WindowProduct::pack_as(const float* weights, T* packed, const FiltersDone& 
         for (int o = 0; o < there; ++o) row[o * together] = T(from[o * order_.out]);
         for (int o = there; o < width; ++o) row[o * together] = T(0.0f);
       }
-      const int filter = group * out_channels_ + panel * panel_;
-      if (done) done(filter, filter + filters);
     }
   });
 }
 
-void WindowProduct::pack(const float* weights, float* packed, const FiltersDone& done) const {
-  rounds_ ? pack_as(weights, reinterpret_cast<bf16*>(packed), done) : pack_as(weights, packed, done);
+void WindowProduct::pack(const FilterWeights& weights, float* packed) const {
+  rounds_ ? pack_as(weights, reinterpret_cast<bf16*>(packed)) : pack_as(weights, packed);
 }
 
 // Where the first value of `in` is in bf16, or would be, when the values [first, last) are. Behind the last

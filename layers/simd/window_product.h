@@ -9,7 +9,7 @@
 #include "cuda/convolution.h"
 #include "layers/simd/epilogue.h"
 #include "layers/simd/lattice.h"
-#include "layers/simd/packing.h"
+#include "layers/filter_weights.h"
 
 namespace osprey::simd {
 
@@ -30,7 +30,7 @@ class WindowProduct {
 
   int64_t pixels() const { return int64_t(h_.count) * w_.count; }  // that it makes of an image
   int64_t packed_size() const;                                     // in floats
-  void pack(const float* weights, float* packed, const FiltersDone& done = {}) const;
+  void pack(const FilterWeights&, float* packed) const;
   void run(const void* in, const float* packed, const Epilogue&, void* out) const;
   // Some rows of one image, as ConvolutionRows::run_rows; only where it makes every row.
   void run_rows(const void* in, const float* packed, const Epilogue&, void* out, int first, int last) const;
@@ -74,7 +74,7 @@ class WindowProduct {
   Finish finish_of(const Epilogue&) const;
   const void* in_bf16(const void* in, int64_t first, int64_t last) const;
   template <class T>
-  void pack_as(const float* weights, T* packed, const FiltersDone& done) const;
+  void pack_as(const FilterWeights&, T* packed) const;
 };
 
 }  // namespace osprey::simd

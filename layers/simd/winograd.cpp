@@ -248,7 +248,7 @@ HWY_INLINE void store_channels(const float (&values)[kLanes][kLanes], int channe
   round_pairs(values[0], kLanes, kLanes, channels, to, 2 * kPanel);
 }
 
-// Of the filters of one panel: packed[point][panel][channel][filter of the panel], or for bf16
+// Of one panel, with whose first filter `weights` begin: packed[point][panel][channel][filter of the panel], or for bf16
 // packed[point][panel][pair of channels][filter][channel].
 template <int M, class T>
 void pack_one(const Winograd& c, const float* weights, T* packed, int panel) {
@@ -265,7 +265,7 @@ void pack_one(const Winograd& c, const float* weights, T* packed, int panel) {
       for (int o = 0; o < filters; o += kLanes) {
         for (int i = 0; i < kTogether; ++i)
           if (channel + i < channels)
-            pack_neighbours<M>(c, weights, first + o, channel + i, filters - o, points[i]);
+            pack_neighbours<M>(c, weights, o, channel + i, filters - o, points[i]);
           else
             std::fill_n(points[i], kPoints, hn::Zero(kFloats));
         store_points<kPoints>(points[0], points[1], place(channel, o), point);
@@ -277,7 +277,7 @@ void pack_one(const Winograd& c, const float* weights, T* packed, int panel) {
     for (int o = 0; o < filters; o += kLanes) {
       for (int k = 0; k < kLanes; ++k) {
         if (o + k < filters)
-          pack_neighbours<M>(c, weights, first + o + k, channel, channels - channel, points[0]);
+          pack_neighbours<M>(c, weights, o + k, channel, channels - channel, points[0]);
         else
           std::fill_n(points[0], kPoints, hn::Zero(kFloats));
         for (int p = 0; p < kPoints; ++p) hn::Store(points[0][p], kFloats, values[p][k]);
@@ -342,11 +342,14 @@ Winograd Winograd::backward_data(Shape x, Shape y, const Convolution& c, int m, 
 
 int64_t Winograd::packed_size() const { return points() * panels() * chunk() / (rounds_ ? 2 : 1); }
 
-void Winograd::pack(const float* weights, float* packed, const FiltersDone& done) const {
+void Winograd::pack(const FilterWeights& weights, float* packed) const {
   parallel_for(panels(), 1, [&](int64_t first, int64_t last) {
+    std::vector<float> memory;
     for (int p = int(first); p < last; ++p) {
-      HWY_DYNAMIC_DISPATCH(pack_panel)(*this, weights, packed, p);
-      if (done) done(p * panel_, std::min((p + 1) * panel_, out_.c));
+      const int filter = p * panel_;
+      const int64_t place = reversed_ ? filter : int64_t(filter) * 9 * in_.c;
+      const float* of_panel = weights.get(filter, std::min(filter + panel_, out_.c), place, memory);
+      HWY_DYNAMIC_DISPATCH(pack_panel)(*this, of_panel, packed, p);
     }
   });
 }

@@ -10,7 +10,7 @@
 #include "core/tensor.h"
 #include "cuda/convolution.h"
 #include "layers/simd/epilogue.h"
-#include "layers/simd/packing.h"
+#include "layers/filter_weights.h"
 
 namespace osprey::simd {
 
@@ -28,7 +28,7 @@ class Winograd {
 
   int64_t packed_size() const;  // in floats
   // From weights {filters, 3, 3, c}.
-  void pack(const float* weights, float* packed, const FiltersDone& done = {}) const;
+  void pack(const FilterWeights&, float* packed) const;
   void run(const void* in, const float* packed, const Epilogue&, void* out) const;
 
   // What the loops of winograd.cpp work on, which are compiled for several kinds of processor.

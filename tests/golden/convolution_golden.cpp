@@ -114,7 +114,7 @@ Results on_cpu(Problem p, ConvolutionAlgorithm algorithm) {
   const View<float> scratch = aligned(scratch_memory, convolution.scratch_size());
   const View<float> x = view(p.x, p.x_shape), w = view(p.w, p.w_shape), dy = view(p.dy, p.y_shape);
   Results r = empty_results(p);
-  convolution.pack(w, packed);
+  convolution.pack(w.data, packed);
   convolution.forward(x, packed, {bias_of(p), {}, {}}, view(r.y, p.y_shape), scratch);
   convolution.backward_data(dy, w, view(r.dx, p.x_shape), false, scratch);
   convolution.backward_weights(x, dy, view(r.dw, p.w_shape), scratch);

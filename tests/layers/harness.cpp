@@ -161,7 +161,7 @@ Values SingleLayer::forward(const std::vector<Values>& x) {
   report = report_before;
   put_bytes(step_, &step, sizeof(Step));
   put_bytes(report_, &report, sizeof(LossReport));
-  if (!training_) layer_->prepare(stream_, WhenPacked::kept);
+  if (!training_) layer_->prepare(stream_, {});
   layer_->forward(stream_);
   get_bytes(&report, report_, sizeof(LossReport));
   for (const Parameter& p : on_device_) parameters_.at(p.name) = get(p.value);

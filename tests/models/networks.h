@@ -1,6 +1,8 @@
 // Small networks for the tests of models/ and train/, and how to run them.
 #pragma once
 
+#include <algorithm>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -54,6 +56,16 @@ struct PlannedNetwork : Network {
     if (!training()) prepare();
   }
 };
+
+// Of another network with the same parameters, or of the network itself.
+inline ReadParameter values_of(Network& network) {
+  const Parameters& all = network.parameters();
+  return [&all](const ParameterSpan& span, int first, int last, float* to) {
+    const ParameterSpan& own = *std::ranges::find(all.spans(), span.name, &ParameterSpan::name);
+    const View<float> values = all.value(own);
+    std::memmove(to, values.data + first * own.of_output(), size_t(last - first) * own.of_output() * sizeof(float));
+  };
+}
 
 inline std::vector<float> copy_of(View<const float> v) { return {v.begin(), v.end()}; }
 

@@ -165,7 +165,7 @@ void expect_all_directions(const Case& c, Algorithm algorithm, bool bf16_product
   const View<float> vx{x.data(), c.x}, vw{w.data(), c.weights()}, vdy{dy.data(), c.y()};
   Values y(dy.size(), NAN), dx(x.size(), NAN), dw(w.size(), 0);
   const View<float> vy{y.data(), c.y()}, vdx{dx.data(), c.x}, vdw{dw.data(), c.weights()};
-  trial.convolution.pack(vw, trial.packed);
+  trial.convolution.pack(w.data(), trial.packed);
   trial.convolution.forward(vx, trial.packed, {}, vy, trial.scratch);
   EXPECT_LE(relative_error(vy, y_true), bound);
   trial.convolution.backward_data(vdy, vw, vdx, false, trial.scratch);
@@ -238,7 +238,7 @@ TEST(CpuConvolution, RoundsItsFactorsAndNotTheSums) {
   Trial trial(many, options);
   EXPECT_EQ(trial.convolution.algorithms(), "direct bf16");
   Values x(9 * 256, 1.0078125f), w(16 * 256, 1.0078125f), y(9 * 16);
-  trial.convolution.pack({w.data(), many.weights()}, trial.packed);
+  trial.convolution.pack(w.data(), trial.packed);
   trial.convolution.forward({x.data(), many.x}, trial.packed, {}, {y.data(), many.y()}, trial.scratch);
   for (float v : y) EXPECT_EQ(v, 256 * 1.0078125f * 1.0078125f);
 }
@@ -287,7 +287,7 @@ TEST(CpuConvolution, ReadsAndWritesBf16) {
       const View<float> vw{w.data(), c.weights()}, vdw{dw.data(), c.weights()},
           vdw_want{dw_want.data(), c.weights()};
       const auto run = [&](Trial& trial, Tensor x, Tensor dy, Tensor y, Tensor dx, View<float> dw) {
-        trial.convolution.pack(vw, trial.packed);
+        trial.convolution.pack(w.data(), trial.packed);
         trial.convolution.forward(x, trial.packed, {}, y, trial.scratch);
         trial.convolution.backward_data(dy, vw, dx, true, trial.scratch);
         trial.convolution.backward_weights(x, dy, dw, trial.scratch);
@@ -325,7 +325,7 @@ TEST(CpuConvolution, AddsWhatIsInBf16) {
         Values same(addend.begin(), addend.end()), want(addend.size());
         for (Trial* trial : {&in_floats, &in_bf16}) {
           const bool floats = trial == &in_floats;
-          trial->convolution.pack({w.data(), c.weights()}, trial->packed);
+          trial->convolution.pack(w.data(), trial->packed);
           trial->convolution.forward(
               View<float>{x.data(), c.x}, trial->packed,
               {{}, {}, floats ? Tensor(same.data(), c.y()) : Tensor(addend.data(), c.y(), Type::bf16)},
@@ -361,7 +361,7 @@ TEST(CpuConvolution, MakesOnlyTheLargestOfEachWindow) {
         const Shape full = c.y(), few = pooled_shape(full, windows);
         Values y(size_t(full.elements())), want(size_t(few.elements())), got(want.size(), NAN);
         const auto forward = [&](Trial& trial, Values& to, Shape shape) {
-          trial.convolution.pack({w.data(), c.weights()}, trial.packed);
+          trial.convolution.pack(w.data(), trial.packed);
           trial.convolution.forward({x.data(), c.x}, trial.packed, {{bias.data(), {1, 1, 1, 21}}, {}, {}},
                                     {to.data(), shape}, trial.scratch);
         };
@@ -438,7 +438,7 @@ void expect_finished(const Case& c, const std::vector<Algorithm>& algorithms) {
       e.factors = View<const float>(factors.data(), channels);
     else
       e.residual = View<const float>(residual.data(), c.y());
-    trial.convolution.pack({w.data(), c.weights()}, trial.packed);
+    trial.convolution.pack(w.data(), trial.packed);
     trial.convolution.forward({x.data(), c.x}, trial.packed, e, vy, trial.scratch);
     Doubles want(sums.size());
     for (size_t i = 0; i < want.size(); ++i) {
@@ -481,7 +481,7 @@ TEST(CpuConvolution, KeepsWhatIsNotANumber) {
       Trial trial(c, options);
       Values x = random_values(c.x, 1), w = random_values(c.weights(), 2), y(x.size());
       x[5] = NAN;
-      trial.convolution.pack({w.data(), c.weights()}, trial.packed);
+      trial.convolution.pack(w.data(), trial.packed);
       trial.convolution.forward({x.data(), c.x}, trial.packed, {}, {y.data(), c.y()}, trial.scratch);
       for (size_t i = 0; i < y.size(); ++i)
         EXPECT_EQ(std::isnan(y[i]), i < 16) << kActivationNames[int(a)] << " " << i;
@@ -503,7 +503,7 @@ TEST(CpuConvolution, IsTheSameOnEveryNumberOfThreads) {
       Trial trial(c, options);
       Values x = random_values(c.x, 1), w = random_values(c.weights(), 2), dy = random_values(c.y(), 3);
       Values results[3] = {Values(dy.size()), Values(x.size()), Values(w.size())};
-      trial.convolution.pack({w.data(), c.weights()}, trial.packed);
+      trial.convolution.pack(w.data(), trial.packed);
       trial.convolution.forward({x.data(), c.x}, trial.packed, {}, {results[0].data(), c.y()}, trial.scratch);
       trial.convolution.backward_data({dy.data(), c.y()}, {w.data(), c.weights()}, {results[1].data(), c.x},
                                       false, trial.scratch);
