@@ -17,24 +17,16 @@ namespace {
 
 constexpr int kFormat = 1;
 
-// The two least times of a candidate.
-struct Times {
-  double least = std::numeric_limits<double>::infinity(), second = least;
-
-  void add(double seconds) {
-    second = std::clamp(seconds, least, second);
-    least = std::min(least, seconds);
-  }
-  // Whatever disturbs a run only adds, and hardly ever the same twice.
-  bool steady() const { return second <= kAlike * least; }
-};
+// Whatever disturbs a run only adds, and hardly ever the same twice.
+bool steady(const LeastTimes& t) { return t.second <= kAlike * t.least; }
 
 struct Fastest {
   size_t index;
-  bool steady;
+  TimesOfCandidates unsteady;  // empty: it is the fastest; else only the first
 };
 
-std::optional<Fastest> fastest(const std::vector<Candidate>& candidates, bool last_resort) {
+std::optional<Fastest> fastest(const std::vector<Candidate>& candidates, bool last_resort,
+                               TimesOfCandidates times) {
   std::vector<size_t> timed;
   std::map<std::string, int> of_family;
   for (size_t i = 0; i < candidates.size(); ++i) {
@@ -44,23 +36,29 @@ std::optional<Fastest> fastest(const std::vector<Candidate>& candidates, bool la
     timed.push_back(i);
   }
   if (timed.empty()) return std::nullopt;
-  std::vector<Times> times(timed.size());
-  for (int turn = 1; turn <= kMostTurns; ++turn) {
-    for (size_t i = 0; i < timed.size(); ++i) times[i].add(candidates[timed[i]].seconds());
-    if (turn < kLeastTurns) continue;
-    if (!std::all_of(times.begin(), times.end(), [](const Times& t) { return t.steady(); })) continue;
-    double least = times[0].least;
-    for (const Times& t : times) least = std::min(least, t.least);
+  const bool goes_on = !times.empty();
+  for (int turn = 1; turn <= (goes_on ? kLeastTurns : kMostTurns); ++turn) {
+    for (const size_t i : timed) times[candidates[i].name].add(candidates[i].seconds());
+    if (turn < kLeastTurns && !goes_on) continue;
+    double least = std::numeric_limits<double>::infinity();
+    bool all_steady = true;
+    for (const size_t i : timed) {
+      const LeastTimes& t = times[candidates[i].name];
+      all_steady &= steady(t);
+      least = std::min(least, t.least);
+    }
+    if (!all_steady) continue;
     const auto rank = [&](size_t i) {  // lower is better
-      const bool slow = times[i].least > kAlike * least;
-      return std::tuple(slow, slow ? 0 : candidates[timed[i]].bytes, times[i].least);
+      const double own = times[candidates[i].name].least;
+      const bool slow = own > kAlike * least;
+      return std::tuple(slow, slow ? 0 : candidates[i].bytes, own);
     };
-    size_t best = 0;
-    for (size_t i = 1; i < timed.size(); ++i)
+    size_t best = timed[0];
+    for (const size_t i : timed)
       if (rank(i) < rank(best)) best = i;
-    return Fastest{timed[best], true};
+    return Fastest{best, {}};
   }
-  return Fastest{timed[0], false};
+  return Fastest{timed[0], std::move(times)};
 }
 
 std::optional<size_t> first(const std::vector<Candidate>& candidates, bool last_resort) {
@@ -79,14 +77,20 @@ std::optional<size_t> remembered(const std::string& key, const std::vector<Candi
 
 }  // namespace
 
-AutotuneCache::AutotuneCache(std::string path) : path_(std::move(path)), choices_(read()) {}
+AutotuneCache::AutotuneCache(std::string path) : path_(std::move(path)), contents_(read()) {}
 
-std::map<std::string, std::string> AutotuneCache::read() const {
+AutotuneCache::Contents AutotuneCache::read() const {
   if (path_.empty() || !std::filesystem::exists(path_)) return {};
   try {
     const auto json = nlohmann::json::parse(read_file(path_, "autotuned choices"));
     if (json.at("format") != kFormat) return {};
-    return json.at("choices").get<std::map<std::string, std::string>>();
+    Contents contents;
+    contents.choices = json.at("choices").get<std::map<std::string, std::string>>();
+    const auto times = json.value("times", nlohmann::json::object());
+    for (const auto& [key, candidates] : times.items())
+      for (const auto& [name, pair] : candidates.items())
+        contents.times[key][name] = {pair.at(0).get<double>(), pair.at(1).get<double>()};
+    return contents;
   } catch (const std::exception& e) {
     warn("{}: not a file of autotuned choices, so kernels are timed again and it is replaced: {}", path_,
          e.what());
@@ -95,12 +99,22 @@ std::map<std::string, std::string> AutotuneCache::read() const {
 }
 
 std::optional<std::string> AutotuneCache::find(const std::string& key) const {
-  const auto found = choices_.find(key);
-  return found == choices_.end() ? std::nullopt : std::optional(found->second);
+  const auto found = contents_.choices.find(key);
+  return found == contents_.choices.end() ? std::nullopt : std::optional(found->second);
 }
 
 void AutotuneCache::keep(const std::string& key, const std::string& name) {
-  choices_[key] = name;
+  contents_.choices[key] = name;
+  changed_ = true;
+}
+
+TimesOfCandidates AutotuneCache::times(const std::string& key) const {
+  const auto found = contents_.times.find(key);
+  return found == contents_.times.end() ? TimesOfCandidates() : found->second;
+}
+
+void AutotuneCache::keep_times(const std::string& key, TimesOfCandidates times) {
+  contents_.times[key] = std::move(times);
   changed_ = true;
 }
 
@@ -108,9 +122,16 @@ void AutotuneCache::save() {
   if (!changed_ || path_.empty()) return;
   changed_ = false;
   try {
-    choices_.merge(read());  // ours win
+    Contents others = read();
+    contents_.choices.merge(others.choices);  // ours win
+    contents_.times.merge(others.times);
+    for (const auto& [key, name] : contents_.choices) contents_.times.erase(key);
+    auto times = nlohmann::json::object();
+    for (const auto& [key, candidates] : contents_.times)
+      for (const auto& [name, t] : candidates) times[key][name] = {t.least, t.second};
     make_folder(std::filesystem::path(path_).parent_path().string());
-    write_file(path_, nlohmann::json{{"format", kFormat}, {"choices", choices_}}.dump(1) + "\n");
+    const nlohmann::json json{{"format", kFormat}, {"choices", contents_.choices}, {"times", times}};
+    write_file(path_, json.dump(1) + "\n");
   } catch (const Error& e) {
     warn("autotuned choices are not kept for the next run: {}", e.what());
   }
@@ -139,8 +160,11 @@ std::optional<size_t> choose(const std::string& key, const std::vector<Candidate
   for (bool last_resort : {false, true}) {
     if (!cache) {
       if (const auto chosen = first(candidates, last_resort)) return chosen;
-    } else if (const auto chosen = fastest(candidates, last_resort)) {
-      if (chosen->steady) cache->keep(key, candidates[chosen->index].name);
+    } else if (auto chosen = fastest(candidates, last_resort, cache->times(key))) {
+      if (chosen->unsteady.empty())
+        cache->keep(key, candidates[chosen->index].name);
+      else
+        cache->keep_times(key, std::move(chosen->unsteady));
       return chosen->index;
     }
   }

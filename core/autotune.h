@@ -2,7 +2,9 @@
 // disk.
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -10,9 +12,20 @@
 
 namespace osprey {
 
-// The choices of earlier runs: {"format": 1, "choices": {key: name}}. A key names all that a choice depends
-// on: operation, shape, types, card, versions of the libraries. So a new version finds nothing, and chooses
-// anew.
+// The two least times of a candidate, in seconds.
+struct LeastTimes {
+  double least = std::numeric_limits<double>::infinity(), second = least;
+
+  void add(double seconds) {
+    second = std::clamp(seconds, least, second);
+    least = std::min(least, seconds);
+  }
+};
+using TimesOfCandidates = std::map<std::string, LeastTimes>;  // by their names
+
+// The choices of earlier runs, and what was measured where that was not enough for one: {"format": 1,
+// "choices": {key: name}, "times": {key: {name: [least, second]}}}. A key names all that a choice depends on:
+// operation, shape, types, card, versions of the libraries. So a new version finds nothing, and chooses anew.
 class AutotuneCache {
  public:
   // Reads the file, if there is one. A broken one is ignored with a warning, and replaced by the next save().
@@ -21,14 +34,20 @@ class AutotuneCache {
 
   std::optional<std::string> find(const std::string& key) const;
   void keep(const std::string& key, const std::string& name);
+  TimesOfCandidates times(const std::string& key) const;  // empty: none
+  void keep_times(const std::string& key, TimesOfCandidates);
   // Also keeps what other programs have saved since. A file that cannot be written is a warning.
   void save();
 
  private:
-  std::map<std::string, std::string> read() const;
+  struct Contents {
+    std::map<std::string, std::string> choices;
+    std::map<std::string, TimesOfCandidates> times;  // of keys without a choice
+  };
+  Contents read() const;
 
   std::string path_;
-  std::map<std::string, std::string> choices_;
+  Contents contents_;
   bool changed_ = false;
 };
 
@@ -51,8 +70,9 @@ struct Candidate {
 // family, which is remembered; or of those that the clock can hardly tell from it (kAlike) the one that keeps
 // the fewest bytes. They take turns, since whatever else the machine does disturbs for a while,
 // until the two least times of each are nearly equal; where kMostTurns do not bring that, the first is taken
-// and nothing is remembered. Those of the last resort are tried only if no other can be prepared. With
-// a null cache the first that can be prepared is taken. Nothing if none can.
+// and the times are remembered, to which the next run adds those of kLeastTurns at most. Those of the last
+// resort are tried only if no other can be prepared. With a null cache the first that can be prepared is
+// taken. Nothing if none can.
 constexpr int kMostTimed = 8;
 constexpr int kLeastTurns = 3, kMostTurns = 12;
 constexpr double kAlike = 1.05;

@@ -71,8 +71,7 @@ class Pooled final : public ConvolutionDirection {
   Pooled(simd::WindowProduct product, Window2 window) : product_(std::move(product)), window_(window) {}
 
   int64_t packed_size() const override { return product_.packed_size(); }
-  void pack(const FilterWeights& weights, float* packed) const override { product_.pack(weights, packed);
-  }
+  void pack(const FilterWeights& weights, float* packed) const override { product_.pack(weights, packed); }
   void run(const void* in, const float* packed, const simd::Epilogue& e, void* out) const override {
     constexpr int64_t kInCache = 1 << 15;  // values
     const Shape full = product_.out_, pooled = pooled_shape(full, window_);
@@ -108,8 +107,7 @@ class ByWinograd final : public ConvolutionDirection {
   explicit ByWinograd(simd::Winograd form) : form_(form) {}
 
   int64_t packed_size() const override { return form_.packed_size(); }
-  void pack(const FilterWeights& weights, float* packed) const override { form_.pack(weights, packed);
-  }
+  void pack(const FilterWeights& weights, float* packed) const override { form_.pack(weights, packed); }
   void run(const void* in, const float* packed, const simd::Epilogue& e, void* out) const override {
     form_.run(in, packed, e, out);
   }

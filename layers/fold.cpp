@@ -33,7 +33,8 @@ View<T> part_of(View<T> all, int first, int last) {
 // Of the channels [first, last).
 BatchNorm part_of(const BatchNorm& b, int first, int last) {
   BatchNorm part = b;
-  for (auto member : {&BatchNorm::bias, &BatchNorm::scale, &BatchNorm::rolling_mean, &BatchNorm::rolling_variance})
+  for (auto member :
+       {&BatchNorm::bias, &BatchNorm::scale, &BatchNorm::rolling_mean, &BatchNorm::rolling_variance})
     part.*member = part_of(b.*member, first, last);
   return part;
 }

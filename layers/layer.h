@@ -150,8 +150,9 @@ class Plan {
     want(view, shape, Life::lasting);
   }
   void lasting(Tensor& tensor, Shape shape, Type type) { want(tensor, shape, type, Life::lasting); }
-  // Lasting, for what prepare() makes of the weights, the one parameter in another order than FileOrder::plain:
-  // none that is declared is read again, unless prepare() is. Not zeroed, so that memory is taken as it is filled.
+  // Lasting, for what prepare() makes of the weights, the one parameter in another order than
+  // FileOrder::plain: none that is declared is read again, unless prepare() is. Not zeroed, so that memory is
+  // taken as it is filled.
   void packed(View<float>& view, Shape shape) {
     want(view, shape, Life::lasting);
     wants_.back().zeroed = false;

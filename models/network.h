@@ -100,9 +100,9 @@ class Network {
   void plan(int batch, int width, int height);
   // In a network that never trains: fold and pack the parameters. To be called after they have changed.
   void prepare();
-  // The same where they never will, with the values of `read`. On the CPU each layer is prepared as soon as it
-  // has its own: weights that are packed are read while they are, and are never in the network's memory. With
-  // `streams` that happens in each forward pass, so what `read` needs must live as long as it.
+  // The same where they never will, with the values of `read`. On the CPU each layer is prepared as soon as
+  // it has its own: weights that are packed are read while they are, and are never in the network's memory.
+  // With `streams` that happens in each forward pass, so what `read` needs must live as long as it.
   void prepare_for_good(const ReadParameter& read);
 
   // Freezes the layers that their keys (stopbackward, dont_update, ...) say for this iteration of training,
@@ -206,7 +206,7 @@ class Network {
   void check_shared(const std::vector<Plan>& plans, int layer) const;
   void add_parameters(const std::vector<Plan>& plans);
   void fill_zero(void* memory, size_t bytes);  // of the device
-  bool packs_its_own(int layer) const;  // parameters, which no other layer shares
+  bool packs_its_own(int layer) const;         // parameters, which no other layer shares
   void prepare_layer(int layer, const ReadParameter&);
   bool streams() const;  // it is asked for, and can be done: no two layers share parameters
   // Whether the images lie beside the input that layers read, which is made of them.

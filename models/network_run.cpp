@@ -32,20 +32,20 @@ bool Network::streams() const {
 
 void Network::prepare() {
   for (size_t i = 0; i < nodes_.size(); ++i)
-    if (nodes_[i].absorbed_by < 0)
-      on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_, {}); });
+    if (nodes_[i].absorbed_by < 0) on_layer(int(i), [&](Layer& layer) { layer.prepare(stream_, {}); });
 }
 
 bool Network::packs_its_own(int layer) const {
   const int owner = nodes_[size_t(layer)].owner;
-  const auto users = std::count_if(nodes_.begin(), nodes_.end(), [&](const Node& n) { return n.owner == owner; });
+  const auto users =
+      std::count_if(nodes_.begin(), nodes_.end(), [&](const Node& n) { return n.owner == owner; });
   return nodes_[size_t(layer)].packs_parameters && users == 1;
 }
 
 void Network::prepare_layer(int layer, const ReadParameter& read) {
   const bool packs = packs_its_own(layer);
   ReadFilters filters;
-  for (const ParameterSpan& span : parameters_.spans_of(layer))
+  for (const ParameterSpan& span : parameters_.spans_of(layer, layer))
     if (packs && span.packs())
       filters = [&](int first, int last, float* to) { read(span, first, last, to); };
     else
@@ -63,9 +63,14 @@ void Network::prepare_for_good(const ReadParameter& read) {
     parameters_.upload();
     return prepare();
   }
+  // All from here on is given back again with each layer: a huge page that it has touched is others', too.
+  int first_packed = 0;
   for (int i = 0; i < int(nodes_.size()); ++i) {
     prepare_layer(i, read);
-    if (packs_its_own(i)) parameters_.give_back(i);
+    if (packs_its_own(i))
+      parameters_.give_back(first_packed, i);
+    else if (!parameters_.spans_of(i, i).empty())
+      first_packed = i + 1;
   }
 }
 

@@ -21,9 +21,10 @@ void Parameters::add(ParameterSpan span) {
   spans_.push_back(std::move(span));
 }
 
-std::span<const ParameterSpan> Parameters::spans_of(int layer) const {
-  const auto found = std::ranges::equal_range(spans_, layer, {}, &ParameterSpan::layer);
-  return {found.begin(), found.end()};
+std::span<const ParameterSpan> Parameters::spans_of(int first_layer, int last_layer) const {
+  const auto begin = std::ranges::lower_bound(spans_, first_layer, {}, &ParameterSpan::layer),
+             end = std::ranges::upper_bound(spans_, last_layer, {}, &ParameterSpan::layer);
+  return {begin, end};
 }
 
 void Parameters::allocate(bool training, const Stream& stream, Type precision) {
@@ -58,9 +59,12 @@ void Parameters::take_values(const Parameters& other) {
   refresh_copy();
 }
 
-void Parameters::give_back(int layer) {
-  for (const ParameterSpan& span : spans_of(layer))
-    clear_pages(values() + span.offset, size_t(span.shape.elements()) * sizeof(float));
+void Parameters::give_back(int first_layer, int last_layer) {
+  const auto spans = spans_of(first_layer, last_layer);
+  if (spans.empty()) return;
+  const size_t begin = spans.front().offset,
+               end = spans.back().offset + size_t(spans.back().shape.elements());
+  clear_pages(values() + begin, (end - begin) * sizeof(float));
 }
 
 void Parameters::refresh_copy() {

@@ -40,7 +40,7 @@ class Parameters {
 
   const std::vector<ParameterSpan>& spans() const { return spans_; }
   std::vector<ParameterSpan>& spans() { return spans_; }
-  std::span<const ParameterSpan> spans_of(int layer) const;
+  std::span<const ParameterSpan> spans_of(int first_layer, int last_layer) const;  // with the last
   size_t size() const { return size_; }  // floats, with the gaps that align spans
   int64_t count() const;                 // numbers in a .weights file
   int64_t trained_count() const;         // without statistics: what others call a network's parameters
@@ -72,8 +72,8 @@ class Parameters {
   // The same as a ReadParameter, of one of spans().
   void read_initial(const ParameterSpan&, uint64_t seed, int first, int last, float* to) const;
   void read_all(const ParameterSpan&, const ReadParameter&);  // on the host's side
-  // The memory of a layer's values is the system's again; they are zero from then on. On the CPU only.
-  void give_back(int layer);
+  // The memory of these layers' values is the system's again; they are zero from then on. On the CPU only.
+  void give_back(int first_layer, int last_layer);
   void zero_gradients();  // on the device, in the order of its stream
 
  private:

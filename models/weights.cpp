@@ -175,15 +175,21 @@ class WeightsFile {
     over_outputs(layout(span), [&](int64_t first, int64_t last) { check(span, first, last); });
   }
 
-  // The outputs [first, last) as the network has them, checked. What was read is not kept in memory.
+  // The outputs [first, last) as the network has them, checked. What was read is not kept in memory, nor all
+  // of a large array until its end.
   void read(const ParameterSpan& span, int first, int last, float* to) const {
     const FileLayout l = layout(span);
-    const size_t begin = size_t(at_[number(span)]);
-    for (int64_t out = first; out < last; ++out) {  // each is checked while it comes into the cache
-      check(span, out, out + 1);
-      l.read_output(file_.bytes().data() + begin, out, to + (out - first) * l.inner());
+    const size_t begin = size_t(at_[number(span)]), of_output = size_t(4 * l.inner());
+    constexpr int64_t kForgotten = 1 << 18;  // values at a time
+    const int64_t together = std::max<int64_t>(kForgotten / std::max<int64_t>(l.inner(), 1), 1);
+    for (int64_t from = first; from < last; from += together) {
+      const int64_t end = std::min<int64_t>(from + together, last);
+      for (int64_t out = from; out < end; ++out) {  // each is checked while it comes into the cache
+        check(span, out, out + 1);
+        l.read_output(file_.bytes().data() + begin, out, to + (out - first) * l.inner());
+      }
+      if (!l.transposed) file_.forget(begin + size_t(from) * of_output, size_t(end - from) * of_output);
     }
-    if (!l.transposed) file_.forget(begin + size_t(4 * first * l.inner()), size_t(4 * (last - first) * l.inner()));
   }
 
  private:

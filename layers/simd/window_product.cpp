@@ -387,8 +387,8 @@ void WindowProduct::pack_as(const FilterWeights& weights, T* packed) const {
       const int filter = group * out_channels_ + panel * panel_;
       const int vector = together_ > 1 ? filters : lanes_;         // filters in it
       const int width = (filters + vector - 1) / vector * vector;  // a last panel may be a vector wide
-      const float* of_panel = weights.get(filter, filter + filters,
-                                          group * order_.group + panel * panel_ * order_.out, memory);
+      const float* of_panel =
+          weights.get(filter, filter + filters, group * order_.group + panel * panel_ * order_.out, memory);
       T* const to = packed + part * panel_size;
       for (int64_t at = 0; at < int64_t(runs_) * run_length_; ++at) {
         const int run = int(at / run_length_), value = int(at % run_length_);

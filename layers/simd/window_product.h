@@ -7,9 +7,9 @@
 
 #include "core/tensor.h"
 #include "cuda/convolution.h"
+#include "layers/filter_weights.h"
 #include "layers/simd/epilogue.h"
 #include "layers/simd/lattice.h"
-#include "layers/filter_weights.h"
 
 namespace osprey::simd {
 

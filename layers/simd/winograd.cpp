@@ -248,8 +248,8 @@ HWY_INLINE void store_channels(const float (&values)[kLanes][kLanes], int channe
   round_pairs(values[0], kLanes, kLanes, channels, to, 2 * kPanel);
 }
 
-// Of one panel, with whose first filter `weights` begin: packed[point][panel][channel][filter of the panel], or for bf16
-// packed[point][panel][pair of channels][filter][channel].
+// Of one panel, with whose first filter `weights` begin: packed[point][panel][channel][filter of the panel],
+// or for bf16 packed[point][panel][pair of channels][filter][channel].
 template <int M, class T>
 void pack_one(const Winograd& c, const float* weights, T* packed, int panel) {
   constexpr int kPoints = (M + 2) * (M + 2), kTogether = sizeof(T) == sizeof(float) ? 1 : 2;

@@ -9,8 +9,8 @@
 
 #include "core/tensor.h"
 #include "cuda/convolution.h"
-#include "layers/simd/epilogue.h"
 #include "layers/filter_weights.h"
+#include "layers/simd/epilogue.h"
 
 namespace osprey::simd {
 

@@ -370,7 +370,8 @@ TEST(Network, AConvolutionDoesTheSumThatFollowsItsDropout) {
   for (size_t i = 0; i < b.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-5f * std::max(1.0f, std::fabs(b[i])));
 }
 
-// Weights that are packed for good are never in the network's memory, and what it holds for other layers stays.
+// Weights that are packed for good are never in the network's memory, and what it holds for other layers
+// stays.
 TEST(Network, BringsWeightsWhilePackingThem) {
   const auto zeros = [](Network& of, const std::string& name) {
     for (const ParameterSpan& span : of.parameters().spans())

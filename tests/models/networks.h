@@ -63,7 +63,8 @@ inline ReadParameter values_of(Network& network) {
   return [&all](const ParameterSpan& span, int first, int last, float* to) {
     const ParameterSpan& own = *std::ranges::find(all.spans(), span.name, &ParameterSpan::name);
     const View<float> values = all.value(own);
-    std::memmove(to, values.data + first * own.of_output(), size_t(last - first) * own.of_output() * sizeof(float));
+    std::memmove(to, values.data + first * own.of_output(),
+                 size_t(last - first) * own.of_output() * sizeof(float));
   };
 }
 
