@@ -15,14 +15,15 @@ namespace osprey {
 namespace {
 
 // Tens of megabytes of weights go by in every pass: on pages of 4 KiB half of the time went into finding
-// them.
+// them. What does not fill a huge page stays on small ones: it would take the whole.
 void* allocate_aligned(size_t bytes) {
   constexpr size_t kHugePage = size_t(2) << 20;
   const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
-  const size_t whole = (bytes + alignment - 1) / alignment * alignment;
-  void* memory = std::aligned_alloc(alignment, whole);
+  void* memory = nullptr;
+  if (posix_memalign(&memory, alignment, bytes) != 0) return nullptr;
 #ifdef MADV_HUGEPAGE
-  if (memory && alignment == kHugePage) madvise(memory, whole, MADV_HUGEPAGE);  // a wish: it may be refused
+  if (alignment == kHugePage)
+    madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish: it may be refused
 #endif
   return memory;
 }
