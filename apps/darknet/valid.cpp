@@ -34,7 +34,7 @@ void valid(Arguments& a) {
   Progress progress("valid", int64_t(dataset.samples.size()));
   const auto find = [&](const std::vector<const ByteImage*>& images,
                         const std::vector<const Sample*>& samples) {
-    const auto found = detector.detect(images, proposals_for(*network, samples));
+    const auto found = detector.detect(images, proposals_for(*subject.network, samples));
     for (size_t i = 0; i < images.size(); ++i)
       if (samples[i]) results->add(*samples[i], images[i]->width, images[i]->height, found[i]);
     return std::vector<std::vector<DetectedBox>>(images.size());

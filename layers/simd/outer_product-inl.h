@@ -145,7 +145,7 @@ HWY_INLINE void add_neighbouring_lanes(V (&sums)[P][1]) {
 // with AVX-512 have it: has_bf16_products().
 #undef OSPREY_BF16_PRODUCTS
 #if HWY_TARGET == HWY_AVX3
-#define OSPREY_BF16_PRODUCTS __attribute__((target("avx512bf16")))
+#define OSPREY_BF16_PRODUCTS __attribute__((target(HWY_TARGET_STR ",avx512bf16")))
 
 template <int P, int NV>
 OSPREY_BF16_PRODUCTS HWY_INLINE void add_outer_products(const bf16* const* rows, int taps, int pairs,
