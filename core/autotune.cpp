@@ -36,10 +36,11 @@ std::optional<Fastest> fastest(const std::vector<Candidate>& candidates, bool la
     timed.push_back(i);
   }
   if (timed.empty()) return std::nullopt;
-  const bool goes_on = !times.empty();
-  for (int turn = 1; turn <= (goes_on ? kLeastTurns : kMostTurns); ++turn) {
+  const bool goes_on =
+      !times.empty();  // what disturbed another run is over, or nothing is to be done about it
+  for (int turn = 1; turn <= kMostTurns; ++turn) {
     for (const size_t i : timed) times[candidates[i].name].add(candidates[i].seconds());
-    if (turn < kLeastTurns && !goes_on) continue;
+    if (turn < kLeastTurns) continue;
     double least = std::numeric_limits<double>::infinity();
     bool all_steady = true;
     for (const size_t i : timed) {
@@ -47,7 +48,7 @@ std::optional<Fastest> fastest(const std::vector<Candidate>& candidates, bool la
       all_steady &= steady(t);
       least = std::min(least, t.least);
     }
-    if (!all_steady) continue;
+    if (!all_steady && !goes_on) continue;
     const auto rank = [&](size_t i) {  // lower is better
       const double own = times[candidates[i].name].least;
       const bool slow = own > kAlike * least;

@@ -70,9 +70,9 @@ struct Candidate {
 // family, which is remembered; or of those that the clock can hardly tell from it (kAlike) the one that keeps
 // the fewest bytes. They take turns, since whatever else the machine does disturbs for a while,
 // until the two least times of each are nearly equal; where kMostTurns do not bring that, the first is taken
-// and the times are remembered, to which the next run adds those of kLeastTurns at most. Those of the last
-// resort are tried only if no other can be prepared. With a null cache the first that can be prepared is
-// taken. Nothing if none can.
+// and the times are remembered: with kLeastTurns more the next run decides. Those of the last resort are
+// tried only if no other can be prepared. With a null cache the first that can be prepared is taken. Nothing
+// if none can.
 constexpr int kMostTimed = 8;
 constexpr int kLeastTurns = 3, kMostTurns = 12;
 constexpr double kAlike = 1.05;
