@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "data/video.h"
+#include "train/process_group.h"
 
 namespace {
 
@@ -53,6 +54,7 @@ int main(int argc, char** argv) {
     wait_briefly(argv);
   });
 
+  std::string complaint;
   try {
     hand_over_to_emulation(argc, argv);
     const std::vector<std::string> words(argv + 1, argv + argc);
@@ -66,13 +68,15 @@ int main(int argc, char** argv) {
     return 0;
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help and --version
-    std::fprintf(stderr, "osprey: %s (osprey --help tells more)\n", e.what());
+    complaint = std::string(e.what()) + " (osprey --help tells more)";
   } catch (const Error& e) {
-    std::fprintf(stderr, "osprey: %s\n", e.what());
+    complaint = e.what();
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "osprey: not enough memory\n");
+    complaint = "not enough memory";
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "osprey: internal error: %s\n", e.what());
+    complaint = std::string("internal error: ") + e.what();
   }
+  ProcessGroup::let_one_fail();
+  std::fprintf(stderr, "osprey: %s\n", complaint.c_str());
   return 1;
 }

@@ -5,6 +5,8 @@
 
 #include "apps/commands.h"
 #include "apps/device.h"
+#include "apps/processes.h"
+#include "core/error.h"
 #include "core/log.h"
 #include "train/progress.h"
 #include "train/trainer.h"
@@ -15,6 +17,7 @@ namespace {
 void run_training(const TrainOptions& options) {
   Trainer trainer(options);
   const TrainResult r = trainer.run();
+  if (!trainer.leads()) return;
   fmt::print("{} iterations in {}, {:.1f} images/s, average loss {:.4g}\n", r.iterations,
              duration_text(r.seconds), r.images_per_second, r.average_loss);
   if (r.measured.score >= 0)
@@ -28,6 +31,8 @@ void run_training(const TrainOptions& options) {
 void add_train(CLI::App& app) {
   auto o = std::make_shared<TrainOptions>();
   auto device = std::make_shared<DeviceOptions>();
+  auto processes = std::make_shared<int>(1);
+  auto gpus = std::make_shared<std::vector<int>>();
   CLI::App* command = app.add_subcommand(
       "train", "Train a detector or a classifier; Ctrl-C saves and stops, --resume goes on");
   command->add_option("cfg", o->cfg, "the .cfg file")->required();
@@ -70,8 +75,25 @@ void add_train(CLI::App& app) {
   // For comparing with AlexeyAB's CPU build, a fault of which this repeats. Not shown in the help.
   command->add_flag("--uncleared-gradients", o->uncleared_gradients)->group("");
   add_device_options(*command, *device);
-  command->callback([o, device] {
+  command
+      ->add_option(
+          "--processes", *processes,
+          "processes that deal the mini-batches of each batch among them, each with its share of the cores, "
+          "or with a GPU; subdivisions must be a multiple")
+      ->check(CLI::Range(1, kMostProcesses))
+      ->capture_default_str();
+  command->add_option("--gpus", *gpus, "numbers of GPUs, such as 0,1: a process on each")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber)
+      ->excludes("--processes");
+  command->callback([o, device, processes, gpus] {
     o->device = device->device();
+    if (!gpus->empty()) {
+      if (o->device != Device::cuda) fail("--gpus is for --device cuda");
+      take_gpus(*gpus);
+      *processes = int(gpus->size());
+    }
+    run_as_group(*processes);
     o->precision = device->precision();
     o->convolution = device->convolution();
     run_training(*o);

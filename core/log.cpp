@@ -20,6 +20,13 @@ spdlog::logger& logger() {
 
 }  // namespace
 
+void log_nothing() { logger().set_level(spdlog::level::off); }
+
+void log_warnings_as(const std::string& process) {
+  logger().set_level(spdlog::level::warn);
+  logger().set_pattern(process + ": %v");
+}
+
 void log_info(const std::string& text) { logger().info("{}", text); }
 
 void log_warning(const std::string& text) {

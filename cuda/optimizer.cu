@@ -30,6 +30,31 @@ __global__ void check_losses_kernel(const LossReport* losses, int count, Faults*
   if (!is_finite(losses[i].loss)) atomicMin(&faults->loss, i);
 }
 
+// One thread for four statistics.
+__global__ void weigh_statistics_kernel(ParameterLines p) {
+  const int i = global_thread();
+  if (i >= p.lines * kFoursOfLine) return;
+  const SpanRule& span = p.spans[p.span_of_line[i / kFoursOfLine]];
+  if (span.trained) return;
+  const Floats<4> before = four(p, p.momentum, i), now = four(p, p.values, i);
+  Floats<4> g;
+  for (int k = 0; k < 4; ++k) g[k] = span.change * (now[k] - before[k]);
+  put_four(p, p.gradients, i, g);
+}
+
+__global__ void merge_statistics_kernel(ParameterLines p) {
+  const int i = global_thread();
+  if (i >= p.lines * kFoursOfLine) return;
+  const SpanRule& span = p.spans[p.span_of_line[i / kFoursOfLine]];
+  if (span.trained) return;
+  const Floats<4> before = four(p, p.momentum, i), sum = four(p, p.gradients, i);
+  Floats<4> now;
+  for (int k = 0; k < 4; ++k) now[k] = before[k] + sum[k];
+  put_four(p, p.values, i, now);
+  put_four(p, p.momentum, i, now);
+  put_four(p, p.gradients, i, Floats<4>{});
+}
+
 // One thread for four gradients.
 __global__ void check_gradients_kernel(ParameterLines p, Faults* faults) {
   const int i = global_thread();
@@ -135,6 +160,14 @@ void clear_faults(Stream& s, Faults* faults) { launch<clear_faults_kernel>(s, Gr
 
 void check_losses(Stream& s, const LossReport* losses, int count, Faults* faults) {
   launch<check_losses_kernel>(s, one_thread_each(count), losses, count, faults);
+}
+
+void weigh_statistics(Stream& s, const ParameterLines& p) {
+  launch<weigh_statistics_kernel>(s, one_thread_each(p.lines * kFoursOfLine), p);
+}
+
+void merge_statistics(Stream& s, const ParameterLines& p) {
+  launch<merge_statistics_kernel>(s, one_thread_each(p.lines * kFoursOfLine), p);
 }
 
 void check_gradients(Stream& s, const ParameterLines& p, Faults* faults) {

@@ -5,6 +5,7 @@
 // can run again and again. An iteration of training calls, in this order:
 //   clear_faults      once
 //   check_losses      after each mini-batch's forward pass
+//   weigh_statistics, merge_statistics  where several processes share the batch, around the sum of gradients
 //   check_gradients   after the last backward pass
 //   clip_gradients    where their norm is bounded
 //   sgd_step, adam_step or rmsprop_step; where Faults names something, they leave everything as it was
@@ -26,7 +27,12 @@ struct SpanRule {
   // Factor of the learning rate, averaging over a batch included; 0 freezes, momentum included.
   float rate = 1;
   float decay = 0;      // this times the value is added to the gradient
-  bool trained = true;  // false: nothing here is touched (statistics, which batch norm keeps itself)
+  bool trained = true;  // false: no step touches it (statistics, which batch norm keeps itself)
+  // Of a statistic, where P processes share a batch: what the change counts that one of them has made. With
+  // momentum a each mini-batch m of S in turn makes r + a (b_m - r) of a statistic r. Where the process j,
+  // from 0, takes k = S / P of them, from r to r_j, one alone would come to
+  //   r + sum_j (1 - a)^((P - 1 - j) k) (r_j - r)
+  float change = 1;
 };
 
 // The flat buffers of a network, equally long, in memory of one device. Numbers between the end of a span and
@@ -35,7 +41,9 @@ struct ParameterLines {
   int lines = 0;
   float* values = nullptr;
   float* gradients = nullptr;
-  float* momentum = nullptr;          // of SGD and RMSprop; Adam's mean of gradients
+  // Of SGD and RMSprop; Adam's mean of gradients. Of a statistic, where processes share batches, its value
+  // before.
+  float* momentum = nullptr;
   float* squares = nullptr;           // Adam's and RMSprop's mean of squared gradients; SGD needs none
   float* average = nullptr;           // of the values over time; null if it is not asked for
   bf16* copy = nullptr;               // of the values under precision=bf16; null under f32
@@ -150,6 +158,10 @@ HOST_DEVICE ALWAYS_INLINE void follow(const WeightAveraging& rule, int64_t itera
 namespace cpu {
 void clear_faults(Stream&, Faults* faults);
 void check_losses(Stream&, const LossReport* losses, int count, Faults* faults);
+// The change of each statistic takes its place among the gradients, and is added up with them. After that the
+// statistics are those of all processes.
+void weigh_statistics(Stream&, const ParameterLines& p);
+void merge_statistics(Stream&, const ParameterLines& p);
 void check_gradients(Stream&, const ParameterLines& p, Faults* faults);
 // Writes *factor. parts: memory for clip_parts(p.lines) numbers.
 void clip_gradients(Stream&, const ParameterLines& p, ClipRule rule, double* parts, float* factor);
@@ -165,6 +177,8 @@ void rmsprop_step(Stream&, const ParameterLines& p, RmsProp rule, WeightAveragin
 namespace cuda {
 void clear_faults(Stream&, Faults* faults);
 void check_losses(Stream&, const LossReport* losses, int count, Faults* faults);
+void weigh_statistics(Stream&, const ParameterLines& p);
+void merge_statistics(Stream&, const ParameterLines& p);
 void check_gradients(Stream&, const ParameterLines& p, Faults* faults);
 void clip_gradients(Stream&, const ParameterLines& p, ClipRule rule, double* parts, float* factor);
 void sgd_step(Stream&, const ParameterLines& p, Sgd rule, WeightAveraging averaging, const Step* step,

@@ -65,6 +65,14 @@ int device_count() {
   return count;
 }
 
+void use_device(int index) {
+  require_device();
+  if (index >= device_count())
+    fail("each process needs a GPU of its own, and there are {}: start fewer, or name others",
+         device_count());
+  check(cudaSetDevice(index), "taking a GPU");
+}
+
 std::string device_name() {
   require_device();
   int device = 0;

@@ -10,11 +10,12 @@
 
 namespace osprey::cuda {
 
-bool has_gpu_kernels();     // this program's kernels are for a GPU
-bool emulated();            // kernels run on the host's processor, and "device" means that
-int device_count();         // of GPUs; 0 also where there is no driver
-std::string device_name();  // of the device in use, such as "NVIDIA H200"; "emulation"
-size_t free_memory();       // of the device, in bytes
+bool has_gpu_kernels();      // this program's kernels are for a GPU
+bool emulated();             // kernels run on the host's processor, and "device" means that
+int device_count();          // of GPUs; 0 also where there is no driver
+void use_device(int index);  // of the GPUs that CUDA_VISIBLE_DEVICES leaves, by this thread from here on
+std::string device_name();   // of the device in use, such as "NVIDIA H200"; "emulation"
+size_t free_memory();        // of the device, in bytes
 
 // A Stream of Device::cuda that can be captured (cuda/graph.h). An Error "no CUDA device: ..." says what is
 // missing. Release it when its work has ended.

@@ -16,6 +16,7 @@ void refuse_launch() { no_kernels(); }
 bool has_gpu_kernels() { return false; }
 bool emulated() { return false; }
 int device_count() { return 0; }
+void use_device(int) { no_kernels(); }
 std::string device_name() { return "none"; }
 size_t free_memory() { return 0; }
 

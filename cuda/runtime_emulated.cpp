@@ -24,6 +24,7 @@ void* aligned(size_t bytes) {
 bool has_gpu_kernels() { return false; }
 bool emulated() { return true; }
 int device_count() { return 0; }
+void use_device(int) {}
 std::string device_name() { return "emulation"; }
 size_t free_memory() { return size_t(sysconf(_SC_AVPHYS_PAGES)) * size_t(sysconf(_SC_PAGESIZE)); }
 

@@ -89,16 +89,17 @@ void Loader::work(std::stop_token stop) {
 // Buffers keep their memory from one use of the slot to the next.
 void Loader::open(Slot& slot, int64_t step) {
   Batch& batch = slot.batch;
-  slot.step = batch.step = step;
+  slot.step = step;
+  batch.step = options_.step_of ? options_.step_of(step) : step;
   slot.remaining = options_.batch;
   slot.ready = false;
   slot.error = nullptr;
   batch.width = batch.height = 0;
   try {
-    std::tie(batch.width, batch.height) =
-        options_.size_of_step ? options_.size_of_step(step) : std::pair(options_.width, options_.height);
+    std::tie(batch.width, batch.height) = options_.size_of_step ? options_.size_of_step(batch.step)
+                                                                : std::pair(options_.width, options_.height);
     if (batch.width < 1 || batch.height < 1)
-      fail("step {} asks for images of {}x{}", step, batch.width, batch.height);
+      fail("step {} asks for images of {}x{}", batch.step, batch.width, batch.height);
     const size_t count = size_t(options_.batch);
     if (options_.described) {
       batch.plans.resize(count);

@@ -39,6 +39,9 @@ struct LoaderOptions {
   int threads = 2;
   int prefetch = 3;  // batches made ahead
   int64_t first_step = 0;
+  // Where not every step is wanted: the n-th that is, by its number, from n = first_step on. Called from any
+  // thread.
+  std::function<int64_t(int64_t n)> step_of;
   float repeat_threshold = 0, repeat_power = .5f;  // of rare classes (data/repeats.h); 0: every image once
   bool shuffle = true;                             // false: the samples in their order, over and over
   bool difficult = false;                          // train on boxes marked difficult, too

@@ -38,6 +38,7 @@ inline void declare_batchnorm(Plan& p, BatchNorm& norm, Shape channels) {
     p.parameter(norm.scale, norm.scale_gradient, channels, info);
   info.name = "rolling_mean";
   info.fill = 0;
+  info.momentum = norm.frozen ? 0 : norm.momentum;
   p.statistic(norm.rolling_mean, channels, info);
   info.name = "rolling_variance";
   info.fill = norm.frozen ? 1 : 0;

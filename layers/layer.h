@@ -40,6 +40,7 @@ struct ParameterInfo {
   float normal = 0;          // ... or from a normal distribution of this deviation
   bool flipped = false;      // Darknet's `flipped`: transposed in the file
   bool batch_scale = false;  // scale, mean or variance: what `dontloadscales` leaves out
+  float momentum = 0;        // of a statistic: how far each mini-batch moves it towards its own
 
   bool drawn() const { return uniform != 0 || normal != 0; }
 };

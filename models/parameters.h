@@ -53,6 +53,7 @@ class Parameters {
   View<float> gradient(const ParameterSpan& s) const { return {gradients() + s.offset, s.shape}; }
   void download() const;  // values and momentum
   void download_gradients() const { gradients_.download(); }
+  void upload_gradients() { gradients_.upload(); }
   void take_values(const Parameters& other);  // of the same network, on the same device
   void upload();  // values and momentum; makes the copy in the network's precision anew
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/log.h"
 #include "cuda/runtime.h"
 #include "train/schedule.h"
 
@@ -16,15 +17,39 @@ std::string named(const std::vector<std::string>& images) {
   return list;
 }
 
+// Null, with a warning, where gradients go through the host's memory.
+std::unique_ptr<cuda::GpuGroup> join_gpus(ProcessGroup& group) {
+  if (const std::string missing = cuda::gpu_groups_missing(); !missing.empty()) {
+    if (!cuda::emulated()) warn("{}", missing);
+    return nullptr;
+  }
+  cuda::GpuGroupName name;
+  if (group.leads()) name = cuda::name_gpu_group();
+  group.take_from_leader(&name, sizeof(name));
+  return std::make_unique<cuda::GpuGroup>(name, group.rank(), group.size());
+}
+
 constexpr const char* kCure = "lower learning_rate or raise burn_in, and check these images and their labels";
 
 }  // namespace
 
-TrainingStep::TrainingStep(Network& network, Optimizer& optimizer, bool eager)
-    : network_(network), optimizer_(optimizer), eager_(eager || network.device() == Device::cpu) {
+Share share_of(int subdivisions, const ProcessGroup& group) {
+  const int count = subdivisions / group.size(), first = group.rank() * count;
+  return {first, count, subdivisions - first - count};
+}
+
+TrainingStep::TrainingStep(Network& network, Optimizer& optimizer, bool eager, ProcessGroup& group)
+    : network_(network),
+      optimizer_(optimizer),
+      group_(group),
+      share_(share_of(network.net().subdivisions, group)),
+      eager_(eager || network.device() == Device::cpu) {
   const auto& nodes = network.nodes();
   if (std::none_of(nodes.begin(), nodes.end(), [](const Node& n) { return n.layer->has_loss(); }))
     fail("the network has no layer with a loss: nothing to train for");
+  if (group_.alone()) return;
+  optimizer_.begin_sharing();
+  if (network_.device() == Device::cuda) gpus_ = join_gpus(group_);
 }
 
 void TrainingStep::pass() {
@@ -70,23 +95,50 @@ IterationResult TrainingStep::run(int64_t iteration, uint64_t seed, const FillMi
   network_.clear_losses();
   optimizer_.clear_faults();
   images_.clear();
-  for (int m = 0; m < net.subdivisions; ++m) {
-    take(m, fill);
-    eager_ ? pass() : pass_.replay(network_.stream());
-    if (network_.device() == Device::cpu)  // where looking costs nothing, and the mini-batch is still there
-      if (const Faults faults = optimizer_.faults(); faults.any()) blame(faults, iteration);
+  run_passes(iteration, fill);
+  if (!group_.alone()) {
+    if (another_follows) look_ahead(fill);
+    if (const Faults faults = optimizer_.faults(); faults.any()) blame(faults, iteration);
+    share();
   }
   if (eager_)
     update();
   else if (net.subdivisions > 1)
     update_.replay(network_.stream());
-  if (another_follows && network_.device() != Device::cpu) {  // while the device is at work
-    network_.wait_for_upload();
-    next_images_ = fill(network_);
-    ahead_ = true;
-  }
+  if (group_.alone() && another_follows) look_ahead(fill);
   if (const Faults faults = optimizer_.faults(); faults.any()) blame(faults, iteration);
   return result(step.learning_rate);
+}
+
+void TrainingStep::run_passes(int64_t iteration, const FillMiniBatch& fill) {
+  for (int m = share_.first; m < share_.first + share_.count; ++m) {
+    take(m, fill);
+    eager_ ? pass() : pass_.replay(network_.stream());
+    if (network_.device() == Device::cpu)  // where looking costs nothing, and the mini-batch is still there
+      if (const Faults faults = optimizer_.faults(); faults.any()) blame(faults, iteration);
+  }
+  if (!group_.alone()) optimizer_.check_gradients();  // while it is known whose they are
+}
+
+// While the device is at work.
+void TrainingStep::look_ahead(const FillMiniBatch& fill) {
+  if (network_.device() == Device::cpu) return;
+  network_.wait_for_upload();
+  next_images_ = fill(network_);
+  ahead_ = true;
+}
+
+void TrainingStep::share() {
+  optimizer_.weigh_statistics();
+  Parameters& p = network_.parameters();
+  if (gpus_) {
+    gpus_->sum(network_.stream(), p.device_gradients(), p.size());
+  } else {
+    p.download_gradients();
+    group_.sum(p.gradients(), p.size());
+    p.upload_gradients();
+  }
+  optimizer_.merge_statistics();
 }
 
 double mean_loss(const Network& network, int64_t images, LossReport& parts) {
@@ -102,11 +154,18 @@ double mean_loss(const Network& network, int64_t images, LossReport& parts) {
   return sum / (double(losses) * double(images));
 }
 
-IterationResult TrainingStep::result(float rate) const {
-  IterationResult result;
-  result.rate = rate;
-  result.loss = mean_loss(network_, network_.net().batch, result.parts);
-  return result;
+IterationResult TrainingStep::result(float rate) {
+  LossReport parts;
+  const double loss = mean_loss(network_, network_.net().batch, parts);
+  double sums[] = {loss,
+                   parts.loss,
+                   parts.iou,
+                   parts.class_loss,
+                   parts.box_loss,
+                   parts.objectness_loss,
+                   double(parts.matched)};
+  group_.sum(sums, std::size(sums));
+  return {sums[0], rate, {sums[1], sums[2], sums[3], sums[4], sums[5], int64_t(sums[6])}};
 }
 
 // Runs forward again, layer by layer, to find the first whose output is not finite. Outputs share memory, so

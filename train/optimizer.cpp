@@ -56,6 +56,36 @@ void check_losses(Stream&, const LossReport* losses, int count, Faults* faults) 
     if (!is_finite(losses[i].loss)) faults->loss = std::min(faults->loss, i);
 }
 
+namespace {
+
+// change(at) for the first value of each line of statistics.
+template <class Change>
+void for_statistics(const ParameterLines& p, Change change) {
+  parallel_for(p.lines, kGrain, [&](int64_t first, int64_t last) {
+    for (int64_t line = first; line < last; ++line)
+      if (!p.spans[p.span_of_line[line]].trained)
+        change(p.spans[p.span_of_line[line]], size_t(line) * kLineFloats);
+  });
+}
+
+}  // namespace
+
+void weigh_statistics(Stream&, const ParameterLines& p) {
+  for_statistics(p, [&](const SpanRule& span, size_t at) {
+    for (size_t i = at; i < at + kLineFloats; ++i)
+      p.gradients[i] = span.change * (p.values[i] - p.momentum[i]);
+  });
+}
+
+void merge_statistics(Stream&, const ParameterLines& p) {
+  for_statistics(p, [&](const SpanRule&, size_t at) {
+    for (size_t i = at; i < at + kLineFloats; ++i) {
+      p.values[i] = p.momentum[i] += p.gradients[i];
+      p.gradients[i] = 0;
+    }
+  });
+}
+
 void check_gradients(Stream&, const ParameterLines& p, Faults* faults) {
   for (int line = 0; line < p.lines; ++line) {
     const int span = p.span_of_line[line];
@@ -123,7 +153,8 @@ void rmsprop_step(Stream&, const ParameterLines& p, RmsProp rule, WeightAveragin
 
 }  // namespace cpu
 
-std::vector<SpanRule> span_rules(const std::vector<ParameterSpan>& spans, const NetSection& net) {
+std::vector<SpanRule> span_rules(const std::vector<ParameterSpan>& spans, const NetSection& net,
+                                 int later_mini_batches) {
   std::vector<SpanRule> rules;
   for (const ParameterSpan& span : spans) {
     SpanRule rule;
@@ -132,6 +163,7 @@ std::vector<SpanRule> span_rules(const std::vector<ParameterSpan>& spans, const 
     rule.decay = decays ? net.decay : 0.0f;
     if (net.optimizer != Rule::adamw) rule.decay *= float(net.batch);  // in a gradient that is a sum
     rule.trained = span.info.role != Role::statistic;
+    rule.change = std::pow(1 - span.info.momentum, float(later_mini_batches));
     rules.push_back(rule);
   }
   return rules;
@@ -190,8 +222,10 @@ float* floats(const DeviceBuffer& buffer) { return reinterpret_cast<float*>(buff
 
 }  // namespace
 
-Optimizer::Optimizer(const NetSection& net, Parameters& parameters, const Stream& stream)
+Optimizer::Optimizer(const NetSection& net, Parameters& parameters, const Stream& stream,
+                     int later_mini_batches)
     : parameters_(parameters),
+      later_mini_batches_(later_mini_batches),
       stream_(stream),
       rule_(net.optimizer),
       sgd_rule_(sgd_rule(net)),
@@ -225,7 +259,7 @@ Optimizer::Optimizer(const NetSection& net, Parameters& parameters, const Stream
 }
 
 void Optimizer::take_rates(const NetSection& net) {
-  lines_.spans = put(spans_, stream_, span_rules(parameters_.spans(), net));
+  lines_.spans = put(spans_, stream_, span_rules(parameters_.spans(), net, later_mini_batches_));
 }
 
 void Optimizer::clear_faults() {
@@ -237,9 +271,32 @@ void Optimizer::check_losses(const LossReport* losses, int count) {
                                                      reinterpret_cast<Faults*>(faults_.device()));
 }
 
+void Optimizer::check_gradients() {
+  on(stream_, cpu::check_gradients, cuda::check_gradients)(stream_, lines_,
+                                                           reinterpret_cast<Faults*>(faults_.device()));
+}
+
+void Optimizer::begin_sharing() {
+  parameters_.download();
+  for (const ParameterSpan& span : parameters_.spans())
+    if (span.info.role == Role::statistic) {
+      const View<float> value = parameters_.value(span);
+      std::copy(value.begin(), value.end(), parameters_.momentum() + span.offset);
+    }
+  parameters_.upload();
+}
+
+void Optimizer::weigh_statistics() {
+  on(stream_, cpu::weigh_statistics, cuda::weigh_statistics)(stream_, lines_);
+}
+
+void Optimizer::merge_statistics() {
+  on(stream_, cpu::merge_statistics, cuda::merge_statistics)(stream_, lines_);
+}
+
 void Optimizer::update(const Step* step) {
-  Faults* faults = reinterpret_cast<Faults*>(faults_.device());
-  on(stream_, cpu::check_gradients, cuda::check_gradients)(stream_, lines_, faults);
+  const Faults* faults = reinterpret_cast<const Faults*>(faults_.device());
+  check_gradients();
   if (clip_rule_.most > 0)
     on(stream_, cpu::clip_gradients, cuda::clip_gradients)(
         stream_, lines_, clip_rule_, reinterpret_cast<double*>(clip_.device()) + 1, floats(clip_));

@@ -14,7 +14,9 @@ namespace osprey {
 
 // The rule of each span. Gradients are averaged over the batch, and decay acts on weights only, not on biases
 // and batch-norm scales; under Adam, which no scale of the gradients moves, Darknet does neither.
-std::vector<SpanRule> span_rules(const std::vector<ParameterSpan>& spans, const NetSection& net);
+// `later_mini_batches`: how many of a batch other processes take that come after those of this one.
+std::vector<SpanRule> span_rules(const std::vector<ParameterSpan>& spans, const NetSection& net,
+                                 int later_mini_batches = 0);
 
 // AdamW and RMSprop take the sum of the gradients over a batch with an epsilon that is as many times larger,
 // which gives what the mean gives with epsilon itself.
@@ -32,7 +34,7 @@ std::vector<int> spans_of_lines(const std::vector<ParameterSpan>& spans, size_t 
 class Optimizer {
  public:
   // `parameters` must have been allocated for training on the stream's device, and outlive the optimizer.
-  Optimizer(const NetSection& net, Parameters& parameters, const Stream& stream);
+  Optimizer(const NetSection& net, Parameters& parameters, const Stream& stream, int later_mini_batches = 0);
 
   // To be called when the rates of the parameters' spans have changed, between two iterations.
   void take_rates(const NetSection& net);
@@ -41,8 +43,13 @@ class Optimizer {
   // to which the pointers belong, and may be captured.
   void clear_faults();
   void check_losses(const LossReport* losses, int count);
-  void update(
-      const Step* step);  // checks and clips the gradients; then changes the parameters, if there is no fault
+  void check_gradients();
+  void weigh_statistics();
+  void merge_statistics();
+  // Checks and clips the gradients; then changes the parameters, if there is no fault.
+  void update(const Step* step);
+  // Before the first iteration of several processes that share batches: statistics change from here on.
+  void begin_sharing();
 
   Rule rule() const { return rule_; }
   Faults faults() const;  // waits for the device
@@ -61,6 +68,7 @@ class Optimizer {
 
  private:
   Parameters& parameters_;
+  int later_mini_batches_;
   Stream stream_;
   Rule rule_;
   Sgd sgd_rule_;

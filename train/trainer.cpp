@@ -6,6 +6,7 @@
 
 #include "core/file.h"
 #include "core/log.h"
+#include "cuda/runtime.h"
 #include "train/chart.h"
 #include "train/crowded.h"
 #include "train/interrupt.h"
@@ -42,11 +43,43 @@ NetworkOptions Trainer::network_options() const {
   return build;
 }
 
+// Processes begin alike, so that what is wrong would be told by each: the first one goes ahead, and where it
+// ends the others are ended.
 Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
+  if (!leads()) enter_group();
+  begin();
+  if (leads()) group_.wait();
+  if (!leads()) log_warnings_as(fmt::format("process {}", group_.rank() + 1));
+}
+
+void Trainer::enter_group() {
+  group_.wait();
+  log_nothing();
+  options_.map = false;
+  options_.port = -1;
+}
+
+// Each takes as many mini-batches of a batch.
+void Trainer::check_share() const {
+  const NetSection& net = network_->net();
+  const int size = group_.size();
+  if (net.subdivisions % size == 0) return;
+  const int line = sections_[0].line_of("subdivisions"), more = (net.subdivisions / size + 1) * size;
+  sections_[0].fail(
+      line, fmt::format("subdivisions={} mini-batches cannot be dealt out to {} processes alike; {}",
+                        net.subdivisions, size,
+                        net.batch % more ? fmt::format("it must be a multiple of {}", size)
+                                         : fmt::format("subdivisions={} would make {} of {} images each",
+                                                       more, more, net.batch / more)));
+}
+
+void Trainer::begin() {
   sections_ = read_cfg(options_.cfg);
   if (options_.max_batches) override_max_batches(sections_[0], options_.max_batches);
+  if (options_.device == Device::cuda && !group_.alone()) cuda::use_device(group_.rank());
   network_ = std::make_unique<Network>(sections_, network_options());
   const NetSection& net = network_->net();
+  check_share();
   for (const auto& [key, why] : net.training_faults) sections_[0].fail(sections_[0].line_of(key), why);
   for (const Node& node : network_->nodes())
     if (const char* why = node.layer->why_not_trained()) node.section.fail(node.section.line, why);
@@ -70,7 +103,8 @@ Trainer::Trainer(TrainOptions options) : options_(std::move(options)) {
   if (error) fail("{}: the folder for weights cannot be made: {}", options_.out, error.message());
 
   network_->parameters().initialise(options_.seed);
-  optimizer_ = std::make_unique<Optimizer>(net, network_->parameters(), network_->stream());
+  optimizer_ = std::make_unique<Optimizer>(net, network_->parameters(), network_->stream(),
+                                           share_of(net.subdivisions, group_).later);
   if (options_.resume) {
     state_ = load_checkpoint(file("_checkpoint.safetensors"), *network_, optimizer_.get());
     info("going on after iteration {} of {}", state_.iteration, max_batches_);
@@ -123,7 +157,8 @@ void Trainer::read_data() {
                                                options_.validation_loss);
   const MemoryPlan& memory = network_->memory();
   const auto [width, height] = scale_->largest();
-  info("memory: {:.0f} MiB for mini-batches of {} images of up to {}x{}, {:.0f} MiB for parameters",
+  info("memory: {}{:.0f} MiB for mini-batches of {} images of up to {}x{}, {:.0f} MiB for parameters",
+       group_.alone() ? "" : fmt::format("each of {} processes has ", group_.size()),
        double(memory.bytes + memory.lasting) / (1 << 20), net.mini_batch(), width, height,
        double(memory.parameters + optimizer_bytes(net, network_->parameters())) / (1 << 20));
 }
@@ -152,6 +187,7 @@ void Trainer::start_from_weights() {
 void Trainer::make_loader() {
   const NetSection& net = network_->net();
   const int mini_batches = net.subdivisions;
+  const Share share = share_of(mini_batches, group_);
   LoaderOptions o;
   o.batch = net.mini_batch();
   o.width = net.width;
@@ -169,7 +205,10 @@ void Trainer::make_loader() {
     o.size_of_step = [this, mini_batches](int64_t step) { return scale_->size(step / mini_batches); };
   o.seed = state_.seed;
   o.threads = options_.loader_threads;
-  o.first_step = state_.iteration * mini_batches;
+  o.first_step = state_.iteration * share.count;
+  o.step_of = [mini_batches, share](int64_t n) {
+    return n / share.count * mini_batches + share.first + n % share.count;
+  };
   o.strict = options_.strict;
   o.described = options_.device != Device::cpu;
   loader_ = std::make_unique<Loader>(train_set_, o);
@@ -269,6 +308,7 @@ bool Trainer::patience_is_over() const {
 }
 
 void Trainer::save(int64_t iteration) {
+  if (!leads()) return;
   WeightsHeader header;
   header.seen = uint64_t(iteration) * uint64_t(network_->net().batch);
   save_weights(file("_last.weights"), *network_, header);
@@ -314,7 +354,7 @@ TrainResult Trainer::run() {
   double measuring = 0;  // seconds in evaluation, which are not training speed
   WeightsHeader header;
   header.seen = uint64_t(state_.iteration) * uint64_t(batch);
-  while (state_.iteration < max_batches_ && !interrupt.requested() && !result.stopped_early) {
+  while (state_.iteration < max_batches_ && !group_.any(interrupt.requested()) && !result.stopped_early) {
     const int64_t iteration = state_.iteration + 1;
     const double began = progress.seconds();
     iterate(iteration);
@@ -326,17 +366,19 @@ TrainResult Trainer::run() {
       measuring += progress.seconds() - before;
       result.stopped_early = iteration < max_batches_ && patience_is_over();
     }
+    result.stopped_early = group_.any(result.stopped_early);
     if (iteration % options_.save_every == 0 || iteration == max_batches_ || result.stopped_early)
       save(iteration);
-    if (is_kept(iteration)) save_weights(file(fmt::format("_{}.weights", iteration)), *network_, header);
+    if (leads() && is_kept(iteration))
+      save_weights(file(fmt::format("_{}.weights", iteration)), *network_, header);
     const double rate = double(iteration - first) * batch / std::max(progress.seconds() - measuring, 1e-9);
     const double left = progress.seconds() / double(iteration - first) * double(max_batches_ - iteration);
-    if (options_.tell)
+    if (options_.tell && leads())
       options_.tell({iteration, iteration * batch, state_.history.back().loss, state_.average_loss,
                      state_.history.back().rate, seconds, left, measured_.score, state_.best_score,
                      next_measurement(iteration),
                      double(iteration) * batch / double(train_set_.samples.size())});
-    else
+    else if (leads())
       progress.update(iteration, progress_text(rate));
     result.images_per_second = rate;
   }
@@ -348,7 +390,7 @@ TrainResult Trainer::run() {
   if (result.interrupted) {
     save(state_.iteration);
     info("stopped after iteration {}: saved; --resume goes on from here", state_.iteration);
-  } else {
+  } else if (leads()) {
     save_weights(file("_final.weights"), *network_, header);
   }
   if (loader_->broken_images())

@@ -13,6 +13,7 @@
 #include "train/checkpoint.h"
 #include "train/iteration.h"
 #include "train/optimizer.h"
+#include "train/process_group.h"
 #include "train/report/live_page.h"
 #include "train/report/run_report.h"
 #include "train/schedule.h"
@@ -66,14 +67,19 @@ struct TrainResult {
   const char* score_name = "";
 };
 
+// In a process of a group all make the same steps; the one that leads measures, tells and writes.
 class Trainer {
  public:
   explicit Trainer(TrainOptions options);
   TrainResult run();
+  bool leads() const { return group_.leads(); }
   std::string final_weights() const { return file("_final.weights"); }
 
  private:
   NetworkOptions network_options() const;
+  void begin();
+  void enter_group();
+  void check_share() const;
   void read_data();
   void plan();
   void start_from_weights();
@@ -91,6 +97,7 @@ class Trainer {
   std::string file(const std::string& suffix) const;  // "backup/yolov3-tiny" + suffix
 
   TrainOptions options_;
+  ProcessGroup& group_ = ProcessGroup::own();
   std::vector<Section> sections_;
   DataFile data_;
   Dataset train_set_;

@@ -1,9 +1,10 @@
 #include "apps/darknet/arguments.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <optional>
+#include <sstream>
 
+#include "apps/processes.h"
 #include "core/cfg.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -175,7 +176,7 @@ void Arguments::finish() const {
     if (!asked_.count(name) && !contains(kSilent, name)) warn("-{} has no effect on {}", name, command_);
 }
 
-DeviceOptions device_options(Arguments& a) {
+DeviceOptions device_options(Arguments& a, int* processes) {
   DeviceOptions options;
   std::string gpus = a.text("gpus", a.text("i"));
   options.name = a.text("device");
@@ -186,19 +187,23 @@ DeviceOptions device_options(Arguments& a) {
     options.name = "cpu";
     return options;
   }
-  if (!gpus.empty()) {
-    const size_t comma = gpus.find(',');
-    if (comma != std::string::npos) warn("-gpus {}: the first of them does all the work", gpus);
-    gpus.resize(std::min(comma, gpus.size()));
-    int number = 0;
-    if (!parse_number(gpus, number)) a.fail(fmt::format("`{}` is not the number of a GPU", gpus));
-    if (!cuda::has_gpu_kernels())
+  std::vector<int> numbers;
+  std::istringstream list(gpus);
+  for (std::string number; std::getline(list, number, ',');)
+    if (!parse_number(number, numbers.emplace_back()) || numbers.back() < 0)
+      a.fail(fmt::format("`{}` is not the number of a GPU", number));
+  if (!numbers.empty()) {
+    if (!cuda::has_gpu_kernels() && !cuda::emulated())
       warn("-i {}: this build has no kernels for a GPU: the CPU does the work", gpus);
-    // The driver reads it when it is first asked for something, which is below.
-    ::setenv("CUDA_VISIBLE_DEVICES", gpus.c_str(), 0);
+    if (numbers.size() > 1 && !processes) {
+      warn("-gpus {}: the first of them does all the work", gpus);
+      numbers.resize(1);
+    }
+    take_gpus(numbers);
   }
   if (options.name.empty())
     options.name = cuda::has_gpu_kernels() && cuda::device_count() > 0 ? "cuda" : "cpu";
+  if (processes) *processes = options.name == "cpu" ? 1 : std::max(1, int(numbers.size()));
   return options;
 }
 

@@ -51,7 +51,9 @@ bool is_option(const std::string& word);
 // the .cfg told instead of refused, as in Darknet. Where this build and this machine have a GPU it is used,
 // as by a Darknet that was built for one.
 LoadOptions load_options(Arguments& arguments, const std::string& cfg, const std::string& weights);
-DeviceOptions device_options(Arguments& arguments);
+// `processes`: becomes how many are to train, one for each GPU that is named; without it the first GPU alone
+// counts.
+DeviceOptions device_options(Arguments& arguments, int* processes = nullptr);
 
 // The validation images or, as in Darknet, those of training where there are no others.
 Split split_to_measure(const std::string& data);

@@ -1,7 +1,10 @@
 // detector train, classifier train: osprey train, with Darknet's lines.
 #include <fmt/core.h>
 
+#include <optional>
+
 #include "apps/darknet/commands.h"
+#include "apps/processes.h"
 #include "core/log.h"
 #include "train/trainer.h"
 
@@ -30,7 +33,8 @@ void print_classifier_iteration(const TrainProgress& p) {
 }
 
 // `measure`: the option that asks for measurements on the validation images.
-TrainResult train(Arguments& a, const char* measure, void (*tell)(const TrainProgress&)) {
+// Nothing is returned in a process that only helps.
+std::optional<TrainResult> train(Arguments& a, const char* measure, void (*tell)(const TrainProgress&)) {
   const auto at = a.places({"DATA", "CFG", "WEIGHTS"}, 2);
   TrainOptions o;
   o.data = at[0];
@@ -45,13 +49,16 @@ TrainResult train(Arguments& a, const char* measure, void (*tell)(const TrainPro
   o.port = a.integer("mjpeg_port", o.port, 0);  // our page shows more than Darknet's chart
   o.seed = uint64_t(a.integer("seed", 0, 0));
   o.lenient = true;
-  const DeviceOptions device = device_options(a);
+  int processes = 1;
+  const DeviceOptions device = device_options(a, &processes);
   o.device = device.device();
   o.precision = device.precision();
   o.tell = tell;
   a.finish();
+  run_as_group(processes);
   Trainer trainer(o);
   const TrainResult result = trainer.run();
+  if (!trainer.leads()) return std::nullopt;
   if (!result.interrupted) fmt::print("Saving weights to {}\n", trainer.final_weights());
   return result;
 }
@@ -59,19 +66,18 @@ TrainResult train(Arguments& a, const char* measure, void (*tell)(const TrainPro
 }  // namespace
 
 void train(Arguments& a) {
-  const TrainResult result = train(a, "map", print_iteration);
-  if (!result.interrupted && result.measured.score >= 0)
-    fmt::print("\n mean average precision (mAP@0.50) = {:f}, or {:2.2f} % \n", result.measured.score,
-               100 * result.measured.score);
+  const auto result = train(a, "map", print_iteration);
+  if (result && !result->interrupted && result->measured.score >= 0)
+    fmt::print("\n mean average precision (mAP@0.50) = {:f}, or {:2.2f} % \n", result->measured.score,
+               100 * result->measured.score);
 }
 
 void train_classifier(Arguments& a) {
-  const TrainResult result = train(a, "topk", print_classifier_iteration);
-  if (!result.interrupted && result.measured.score >= 0)
-    fmt::print("\n top-1 = {:2.2f} %{}\n", 100 * result.measured.score,
-               result.measured.top_k < 0
-                   ? ""
-                   : fmt::format(", top-{} = {:2.2f} %", result.measured.k, 100 * result.measured.top_k));
+  const auto result = train(a, "topk", print_classifier_iteration);
+  if (!result || result->interrupted || result->measured.score < 0) return;
+  const Measured& m = result->measured;
+  fmt::print("\n top-1 = {:2.2f} %{}\n", 100 * m.score,
+             m.top_k < 0 ? "" : fmt::format(", top-{} = {:2.2f} %", m.k, 100 * m.top_k));
 }
 
 }  // namespace osprey::darknet

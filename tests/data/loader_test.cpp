@@ -131,6 +131,17 @@ TEST(Loader, ResumesInTheMiddle) {
   for (size_t i = 0; i < 5; ++i) expect_equal(whole[i + 7], rest[i]);
 }
 
+TEST(Loader, MakesTheStepsThatAreWanted) {
+  Temporary folder;
+  const Dataset set = small_set(folder);
+  const std::vector<Batch> whole = take(set, options(), 12);
+  LoaderOptions some = options();
+  some.first_step = 1;
+  some.step_of = [](int64_t n) { return 3 * n + 2; };
+  const std::vector<Batch> wanted = take(set, some, 3);
+  for (size_t i = 0; i < 3; ++i) expect_equal(whole[3 * (i + 1) + 2], wanted[i]);
+}
+
 TEST(Loader, EveryEpochShowsEverySampleOnceInAnOrderOfItsOwn) {
   Temporary folder;
   const Dataset set = small_set(folder, 6);

@@ -13,10 +13,12 @@
 namespace osprey {
 namespace {
 
+constexpr float kStatisticMomentum = 0.1f;
+
 // Spans of `size` values each, and the optimizer's buffers in memory of a device.
 class Buffers {
  public:
-  Buffers(Device device, int size, const NetSection& net) : stream_{device} {
+  Buffers(Device device, int size, const NetSection& net, int later_mini_batches = 0) : stream_{device} {
     size_t offset = 0;
     for (const auto& [name, role, rate] :
          {std::tuple{"weights", Role::weights, 1.0f}, std::tuple{"biases", Role::offset, 1.0f},
@@ -25,6 +27,7 @@ class Buffers {
       ParameterSpan span{};
       span.shape = {1, 1, 1, size};
       span.info = {name, role};
+      span.info.momentum = kStatisticMomentum;
       span.rate = rate;
       span.offset = offset;
       spans_.push_back(span);
@@ -39,7 +42,7 @@ class Buffers {
     int* of_line = static_cast<int*>(take(lines.size() * sizeof(int)));
     put(of_line, lines);
     p_.span_of_line = of_line;
-    const std::vector<SpanRule> rules = span_rules(spans_, net);
+    const std::vector<SpanRule> rules = span_rules(spans_, net, later_mini_batches);
     SpanRule* of_span = static_cast<SpanRule*>(take(rules.size() * sizeof(SpanRule)));
     put(of_span, rules);
     p_.spans = of_span;
@@ -293,6 +296,36 @@ TEST_P(OptimizerOn, TheAverageFollowsAndTakesThePlaceOfTheParameters) {
     EXPECT_EQ(b.get(b.p_.average + b.spans_[1].offset, 1)[0], average) << t;
     EXPECT_EQ(float(b.get(b.p_.copy + b.spans_[1].offset, 1)[0]), float(bf16(value))) << t;
   }
+}
+
+// Six mini-batches, three by each of two processes, move a statistic as they would one after the other. What
+// is no statistic stays as it is.
+TEST_P(OptimizerOn, StatisticsOfTwoProcessesBecomeThoseOfOne) {
+  constexpr int kSize = 20, kStatistic = 2;
+  const NetSection net = net_of(1, 0, 0);
+  Buffers first(GetParam(), kSize, net, 3), second(GetParam(), kSize, net, 0);
+  const auto start = [](int i) { return 1 + 0.1f * float(i); };
+  const auto moved = [](float value, int mini_batch) {
+    return value + kStatisticMomentum * (float(mini_batch) - value);
+  };
+  for (Buffers* b : {&first, &second}) {
+    b->put_all(b->p_.momentum, start);
+    const int from = b == &first ? 0 : 3;
+    b->put_all(b->p_.values, [&](int i) { return moved(moved(moved(start(i), from), from + 1), from + 2); });
+    on(b->stream_, cpu::weigh_statistics, cuda::weigh_statistics)(b->stream_, b->p_);
+  }
+  std::vector<float> sum = first.get(first.p_.gradients, first.count_);
+  const std::vector<float> other = second.get(second.p_.gradients, second.count_);
+  for (size_t i = 0; i < sum.size(); ++i) sum[i] += other[i];
+  first.put(first.p_.gradients, sum);
+  on(first.stream_, cpu::merge_statistics, cuda::merge_statistics)(first.stream_, first.p_);
+  for (int i = 0; i < kSize; ++i) {
+    float expected = start(i);
+    for (int m = 0; m < 6; ++m) expected = moved(expected, m);
+    EXPECT_NEAR(first.value(kStatistic, i), expected, 1e-6f);
+    EXPECT_EQ(first.value(0, i), moved(moved(moved(start(i), 0), 1), 2));
+  }
+  for (const float g : first.get(first.p_.gradients, first.count_)) EXPECT_EQ(g, 0.0f);
 }
 
 INSTANTIATE_TEST_SUITE_P(Both, OptimizerOn, testing::Values(Device::cpu, Device::cuda),
