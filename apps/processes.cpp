@@ -8,17 +8,20 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "core/parallel.h"
+#include "data/text_file.h"
 #include "train/process_group.h"
 
 namespace osprey {
 namespace {
+
+constexpr int kMostProcesses = 64;
 
 // In a process of its own. Its signals are its own, too: of those of a terminal only the first process knows,
 // which hands them on once.
@@ -41,14 +44,24 @@ namespace {
 }  // namespace
 
 // The driver reads the variable when it is first asked for something.
-void take_gpus(const std::vector<int>& numbers) {
-  if (std::set<int>(numbers.begin(), numbers.end()).size() != numbers.size())
-    fail("GPUs {}: each can be named once", fmt::join(numbers, ","));
-  setenv("CUDA_VISIBLE_DEVICES", fmt::format("{}", fmt::join(numbers, ",")).c_str(), 0);
+int take_gpus(const std::string& list) {
+  std::vector<int> numbers;
+  std::istringstream words(list);
+  for (std::string word; std::getline(words, word, ',');) {
+    int number = -1;
+    if (!parse_number(word, number) || number < 0)
+      fail("GPUs `{}`: `{}` is not the number of a GPU", list, word);
+    if (std::find(numbers.begin(), numbers.end(), number) != numbers.end())
+      fail("GPUs `{}`: each can be named once", list);
+    numbers.push_back(number);
+  }
+  setenv("CUDA_VISIBLE_DEVICES", list.c_str(), 0);
+  return int(numbers.size());
 }
 
 void run_as_group(int count) {
   if (count <= 1 || std::getenv(ProcessGroup::kVariable)) return;
+  if (count > kMostProcesses) fail("{} processes are too many: at most {}", count, kMostProcesses);
   const ProcessGroup::Memory memory(count);
   if (!std::getenv("OMP_NUM_THREADS")) set_threads(std::max(1, threads() / count));
   sigset_t watched, before;

@@ -32,7 +32,7 @@ void add_train(CLI::App& app) {
   auto o = std::make_shared<TrainOptions>();
   auto device = std::make_shared<DeviceOptions>();
   auto processes = std::make_shared<int>(1);
-  auto gpus = std::make_shared<std::vector<int>>();
+  auto gpus = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand(
       "train", "Train a detector or a classifier; Ctrl-C saves and stops, --resume goes on");
   command->add_option("cfg", o->cfg, "the .cfg file")->required();
@@ -80,18 +80,15 @@ void add_train(CLI::App& app) {
           "--processes", *processes,
           "processes that deal the mini-batches of each batch among them, each with its share of the cores, "
           "or with a GPU; subdivisions must be a multiple")
-      ->check(CLI::Range(1, kMostProcesses))
+      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->add_option("--gpus", *gpus, "numbers of GPUs, such as 0,1: a process on each")
-      ->delimiter(',')
-      ->check(CLI::NonNegativeNumber)
       ->excludes("--processes");
   command->callback([o, device, processes, gpus] {
     o->device = device->device();
     if (!gpus->empty()) {
       if (o->device != Device::cuda) fail("--gpus is for --device cuda");
-      take_gpus(*gpus);
-      *processes = int(gpus->size());
+      *processes = take_gpus(*gpus);
     }
     run_as_group(*processes);
     o->precision = device->precision();

@@ -27,13 +27,15 @@ void log_warnings_as(const std::string& process) {
   logger().set_pattern(process + ": %v");
 }
 
-void log_info(const std::string& text) { logger().info("{}", text); }
+// As text, and not as a format with arguments: for that spdlog would bring all of fmt's functions once more.
+void log_info(const std::string& text) { logger().log(spdlog::level::info, spdlog::string_view_t(text)); }
 
 void log_warning(const std::string& text) {
   static std::mutex mutex;
   static std::set<std::string> told;
   std::lock_guard lock(mutex);
-  if (told.insert(text).second) logger().warn("warning: {}", text);
+  if (!told.insert(text).second) return;
+  logger().log(spdlog::level::warn, spdlog::string_view_t("warning: " + text));
 }
 
 }  // namespace osprey

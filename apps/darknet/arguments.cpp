@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <sstream>
 
 #include "apps/processes.h"
 #include "core/cfg.h"
@@ -187,23 +186,20 @@ DeviceOptions device_options(Arguments& a, int* processes) {
     options.name = "cpu";
     return options;
   }
-  std::vector<int> numbers;
-  std::istringstream list(gpus);
-  for (std::string number; std::getline(list, number, ',');)
-    if (!parse_number(number, numbers.emplace_back()) || numbers.back() < 0)
-      a.fail(fmt::format("`{}` is not the number of a GPU", number));
-  if (!numbers.empty()) {
+  int count = 1;
+  if (!gpus.empty()) {
     if (!cuda::has_gpu_kernels() && !cuda::emulated())
       warn("-i {}: this build has no kernels for a GPU: the CPU does the work", gpus);
-    if (numbers.size() > 1 && !processes) {
+    const size_t comma = gpus.find(',');
+    if (comma != std::string::npos && !processes) {
       warn("-gpus {}: the first of them does all the work", gpus);
-      numbers.resize(1);
+      gpus.resize(comma);
     }
-    take_gpus(numbers);
+    count = take_gpus(gpus);
   }
   if (options.name.empty())
     options.name = cuda::has_gpu_kernels() && cuda::device_count() > 0 ? "cuda" : "cpu";
-  if (processes) *processes = options.name == "cpu" ? 1 : std::max(1, int(numbers.size()));
+  if (processes) *processes = options.name == "cpu" ? 1 : count;
   return options;
 }
 

@@ -181,7 +181,7 @@ TEST_F(Processes, WhatIsWrongIsToldOnce) {
   expect_refused(train(whole, "out", {"--processes", "2"}), "subdivisions=2 would make 2 of 2 images each");
   expect_refused(train(whole, "out", {"--gpus", "0,1"}), "--gpus is for --device cuda");
   expect_refused(train(whole, "out", {"--device", "emulated", "--gpus", "1,1"}),
-                 "GPUs 1,1: each can be named once");
+                 "GPUs `1,1`: each can be named once");
   const std::string wild = cfg_of(30, "learning_rate=1e30\n");
   expect_refused(train(wild, "out", {"--processes", "2"}), "not finite");
   expect_refused(train(wild, "out", {"--processes", "2", "--device", "emulated"}), "not finite");
