@@ -57,7 +57,6 @@ class Message {
   std::string bytes_;
 };
 
-enum ElementType { kFloat = 1, kInt64 = 7 };                           // TensorProto.DataType
 enum AttributeType { kReal = 1, kWhole = 2, kText = 3, kWholes = 7 };  // AttributeProto.AttributeType
 
 Message attribute(const Attribute& a) {
@@ -86,7 +85,7 @@ Message node(const Node& n) {
 Message value(const Value& v) {
   Message shape;
   for (const int64_t side : v.sides)
-    shape.message(1, side == kAnyBatch ? Message().text(2, "N") : Message().number(1, side));
+    shape.message(1, side > 0 ? Message().number(1, side) : Message().text(2, side == kAnyBatch ? "N" : "D"));
   const Message tensor = Message().number(1, kFloat).message(2, shape);
   return Message().text(1, v.name).message(2, Message().message(1, tensor));
 }

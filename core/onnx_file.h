@@ -13,6 +13,8 @@
 
 namespace osprey::onnx {
 
+enum ElementType { kFloat = 1, kInt64 = 7 };  // TensorProto.DataType
+
 struct Attribute {
   std::string name;
   std::variant<int64_t, float, std::string, std::vector<int64_t>> value;
@@ -32,8 +34,8 @@ struct Constant {
   std::vector<int64_t> integers;
 };
 
-// What goes in or comes out of the whole: float32. A side of kAnyBatch is told when the model runs.
-constexpr int64_t kAnyBatch = 0;
+// What goes in or comes out of the whole: float32. These sides are told when the model runs.
+constexpr int64_t kAnyBatch = 0, kAnyCount = -1;
 struct Value {
   std::string name;
   std::vector<int64_t> sides;

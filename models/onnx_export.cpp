@@ -16,6 +16,8 @@ class Export {
     g_.model().name = std::filesystem::path(network_.nodes()[0].section.file).stem().string();
     const std::string images = normalised_images();
     for (size_t i = 0; i < network_.nodes().size(); ++i) values_.push_back(layer(int(i), images));
+    if (options_.suppressed && boxes_.empty())
+      fail("{}: --nms is for networks that detect", network_.nodes()[0].section.file);
     if (!boxes_.empty())
       detections();
     else if (g_.model().outputs.empty())
@@ -74,10 +76,37 @@ class Export {
     const std::string centre = g_.slice(all, 2, 0, 2), half = g_.scaled(g_.slice(all, 2, 2, 4), 0.5f);
     const std::string corners =
         g_.concatenated({g_.add("Sub", {centre, half}), g_.add("Add", {centre, half})}, 2);
+    const std::string scores = g_.concatenated(scores_, 1);
+    if (options_.suppressed) return suppressed(corners, scores, *options_.suppressed);
     g_.output("boxes", corners, {options_.batch, count_, 4});
-    g_.output("scores", g_.concatenated(scores_, 1), {options_.batch, count_, classes_});
+    g_.output("scores", scores, {options_.batch, count_, classes_});
     g_.model().metadata = {{"boxes", "x1, y1, x2, y2 in parts of the width and height of `images`"},
                            {"scores", "objectness times the probability of each class"}};
+  }
+
+  // NonMaxSuppression lists the image, the class and the box of what it leaves.
+  void suppressed(const std::string& corners, const std::string& scores, DetectorSettings settings) {
+    settings.nms = NmsKind::standard;
+    const float overlap = nms_settings(*network_.heads().back(), settings).threshold_or_usual();
+    const auto limit = [&](const char* what, float value) { return g_.constant(what, {1}, {value}); };
+    const std::string left =
+        g_.add("NonMaxSuppression",
+               {corners, g_.transposed(scores, {0, 2, 1}), g_.integers({count_}),
+                limit("iou_threshold", overlap > 0 ? overlap : 1), limit("threshold", settings.threshold)});
+    const std::string image = g_.slice(left, 1, 0, 1), class_id = g_.slice(left, 1, 1, 2),
+                      box = g_.slice(left, 1, 2, 3);
+    const auto real = [&](const std::string& x) {
+      return g_.add("Cast", {x}, {{"to", int64_t(onnx::kFloat)}});
+    };
+    const std::string score = g_.add("GatherND", {scores, g_.concatenated({image, box, class_id}, 1)});
+    g_.output("detections",
+              g_.concatenated({real(g_.slice(left, 1, 0, 2)), g_.add("Unsqueeze", {score, g_.integers({1})}),
+                               g_.add("GatherND", {corners, g_.concatenated({image, box}, 1)})},
+                              1),
+              {onnx::kAnyCount, 7});
+    g_.model().metadata = {
+        {"detections",
+         "image, class, score, x1, y1, x2, y2; the last four in parts of the width and height of `images`"}};
   }
 
   // Of a classifier one number for each class; of any other network the last layer as it is.

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "core/onnx_file.h"
+#include "models/detections.h"
 #include "models/network.h"
 
 namespace osprey {
@@ -13,6 +15,9 @@ namespace osprey {
 struct OnnxOptions {
   int64_t batch = onnx::kAnyBatch;  // images at a time
   bool raw = false;                 // what heads read, instead of boxes and scores
+  // What is left of both by a threshold and hard NMS; the threshold of that is the last head's, if it is not
+  // here.
+  std::optional<DetectorSettings> suppressed;
 };
 
 // The network: planned, with its parameters loaded, on the CPU, and with keep_all, so that no layer does the

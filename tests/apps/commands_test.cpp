@@ -53,6 +53,9 @@ TEST_F(Commands, ExportTellsWhatTheFileTakesAndMakes) {
   ASSERT_EQ(said.status, 0) << said.err;
   expect_in("images [2,3,64,64] -> ", said.out);
   expect_in("-> 6_yolo [2,14,8,8], ", said.out);
+  said = osprey_command({"export", cfg_, weights_, model, "--nms", "hard", "--thresh", "0.5"});
+  ASSERT_EQ(said.status, 0) << said.err;
+  expect_in("images [N,3,64,64] -> detections [D,7], ", said.out);
   expect_refused({"export", cfg_, weights_, folder_ / "t.pb"}, "expected a name that ends with .onnx");
 }
 

@@ -132,7 +132,9 @@ constexpr const char* kSmallRate = "learning_rate=1e-7\n";
 TEST_F(Processes, MakeTheStepsOfOne) {
   const std::string cfg = cfg_of(2, "learning_rate=0.0005\nmosaic=1\n");
   const std::vector<float> one = trained(cfg, "one", {"--seed", "3"});
-  expect_alike(one, trained(cfg, "two", {"--seed", "3", "--processes", "2"}), kFewSteps);
+  const std::vector<float> two = trained(cfg, "two", {"--seed", "3", "--processes", "2"});
+  expect_alike(one, two, kFewSteps);
+  EXPECT_EQ(two, trained(cfg, "again", {"--seed", "3", "--processes", "2"}));
   expect_alike(one, trained(cfg, "four", {"--seed", "3", "--processes", "4"}), kFewSteps);
 }
 

@@ -92,6 +92,10 @@ TEST(OnnxExport, RefusesWhatItHasNoOperatorsFor) {
   retina.plan(1, retina.net().width, retina.net().height);
   retina.parameters().initialise(0);
   expect_in("[retina] cannot be exported to ONNX: no operators", error_of([&] { to_onnx(retina, {}); }));
+  Network classifier(parse_cfg("[net]\nwidth=4\nheight=4\n[avgpool]\n[softmax]\n", "t.cfg"), all_kept());
+  classifier.plan(1, 4, 4);
+  const OnnxOptions suppressed{onnx::kAnyBatch, false, DetectorSettings{}};
+  expect_in("t.cfg: --nms is for networks that detect", error_of([&] { to_onnx(classifier, suppressed); }));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // OSPREY_PYTHON names a Python that has ONNX Runtime; python3 if it is not set.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
@@ -38,6 +39,30 @@ void write_detections(const std::string& folder, const Network& network) {
   write_npy(folder + "/scores.npy", scores.data(), {images, 1, count / images, classes});
 }
 
+// [D,7]: image, class, score and corners of what NMS leaves, class by class, the surest first.
+std::vector<float> suppressed_rows(const Network& network, const DetectorSettings& settings) {
+  std::vector<HeadOutput> outputs;
+  for (const Head* head : network.heads()) outputs.push_back({head, head->y});
+  std::vector<float> rows;
+  const Shape in = network.input().shape;
+  for (int n = 0; n < in.n; ++n) {
+    std::vector<Detection> found = detections(outputs, n, settings, {{0, 0, 1, 1}, 1, 1}, in);
+    std::stable_sort(found.begin(), found.end(),
+                     [](const Detection& a, const Detection& b) { return a.class_id < b.class_id; });
+    for (const Detection& d : found)
+      rows.insert(rows.end(), {float(n), float(d.class_id), d.score, d.box.x1, d.box.y1, d.box.x2, d.box.y2});
+  }
+  return rows;
+}
+
+void write_suppressed(const std::string& folder, const Network& network, DetectorSettings settings) {
+  const std::vector<float> rows = suppressed_rows(network, settings);
+  write_npy(folder + "/detections.npy", rows.data(), {1, 1, int(rows.size() / 7), 7});
+  if (*settings.nms_threshold == 0) return;
+  settings.nms_threshold = 0;
+  EXPECT_LT(rows.size(), suppressed_rows(network, settings).size()) << "there were no duplicates";
+}
+
 // What check_onnx.py compares: the model, the images, and what each of its values must be.
 void write_case(const std::string& folder, Network& network, OnnxOptions options) {
   make_folder(folder);
@@ -65,6 +90,7 @@ void write_case(const std::string& folder, Network& network, OnnxOptions options
   for (const std::string name : {"probabilities", "output"})
     if (made.count(name)) write(name, layers - 1);
   if (made.count("boxes")) write_detections(folder, network);
+  if (made.count("detections") && options.suppressed) write_suppressed(folder, network, *options.suppressed);
 }
 
 void write_case(const std::string& folder, const std::vector<Section>& sections, int width = 0,
@@ -222,9 +248,16 @@ TEST_F(OnnxRuntime, Heads) {
   const std::string yolo = "[yolo]\nclasses=3\nscale_x_y=1.2\n" + anchors;
   layer("yolo", head(16, yolo));
   layer("two_heads", head(16, yolo) + "[route]\nlayers=-2\n" + head(16, yolo));
-  layer("raw", head(16, yolo) + "[route]\nlayers=-2\n" + head(16, yolo), {onnx::kAnyBatch, true});
-  layer("fixed_batch", head(16, yolo), {2, false});
+  layer("raw", head(16, yolo) + "[route]\nlayers=-2\n" + head(16, yolo), {onnx::kAnyBatch, true, {}});
+  layer("fixed_batch", head(16, yolo), {2, false, {}});
   layer("new_coords", head(16, "[yolo]\nnew_coords=1\nclasses=3\nscale_x_y=2\n" + anchors));
+  const auto suppressed = [&](const std::string& name, float threshold, float overlap) {
+    DetectorSettings settings{threshold, overlap, NmsKind::standard};
+    layer(name, head(16, yolo) + "[route]\nlayers=-2\n" + head(16, yolo), {onnx::kAnyBatch, false, settings});
+  };
+  suppressed("suppressed", 0.25f, 0.3f);
+  suppressed("suppressed_more", 0.3f, 0.1f);
+  suppressed("all_stay", 0.3f, 0);
   for (const char* point : {"center", "left_top", "right_bottom"})
     layer(std::string("gaussian_") + point,
           head(24, fmt::format("[Gaussian_yolo]\nclasses=3\nyolo_point={}\n{}", point, anchors)));
