@@ -535,6 +535,24 @@ except ImportError:
     torchvision = None
 
 
+class Processes(Folder):
+    def test_keys_take_the_place_of_those_in_net(self):
+        with_keys = program("processes").with_keys
+        self.assertEqual(with_keys("# a\n[net]\nbatch=64\nwidth=8\n[yolo]\nbatch=3\n", {"batch": 8, "seed": 1}),
+                         "# a\n[net]\nwidth=8\nbatch=8\nseed=1\n[yolo]\nbatch=3\n")
+
+    def test_the_names_are_as_many_as_the_network_has_classes(self):
+        data = program("processes").data_for(self.folder, "[yolo]\nclasses=80\n")
+        with open(data) as file, open(self.path("all.names")) as names:
+            self.assertIn("classes=80\n", file.read())
+            self.assertEqual(len(names.readlines()), 80)
+
+    def test_a_batch_must_be_a_multiple(self):
+        done = started("processes", "--batch", "9")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--batch 9 is no multiple of --processes 2", done.stderr)
+
+
 @unittest.skipIf(torchvision is None, "torchvision is not installed")
 class TorchDetectors(Folder):
     def test_torchvision_computes_what_osprey_does(self):
