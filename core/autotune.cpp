@@ -15,7 +15,7 @@
 namespace osprey {
 namespace {
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;  // of the file, and of the rule that made the choices in it
 
 // Whatever disturbs a run only adds, and hardly ever the same twice.
 bool steady(const LeastTimes& t) { return t.second <= kAlike * t.least; }
@@ -41,18 +41,19 @@ std::optional<Fastest> fastest(const std::vector<Candidate>& candidates, bool la
   for (int turn = 1; turn <= kMostTurns; ++turn) {
     for (const size_t i : timed) times[candidates[i].name].add(candidates[i].seconds());
     if (turn < kLeastTurns) continue;
+    const auto cost = [&](size_t i) {
+      return times[candidates[i].name].least + double(candidates[i].bytes) / kBytesPerSecond;
+    };
     double least = std::numeric_limits<double>::infinity();
     bool all_steady = true;
     for (const size_t i : timed) {
-      const LeastTimes& t = times[candidates[i].name];
-      all_steady &= steady(t);
-      least = std::min(least, t.least);
+      all_steady &= steady(times[candidates[i].name]);
+      least = std::min(least, cost(i));
     }
     if (!all_steady && !goes_on) continue;
     const auto rank = [&](size_t i) {  // lower is better
-      const double own = times[candidates[i].name].least;
-      const bool slow = own > kAlike * least;
-      return std::tuple(slow, slow ? 0 : candidates[i].bytes, own);
+      const bool slow = cost(i) > kAlike * least;
+      return std::tuple(slow, slow ? 0 : candidates[i].bytes, cost(i));
     };
     size_t best = timed[0];
     for (const size_t i : timed)

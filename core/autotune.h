@@ -68,14 +68,16 @@ struct Candidate {
 
 // The index of the candidate to take: the one remembered, else the fastest of the first kMostTimed of each
 // family, which is remembered; or of those that the clock can hardly tell from it (kAlike) the one that keeps
-// the fewest bytes. They take turns, since whatever else the machine does disturbs for a while,
-// until the two least times of each are nearly equal; where kMostTurns do not bring that, the first is taken
-// and the times are remembered: with kLeastTurns more the next run decides. Those of the last resort are
-// tried only if no other can be prepared. With a null cache the first that can be prepared is taken. Nothing
-// if none can.
+// the fewest bytes. To its time is added what the bytes it keeps cost the others (kBytesPerSecond): as many
+// of theirs leave the caches, and memory brings them again. They take turns, since whatever else the machine
+// does disturbs for a while, until the two least times of each are nearly equal; where kMostTurns do not
+// bring that, the first is taken and the times are remembered: with kLeastTurns more the next run decides.
+// Those of the last resort are tried only if no other can be prepared. With a null cache the first that can
+// be prepared is taken. Nothing if none can.
 constexpr int kMostTimed = 8;
 constexpr int kLeastTurns = 3, kMostTurns = 12;
 constexpr double kAlike = 1.05;
+constexpr double kBytesPerSecond = 50e9;
 std::optional<size_t> choose(const std::string& key, const std::vector<Candidate>&, AutotuneCache*);
 
 }  // namespace osprey

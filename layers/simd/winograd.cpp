@@ -357,8 +357,8 @@ void Winograd::pack(const FilterWeights& weights, float* packed) const {
 // A block stays in a core's second cache if that leaves enough tiles to be worth reading all weights for;
 // otherwise in its part of the third.
 int64_t Winograd::tiles_in_block() const {
-  constexpr int64_t kSecond = 768 << 10, kThird = 8 << 20, kEnough = 48;
-  const int64_t tile = points() * (input_row() + product_row()) * int64_t(sizeof(float));
+  constexpr int64_t kSecond = 768 << 10, kThird = 6 << 20, kEnough = 48;
+  const int64_t tile = (inputs_of(1) + products_of(1)) * int64_t(sizeof(float));
   const int64_t near = kSecond / tile;
   return near >= kEnough ? near : std::max<int64_t>(kThird / tile, 12);
 }
@@ -370,8 +370,8 @@ float* Winograd::memory(int64_t floats) {
 }
 
 Winograd::Block Winograd::block_of(int64_t first, int64_t last) const {
-  const int64_t inputs = points() * (last - first) * input_row();
-  float* space = memory(inputs + points() * (last - first) * product_row());
+  const int64_t inputs = inputs_of(last - first);
+  float* space = memory(inputs + products_of(last - first));
   return {first, last - first, space, space + inputs};
 }
 

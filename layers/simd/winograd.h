@@ -60,6 +60,9 @@ class Winograd {
 
  private:
   Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool reversed, bool rounds, Type in_type);
+  // Of some tiles at all points, in floats.
+  int64_t inputs_of(int64_t tiles) const { return points() * tiles * input_row() / (rounds_ ? 2 : 1); }
+  int64_t products_of(int64_t tiles) const { return points() * tiles * product_row(); }
   int64_t tiles_in_block() const;
   Block block_of(int64_t first, int64_t last) const;
 };

@@ -75,14 +75,22 @@ TEST_F(Autotune, ADisturbanceOfSomeTurnsChangesNothing) {
   }
 }
 
+Candidate way(const char* name, double seconds, double bytes) {
+  return {name, "f", false, [] { return true; }, [seconds] { return seconds; }, int64_t(bytes)};
+}
+
 TEST_F(Autotune, OfThoseThatAreAlikeTheOneThatKeepsTheFewestBytesIsTaken) {
-  const auto way = [](const char* name, double seconds, int64_t bytes) {
-    return Candidate{name, "f", false, [] { return true; }, [seconds] { return seconds; }, bytes};
-  };
   AutotuneCache cache("");
   EXPECT_EQ(choose("alike", {way("fast", 1, 3), way("small", 1.04, 2), way("slow", 1.2, 1)}, &cache), 1u);
   EXPECT_EQ(choose("apart", {way("fast", 1, 3), way("small", 1.06, 2), way("slow", 1.2, 1)}, &cache), 0u);
   EXPECT_EQ(choose("the same", {way("slower", 1.04, 2), way("fast", 1, 2)}, &cache), 1u);
+}
+
+TEST_F(Autotune, TimeMustBeWorthTheBytesThatItTakes) {
+  AutotuneCache cache("");
+  const double saved = 1e-3, price = saved * kBytesPerSecond;
+  EXPECT_EQ(choose("worth it", {way("fast", saved, price / 2), way("small", 2 * saved, 0)}, &cache), 0u);
+  EXPECT_EQ(choose("not worth it", {way("fast", saved, price * 2), way("small", 2 * saved, 0)}, &cache), 1u);
 }
 
 TEST_F(Autotune, WhatAnUnsteadyClockSaysIsNotRemembered) {
@@ -180,9 +188,9 @@ TEST_F(Autotune, TheFileOutlivesTheProgramAndKeepsWhatOthersSaved) {
 
 TEST_F(Autotune, ABrokenFileIsIgnoredAndReplaced) {
   std::filesystem::create_directories(folder_ / "cache");
-  for (const char* broken : {"", "{", "[]", "{\"format\": 1}", "{\"format\": 1, \"choices\": {\"a\": 1}}",
-                             "{\"format\": 2, \"choices\": {\"a\": \"1\"}}",
-                             "{\"format\": 1, \"choices\": {}, \"times\": {\"a\": {\"x\": [1]}}}"}) {
+  for (const char* broken : {"", "{", "[]", "{\"format\": 2}", "{\"format\": 2, \"choices\": {\"a\": 1}}",
+                             "{\"format\": 1, \"choices\": {\"a\": \"1\"}}",
+                             "{\"format\": 2, \"choices\": {}, \"times\": {\"a\": {\"x\": [1]}}}"}) {
     write_file(path(), broken);
     AutotuneCache cache(path());
     EXPECT_EQ(cache.find("a"), std::nullopt) << broken;
