@@ -119,8 +119,9 @@ class ByWinograd final : public ConvolutionDirection {
 // Where it is tried: arrays as large as the problem's are in floats, that hold small numbers, since zeros
 // cost less power.
 // In inference the weights of all layers together are more than the caches hold: they are driven out before
-// each run, and the input is written anew, as the layer before does it. The packed ones of all candidates
-// share their memory, which is the most that a program needs.
+// each run. The input and the memory that the algorithm works in are in the caches, since the layer before
+// used them: a run with other weights brings them there. The packed ones of all candidates share their
+// memory, which is the most that a program needs.
 struct TrialGround {
   TrialGround(Shape ins, Type in_type, Shape weights, Shape outs, Type out_type)
       : in(size_t(ins.elements())),
@@ -147,16 +148,19 @@ struct TrialGround {
     return std::chrono::duration<double>(Clock::now() - start).count();
   }
   double seconds(const ConvolutionDirection& direction, bool packs_each_time) {
-    packed.resize(std::max(packed.size(), size_t(direction.packed_size())));
+    const size_t size = size_t(direction.packed_size());
+    packed.resize(std::max(packed.size(), size));
     const double packing = seconds_of([&] { direction.pack(weights.data(), packed.data()); });
-    if (!packs_each_time) {
-      std::fill(other.begin(), other.end(), 1.0f);
-      fill(x);
-    }
     simd::Epilogue e;
     e.type = y.type;
-    const double run = seconds_of([&] { direction.run(x.data, packed.data(), e, y.data); });
-    return packs_each_time ? packing + run : run;
+    const auto run = [&](const std::vector<float>& by) {
+      return seconds_of([&] { direction.run(x.data, by.data(), e, y.data); });
+    };
+    if (packs_each_time) return packing + run(packed);
+    other.resize(std::max(other.size(), size));
+    std::fill(other.begin(), other.end(), 1.0f);
+    run(other);
+    return run(packed);
   }
 
   std::vector<float> in, weights, out, packed;

@@ -354,13 +354,15 @@ void Winograd::pack(const FilterWeights& weights, float* packed) const {
   });
 }
 
+constexpr int64_t kFewest = 12;  // tiles that are worth reading all weights for
+
 // A block stays in a core's second cache if that leaves enough tiles to be worth reading all weights for;
 // otherwise in its part of the third.
 int64_t Winograd::tiles_in_block() const {
   constexpr int64_t kSecond = 768 << 10, kThird = 6 << 20, kEnough = 48;
   const int64_t tile = (inputs_of(1) + products_of(1)) * int64_t(sizeof(float));
   const int64_t near = kSecond / tile;
-  return near >= kEnough ? near : std::max<int64_t>(kThird / tile, 12);
+  return near >= kEnough ? near : std::max(kThird / tile, kFewest);
 }
 
 float* Winograd::memory(int64_t floats) {
@@ -378,7 +380,10 @@ Winograd::Block Winograd::block_of(int64_t first, int64_t last) const {
 void Winograd::run(const void* in, const float* packed, const Epilogue& epilogue, void* out) const {
   const Finish e(epilogue);
   const int64_t most = tiles_in_block();
-  if (tiles() <= most) {  // threads share first the tiles, then the weights
+  // Few tiles and many filters: threads share first the tiles, then the filters, so that none reads all
+  // weights. Of more tiles each transforms its own, which take longer to read from another core than weights.
+  constexpr int64_t kFiltersPerTile = 3;
+  if (tiles() <= most && out_.c > kFiltersPerTile * tiles()) {
     const Block block = block_of(0, tiles());
     parallel_for(tiles(), 1, [&](int64_t first, int64_t last) {
       HWY_DYNAMIC_DISPATCH(transform_inputs)(*this, in, block, first, last);
@@ -388,7 +393,7 @@ void Winograd::run(const void* in, const float* packed, const Epilogue& epilogue
     });
     return;
   }
-  parallel_for(tiles(), most / 2, [&](int64_t first, int64_t last) {
+  parallel_for(tiles(), kFewest, [&](int64_t first, int64_t last) {
     const int64_t blocks = (last - first + most - 1) / most;
     for (int64_t b = 0; b < blocks; ++b) {
       const Block block =

@@ -489,12 +489,15 @@ TEST(CpuConvolution, KeepsWhatIsNotANumber) {
   });
 }
 
-// Which thread computes a value changes nothing in it.
+// Which thread computes a value changes nothing in it. Of few tiles threads share the filters.
 TEST(CpuConvolution, IsTheSameOnEveryNumberOfThreads) {
   const int before = threads();
-  const Case any{{2, 21, 19, 24}, 72, 3, 1, 1}, depthwise{{2, 21, 19, 24}, 24, 3, 1, 1, 1, 24};
-  for (const auto& [c, a] : {std::pair(any, Algorithm::direct), std::pair(any, Algorithm::winograd2),
-                             std::pair(any, Algorithm::winograd4), std::pair(depthwise, Algorithm::direct)}) {
+  const Case any{{2, 21, 19, 24}, 72, 3, 1, 1}, few_tiles{{1, 7, 9, 24}, 72, 3, 1, 1},
+      depthwise{{2, 21, 19, 24}, 24, 3, 1, 1, 1, 24};
+  for (const auto& [c, a] :
+       {std::pair(any, Algorithm::direct), std::pair(any, Algorithm::winograd2),
+        std::pair(any, Algorithm::winograd4), std::pair(few_tiles, Algorithm::winograd2),
+        std::pair(few_tiles, Algorithm::winograd4), std::pair(depthwise, Algorithm::direct)}) {
     Values first[3];
     for (const int count : {1, 2, 3}) {
       set_threads(count);
