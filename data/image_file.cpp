@@ -102,14 +102,24 @@ Header read_header(std::string_view bytes) {
   const Start start = start_of(bytes);
   if (!stbi_info_from_memory(start.bytes, start.size, &header.width, &header.height, &header.channels))
     header.fault = stbi_failure_reason();
+  // A BMP whose first row is the uppermost has its height below zero there.
+  header.height = std::abs(std::max(header.height, -INT_MAX));
   return header;
+}
+
+void check(const std::string& path, const Header& header) {
+  if (header.fault) fail("{}: not a readable image: {}", path, header.fault);
+  check_extent(path, header.width, header.height, header.channels);
 }
 
 // The densest there is: deflate packs 1032 bytes into one, of 8 pixels each in a PNG of 1 bit; a code of GIF
 // stands for at most 4095 pixels, and takes more than a byte then; JPEG is dense, too. Run lengths are less
-// so.
+// so; in a BMP a pixel takes a bit.
 int64_t most_in_a_byte(std::string_view bytes) {
-  return bytes.starts_with("\x89PNG") ? 8 * 1032 : bytes.starts_with("GIF8") ? 4095 : kMostInAByteOfJpeg;
+  return bytes.starts_with("\x89PNG") ? 8 * 1032
+         : bytes.starts_with("GIF8")  ? 4095
+         : bytes.starts_with("BM")    ? 8
+                                      : kMostInAByteOfJpeg;
 }
 
 // Whether the parts of a PNG are as long as they say, as far as the end that it names. stb_image takes memory
@@ -172,7 +182,7 @@ ByteImage load_bytes(const std::string& path, int channels, JpegReader jpeg) {
   if (jpeg == JpegReader::libjpeg && file.starts_with("\xFF\xD8"))
     if (std::optional<ByteImage> image = read_jpeg(path, file, channels)) return *std::move(image);
   const Header header = read_header(file);
-  if (header.fault) fail("{}: not a readable image: {}", path, header.fault);
+  check(path, header);
   check_room(path, file.size(), header.width, header.height, most_in_a_byte(file));
   if (file.starts_with("\x89PNG") && !has_whole_chunks(file)) fail("{}: the image is cut short", path);
   const bool wide = has_16_bits(file);
@@ -198,7 +208,7 @@ std::pair<int, int> image_size(const std::string& path) {
     bytes = first_bytes(path, SIZE_MAX);
     header = read_header(bytes);
   }
-  if (header.fault) fail("{}: not a readable image: {}", path, header.fault);
+  check(path, header);
   return {header.width, header.height};
 }
 

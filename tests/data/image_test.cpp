@@ -328,6 +328,36 @@ TEST(ImageFile, SizesThatTheFileCannotHoldAreRefused) {
   }
 }
 
+// Of 24 bits; rows of `pixels` are a multiple of 4 bytes.
+std::string bmp(int32_t width, int32_t height, const std::string& pixels) {
+  const auto number = [](uint32_t value) {
+    return std::string{char(value), char(value >> 8), char(value >> 16), char(value >> 24)};
+  };
+  return "BM" + number(uint32_t(54 + pixels.size())) + number(0) + number(54) + number(40) +
+         number(uint32_t(width)) + number(uint32_t(height)) + std::string("\1\0\x18\0", 4) + number(0) +
+         number(uint32_t(pixels.size())) + std::string(16, '\0') + pixels;
+}
+
+// A height below zero says that the uppermost row comes first.
+TEST(ImageFile, ABmpMayBeginWithItsUppermostRow) {
+  Temporary folder;
+  const std::string upper = "\1\2\3\4\5\6\7\x8\x9\xA\xB\xC", lower(12, '\x20');  // blue, green, red
+  const std::string down = folder.write("down.bmp", bmp(4, -2, upper + lower)),
+                    up = folder.write("up.bmp", bmp(4, 2, lower + upper));
+  EXPECT_EQ(image_size(down), std::make_pair(4, 2));
+  EXPECT_EQ(load_bytes(down).pixels, load_bytes(up).pixels);
+  EXPECT_EQ(load_bytes(down).pixels[0], 3);
+  const std::string huge = folder.write("huge.bmp", bmp(65280, -3335, upper));
+  expect_in("huge.bmp: the image is cut short: 65280x3335 pixels cannot be in 66 bytes",
+            error_of([&] { load_bytes(huge); }));
+  for (const int32_t side : {0, -3, INT32_MIN, 70000}) {
+    const std::string wrong = folder.write("wrong.bmp", bmp(side, 2, upper + lower));
+    EXPECT_THROW(image_size(wrong), Error) << side;
+    EXPECT_THROW(load_bytes(wrong), Error) << side;
+  }
+  EXPECT_THROW(image_size(folder.write("tall.bmp", bmp(4, INT32_MIN, upper))), Error);
+}
+
 // What stb_image would take at its word, and write or read where it must not.
 TEST(ImageFile, WhatTheDecoderDoesNotCheckIsChecked) {
   Temporary folder;
