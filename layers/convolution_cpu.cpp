@@ -181,7 +181,8 @@ constexpr int kLine = 16;  // floats of a line of the cache
 }  // namespace
 
 std::string CpuConvolution::Form::name() const {
-  return std::string(kConvolutionAlgorithms[int(algorithm)]) + (rounds ? " bf16" : "");
+  return std::string(kConvolutionAlgorithms[int(algorithm)]) + (rounds ? " bf16" : "") +
+         (late ? " late" : "");
 }
 
 std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backward) const {
@@ -201,6 +202,8 @@ std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backw
                      : std::vector{forward()};
     return std::make_unique<Direct<simd::WindowProduct>>(std::move(parts), out);
   }
+  if (form.late)
+    return std::make_unique<ByWinograd>(simd::Winograd::forward_late(x_, y_, convolution_, options_.x_type));
   const int m = form.algorithm == ConvolutionAlgorithm::winograd2   ? 2
                 : form.algorithm == ConvolutionAlgorithm::winograd4 ? 4
                                                                     : 6;
@@ -211,8 +214,9 @@ std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backw
 
 // Best guess first. Winograd's transforms are worth it where there are channels enough, and his larger tiles
 // where the image has room for many: with few tiles the time goes into reading the weights, of which larger
-// tiles have more. In bf16 only the smallest tiles keep enough digits; the larger ones in float compete with
-// them.
+// tiles have more, unless they are transformed as they are used. That takes long where tiles are many, and is
+// not done in training, which packs weights anew each time. In bf16 only the smallest tiles keep enough
+// digits; the larger ones in float compete with them.
 std::vector<CpuConvolution::Form> CpuConvolution::candidates(Pass pass) const {
   using Algorithm = ConvolutionAlgorithm;
   const Shape in = pass == Pass::forward ? x_ : y_, out = pass == Pass::forward ? y_ : x_;
@@ -223,17 +227,22 @@ std::vector<CpuConvolution::Form> CpuConvolution::candidates(Pass pass) const {
   // Winograd's tiles hold pairs of channels, but in the gradient of weights pairs of tiles.
   const bool rounds = options_.bf16_products && (pass == Pass::weights || in.c % 2 == 0);
   const Form small{Algorithm::winograd2, rounds}, large{Algorithm::winograd4, false};
-  constexpr int kFewChannels = 16, kFewTiles = 32;
-  const bool few_tiles = int64_t(out.n) * ((out.h + 3) / 4) * ((out.w + 3) / 4) < kFewTiles;
+  const Form late{Algorithm::winograd4, false, true};
+  constexpr int kFewChannels = 16, kFewTiles = 32, kFewForLate = 256, kMostForLate = 512;
+  const int64_t tiles = int64_t(out.n) * ((out.h + 3) / 4) * ((out.w + 3) / 4);
+  const bool few_tiles = tiles < kFewTiles, late_is_best = !options_.training && tiles < kFewForLate;
   // Where little is summed, digits are worth more than time.
   const bool asked_for_large =
       options_.algorithm == Algorithm::winograd4 || options_.algorithm == Algorithm::winograd6;
   if (pass == Pass::weights && asked_for_large)
     return {few_tiles ? Form{Algorithm::winograd2, false} : large};
+  if (options_.algorithm == Algorithm::winograd4 && late_is_best) return {late};
   if (options_.algorithm != Algorithm::automatic)
     return {{options_.algorithm, rounds && options_.algorithm == Algorithm::winograd2}};
   if (std::min(in.c, out.c) < kFewChannels) return {direct};
-  if (rounds || few_tiles) return {small, large, direct};
+  if (rounds || (options_.training && few_tiles)) return {small, large, direct};
+  if (late_is_best) return {late, large, small, direct};
+  if (!options_.training && tiles < kMostForLate) return {large, late, small, direct};
   return {large, small, direct};
 }
 

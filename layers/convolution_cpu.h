@@ -79,10 +79,11 @@ class CpuConvolution {
 
  private:
   enum class Pass { forward, data, weights };
-  // An algorithm, and whether its factors are rounded to bf16.
+  // An algorithm, whether its factors are rounded to bf16, and whether winograd4 transforms weights as they
+  // are used.
   struct Form {
     ConvolutionAlgorithm algorithm = ConvolutionAlgorithm::onednn;
-    bool rounds = false;
+    bool rounds = false, late = false;
 
     std::string name() const;
   };

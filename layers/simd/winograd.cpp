@@ -19,21 +19,23 @@ template <int M, class T>
 void transform_tiles(const Winograd& c, const T* in, const Winograd::Block& block, int64_t first,
                      int64_t last) {
   constexpr int A = M + 2;
-  const int64_t row = c.input_row(), point = block.tiles * row;
+  const int64_t row = c.input_row(), point = c.input_point(block), to_next_piece = A * A * point - row;
   for (int64_t t = first; t < last; ++t) {
     TilePlace place = tile_place(block.first_tile + t, c.tiles_h_, c.tiles_w_, M);
     place.y -= c.before_h_;
     place.x -= c.before_w_;
     expect_tile<A, M>(in, c.in_, place);
-    for (int channel = 0; channel < c.in_.c; channel += kLanes) {
+    int64_t at = t * row;
+    for (int channel = 0; channel < c.in_.c; channel += kLanes, at += kLanes) {
+      if (c.late_ && channel > 0 && channel % Winograd::kLateChannels == 0) at += to_next_piece;
       const TilePixels<A, T> x(in, c.in_, place, channel);
       if (c.rounds_) {
         V points[A * A];
         transform_input_tile<M>(x, [&](int i, V v) HWY_ATTR { points[i] = v; });
-        round_vectors(points, A * A, reinterpret_cast<bf16*>(block.inputs) + t * row + channel, point);
+        round_vectors(points, A * A, reinterpret_cast<bf16*>(block.inputs) + at, point);
         continue;
       }
-      float* to = block.inputs + t * row + channel;
+      float* to = block.inputs + at;
       transform_input_tile<M>(x, [=](int i, V v) HWY_ATTR { hn::StoreU(v, kFloats, to + i * point); });
     }
   }
@@ -46,6 +48,14 @@ HWY_INLINE void rows_of_tile(const T* first, int64_t row, const T* (&x)[kRows]) 
 }
 
 template <int P>
+HWY_INLINE void load_products(const float* products, int64_t row, V (&sums)[P][kVectors]) {
+  OSPREY_UNROLL
+  for (int p = 0; p < P; ++p) {
+    OSPREY_UNROLL
+    for (int v = 0; v < kVectors; ++v) sums[p][v] = hn::LoadU(kFloats, products + p * row + v * kLanes);
+  }
+}
+template <int P>
 HWY_INLINE void store_products(const V (&sums)[P][kVectors], float* products, int64_t row) {
   OSPREY_UNROLL
   for (int p = 0; p < P; ++p) {
@@ -54,19 +64,23 @@ HWY_INLINE void store_products(const V (&sums)[P][kVectors], float* products, in
   }
 }
 
+// Where it `adds`, the products of other channels are there.
 template <int P>
 void multiply_tile(const float* rows, int64_t row, int channels, const float* weights, float* products,
-                   int64_t products_row) {
+                   int64_t products_row, bool adds) {
   const float* x[kRows];
   rows_of_tile<P>(rows, row, x);
   V sums[P][kVectors];
-  clear(sums);
+  if (adds)
+    load_products<P>(products, products_row, sums);
+  else
+    clear(sums);
   add_outer_products<P, kVectors>(x, 1, channels, weights, sums);
   store_products<P>(sums, products, products_row);
 }
 template <int P>
 OSPREY_BF16_PRODUCTS void multiply_tile(const bf16* rows, int64_t row, int channels, const bf16* weights,
-                                        float* products, int64_t products_row) {
+                                        float* products, int64_t products_row, bool) {
   const bf16* x[kRows];
   rows_of_tile<P>(rows, row, x);
   V sums[P][kVectors];
@@ -77,7 +91,7 @@ OSPREY_BF16_PRODUCTS void multiply_tile(const bf16* rows, int64_t row, int chann
 
 template <class T>
 using Multiply = void (*)(const T* rows, int64_t row, int channels, const T* weights, float* products,
-                          int64_t products_row);
+                          int64_t products_row, bool adds);
 template <class T, int... P>
 constexpr std::array<Multiply<T>, sizeof...(P)> tiles(std::integer_sequence<int, P...>) {
   return {multiply_tile<P + 1>...};
@@ -85,29 +99,85 @@ constexpr std::array<Multiply<T>, sizeof...(P)> tiles(std::integer_sequence<int,
 template <class T>
 constexpr auto kTiles = tiles<T>(std::make_integer_sequence<int, kRows>());
 
+// Of some channels at one point, all tiles of the block with one panel.
+template <class T>
+void multiply_point(const Winograd& c, const T* inputs, int channels, const T* weights, int64_t tiles,
+                    float* products, bool adds) {
+  const int64_t row = c.input_row(), products_row = c.product_row(), groups = (tiles + kRows - 1) / kRows;
+  for (int64_t g = 0; g < groups; ++g) {
+    const int64_t begin = tiles * g / groups, end = tiles * (g + 1) / groups;
+    kTiles<T>[size_t(end - begin - 1)](inputs + begin * row, row, channels, weights,
+                                       products + begin * products_row, products_row, adds);
+  }
+}
+
 // Point by point, so that the inputs of one stay in the cache while all its weights go by, once.
 template <class T>
 void multiply(const Winograd& c, const T* packed, const T* inputs, const Winograd::Block& block,
               int first_panel, int last_panel) {
-  const int64_t row = c.input_row(), products_row = c.product_row();
-  const int64_t groups = (block.tiles + kRows - 1) / kRows;
   for (int point = 0; point < c.points(); ++point)
+    for (int b = first_panel; b < last_panel; ++b)
+      multiply_point(c, inputs + point * c.input_point(block), c.in_.c,
+                     packed + (int64_t(point) * c.panels() + b) * c.chunk(), block.tiles,
+                     block.products + point * c.product_point(block) + b * kPanel, false);
+}
+
+constexpr int kLateTile = 4;
+constexpr int64_t kLatePoint = Winograd::point_step(Winograd::kLateChannels * kPanel);
+
+// to[point][channel][filter] of one panel, from weights {channels, 3, 3, kPanel}.
+void transform_late_weights(const float* weights, int channels, float* to) {
+  constexpr int A = kLateTile + 2;
+  for (int i = 0; i < channels; ++i, weights += 9 * kPanel, to += kPanel)
+    for (int v = 0; v < kPanel; v += kLanes) {
+      V g[9], half[A * 3];
+      OSPREY_UNROLL
+      for (int t = 0; t < 9; ++t) {
+        g[t] = hn::LoadU(kFloats, weights + t * kPanel + v);
+        hwy::Prefetch(weights + (9 + t) * kPanel + v);
+      }
+      OSPREY_UNROLL
+      for (int j = 0; j < 3; ++j) transform_weights<kLateTile>(g + j, 3, half + j, 3);
+      repeat_times<A, kInRegisters<kLateTile>>([&](int row) HWY_ATTR {
+        V points[A];
+        transform_weights<kLateTile>(half + row * 3, 1, points, 1);
+        OSPREY_UNROLL
+        for (int j = 0; j < A; ++j) hn::StoreU(points[j], kFloats, to + v + (row * A + j) * kLatePoint);
+      });
+    }
+}
+
+// The same with the weights of the layer: those of some channels and a panel are transformed into a piece of
+// the second cache, and used at once. The next ones are asked for meanwhile: all of them come from memory.
+void multiply_late(const Winograd& c, const float* packed, const Winograd::Block& block, int first_panel,
+                   int last_panel) {
+  const int points = c.points();
+  float* transformed = c.memory_of_late_weights();
+  for (int piece = 0; piece < c.pieces(); ++piece) {
+    const int channel = piece * Winograd::kLateChannels;
+    const int channels = c.late_channels(channel);
+    const float* inputs = block.inputs + piece * points * c.input_point(block);
+    const int64_t for_a_point = (channels * 9 * kPanel / points / Winograd::kLine + 1) * Winograd::kLine;
     for (int b = first_panel; b < last_panel; ++b) {
-      const T* weights = packed + (int64_t(point) * c.panels() + b) * c.chunk();
-      for (int64_t g = 0; g < groups; ++g) {
-        const int64_t begin = block.tiles * g / groups, end = block.tiles * (g + 1) / groups;
-        kTiles<T>[size_t(end - begin - 1)](
-            inputs + (point * block.tiles + begin) * row, row, c.in_.c, weights,
-            block.products + (point * block.tiles + begin) * products_row + b * kPanel, products_row);
+      transform_late_weights(packed + c.late_place(channel, b), channels, transformed);
+      const bool ends = b + 1 == last_panel, goes_on = piece + 1 < c.pieces();
+      const float* next = packed + (!ends     ? c.late_place(channel, b + 1)
+                                    : goes_on ? c.late_place(channel + channels, first_panel)
+                                              : 0);
+      for (int point = 0; point < points; ++point, next += for_a_point) {
+        for (int i = 0; i < for_a_point; i += Winograd::kLine) hwy::Prefetch(next + i);
+        multiply_point(c, inputs + point * c.input_point(block), channels, transformed + point * kLatePoint,
+                       block.tiles, block.products + point * c.product_point(block) + b * kPanel, piece > 0);
       }
     }
+  }
 }
 
 template <int M, class T>
 void transform_outputs(const Winograd& c, const Winograd::Block& block, const Finish& e, T* out,
                        int first_panel, int last_panel) {
   constexpr int A = M + 2;
-  const int64_t row = c.product_row(), point = block.tiles * row;
+  const int64_t row = c.product_row(), point = c.product_point(block);
   const int last_filter = std::min(last_panel * kPanel, c.out_.c);
   for (int64_t t = 0; t < block.tiles; ++t) {
     const TilePlace place = tile_place(block.first_tile + t, c.tiles_h_, c.tiles_w_, M);
@@ -183,7 +253,9 @@ void transform_outputs_of(const Winograd& c, const Winograd::Block& block, const
 // Of the panels [first, last): the products, and what comes out of them.
 void run_panels(const Winograd& c, const float* packed, const Winograd::Block& block, const Finish& e,
                 void* out, int first, int last) {
-  if (c.rounds_)
+  if (c.late_)
+    multiply_late(c, packed, block, first, last);
+  else if (c.rounds_)
     multiply(c, reinterpret_cast<const bf16*>(packed), reinterpret_cast<const bf16*>(block.inputs), block,
              first, last);
   else
@@ -211,7 +283,7 @@ void pack_neighbours(const Winograd& c, const float* weights, int filter, int ch
 
 // rows[i][k] = rows[k][i]. A vector is 4, 8 or 16 values: rows are interleaved by fours, and what comes out
 // by twos or fours.
-HWY_INLINE void turn(float (&rows)[kLanes][kLanes]) {
+HWY_NOINLINE void turn(float (&rows)[kLanes][kLanes]) {
   static_assert(kLanes == 4 || kLanes == 8 || kLanes == 16);
   constexpr int kParts = kLanes / 4;
   const auto at = [&](int i) HWY_ATTR { return hn::Load(kFloats, rows[i]); };
@@ -289,6 +361,27 @@ void pack_one(const Winograd& c, const float* weights, T* packed, int panel) {
     }
 }
 
+// Of one panel, the weights as they are, to packed[piece][panel][channel][tap][filter].
+void pack_late(const Winograd& c, const float* weights, float* packed, int panel) {
+  const int filters = std::min(kPanel, c.out_.c - panel * kPanel), channels = c.in_.c;
+  alignas(64) float values[kLanes][kLanes];  // of some filters and channels, to be turned
+  for (int channel = 0; channel < channels; channel += kLanes) {
+    const int piece = channel / Winograd::kLateChannels * Winograd::kLateChannels;
+    float* to = packed + c.late_place(piece, panel) + int64_t(channel - piece) * 9 * kPanel;
+    const FirstLanes lanes = first_lanes(channels - channel);
+    for (int o = 0; o < kPanel; o += kLanes)
+      for (int t = 0; t < 9; ++t) {
+        for (int k = 0; k < kLanes; ++k) {
+          const float* from = weights + (int64_t(o + k) * 9 + t) * channels + channel;
+          hn::Store(o + k < filters ? load_first(from, lanes) : hn::Zero(kFloats), kFloats, values[k]);
+        }
+        turn(values);
+        for (int i = 0; i < std::min(kLanes, channels - channel); ++i)
+          hn::StoreU(hn::Load(kFloats, values[i]), kFloats, to + (i * 9 + t) * kPanel + o);
+      }
+  }
+}
+
 template <int M>
 void pack_either(const Winograd& c, const float* weights, float* packed, int panel) {
   c.rounds_ ? pack_one<M>(c, weights, reinterpret_cast<bf16*>(packed), panel)
@@ -296,6 +389,7 @@ void pack_either(const Winograd& c, const float* weights, float* packed, int pan
 }
 
 void pack_panel(const Winograd& c, const float* weights, float* packed, int panel) {
+  if (c.late_) return pack_late(c, weights, packed, panel);
   c.m_ == 2   ? pack_either<2>(c, weights, packed, panel)
   : c.m_ == 4 ? pack_either<4>(c, weights, packed, panel)
               : pack_either<6>(c, weights, packed, panel);
@@ -336,11 +430,20 @@ Winograd Winograd::forward(Shape x, Shape y, const Convolution& c, int m, bool r
   return {x, y, m, c.window.h.before, c.window.w.before, false, rounds, x_type};
 }
 
+Winograd Winograd::forward_late(Shape x, Shape y, const Convolution& c, Type x_type) {
+  Winograd late = forward(x, y, c, 4, false, x_type);
+  late.late_ = true;
+  return late;
+}
+
 Winograd Winograd::backward_data(Shape x, Shape y, const Convolution& c, int m, bool rounds, Type y_type) {
   return {y, x, m, 2 - c.window.h.before, 2 - c.window.w.before, true, rounds, y_type};
 }
 
-int64_t Winograd::packed_size() const { return points() * panels() * chunk() / (rounds_ ? 2 : 1); }
+int64_t Winograd::packed_size() const {
+  if (late_) return int64_t(in_.c) * 9 * panels() * panel_;
+  return points() * panels() * chunk() / (rounds_ ? 2 : 1);
+}
 
 void Winograd::pack(const FilterWeights& weights, float* packed) const {
   parallel_for(panels(), 1, [&](int64_t first, int64_t last) {
@@ -368,6 +471,12 @@ int64_t Winograd::tiles_in_block() const {
 float* Winograd::memory(int64_t floats) {
   thread_local Arena kept("a thread's memory for Winograd's tiles");
   kept.reserve(size_t(floats) * sizeof(float));
+  return reinterpret_cast<float*>(kept.data());
+}
+
+float* Winograd::memory_of_late_weights() const {
+  thread_local Arena kept("a thread's memory for Winograd's weights");
+  kept.reserve(size_t(points() * point_step(kLateChannels * panel_)) * sizeof(float));
   return reinterpret_cast<float*>(kept.data());
 }
 

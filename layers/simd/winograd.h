@@ -23,6 +23,9 @@ class Winograd {
   // too, and the output, as its epilogue says.
   static Winograd forward(Shape x, Shape y, const Convolution&, int m, bool rounds = false,
                           Type x_type = Type::f32);
+  // m = 4, and the packed weights are no more than those of the layer: they are transformed piece by piece,
+  // as they are used, for each block of tiles again. Every digit is the same.
+  static Winograd forward_late(Shape x, Shape y, const Convolution&, Type x_type = Type::f32);
   static Winograd backward_data(Shape x, Shape y, const Convolution&, int m, bool rounds = false,
                                 Type y_type = Type::f32);
 
@@ -33,15 +36,33 @@ class Winograd {
 
   // What the loops of winograd.cpp work on, which are compiled for several kinds of processor.
 
-  // Some tiles and their values at each point: inputs[point][tile][channel], products[point][tile][filter].
+  // Some tiles and their values at each point: inputs[piece][point][tile][channel of the piece],
+  // products[point][tile][filter].
   struct Block {
     int64_t first_tile = 0, tiles = 0;
     float *inputs = nullptr, *products = nullptr;
   };
   int points() const { return (m_ + 2) * (m_ + 2); }
   int panels() const { return (out_.c + panel_ - 1) / panel_; }
-  int64_t input_row() const { return (in_.c + lanes_ - 1) / lanes_ * lanes_; }
+  // Channels of a piece: all, or as many as have weights that fit into the second cache when transformed.
+  static constexpr int kLateChannels = 64;
+  int64_t input_row() const { return late_ ? kLateChannels : (in_.c + lanes_ - 1) / lanes_ * lanes_; }
   int64_t product_row() const { return int64_t(panels()) * panel_; }
+  // Where the weights of a piece, which begins with this channel, and a panel lie:
+  // packed[piece][panel][channel of the piece][tap][filter].
+  int64_t late_place(int channel, int panel) const {
+    return (int64_t(channel) * panels() + int64_t(panel) * late_channels(channel)) * 9 * panel_;
+  }
+  int late_channels(int channel) const {
+    return channel + kLateChannels < in_.c ? kLateChannels : in_.c - channel;
+  }
+  int pieces() const { return int((in_.c + input_row() - 1) / input_row()); }
+  // From one point to the next, where each has so many values. An odd number of lines: what lies at a large
+  // power of two from each other has but a few places in a cache.
+  static constexpr int64_t kLine = 16;
+  static constexpr int64_t point_step(int64_t values) { return ((values + kLine - 1) / kLine | 1) * kLine; }
+  int64_t input_point(const Block& b) const { return point_step(b.tiles * input_row()); }
+  int64_t product_point(const Block& b) const { return point_step(b.tiles * product_row()); }
   // Weights of a point and a panel; channels come in pairs in bf16.
   int64_t chunk() const { return int64_t(rounds_ ? (in_.c + 1) / 2 * 2 : in_.c) * panel_; }
   int64_t tiles() const { return int64_t(out_.n) * tiles_h_ * tiles_w_; }
@@ -49,11 +70,12 @@ class Winograd {
   // Memory of a thread for transformed tiles, which grows with its first networks; then nothing is allocated
   // any more. What was in it is lost.
   static float* memory(int64_t floats);
+  float* memory_of_late_weights() const;
 
   Shape in_, out_;
   int m_, before_h_, before_w_;
   bool reversed_;  // the gradient of the input: taps turned round, filters and channels exchanged
-  bool rounds_;
+  bool rounds_, late_ = false;
   Type in_type_;
   int panel_, lanes_;  // filters that are packed side by side; values of a vector
   int tiles_h_, tiles_w_;
@@ -61,8 +83,10 @@ class Winograd {
  private:
   Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool reversed, bool rounds, Type in_type);
   // Of some tiles at all points, in floats.
-  int64_t inputs_of(int64_t tiles) const { return points() * tiles * input_row() / (rounds_ ? 2 : 1); }
-  int64_t products_of(int64_t tiles) const { return points() * tiles * product_row(); }
+  int64_t inputs_of(int64_t tiles) const {
+    return pieces() * points() * point_step(tiles * input_row()) / (rounds_ ? 2 : 1);
+  }
+  int64_t products_of(int64_t tiles) const { return points() * point_step(tiles * product_row()); }
   int64_t tiles_in_block() const;
   Block block_of(int64_t first, int64_t last) const;
 };

@@ -214,6 +214,40 @@ TEST(CpuConvolution, WinogradIsTheSumWithinItsBounds) {
   });
 }
 
+// Training keeps the weights transformed; inference with few tiles transforms them as it uses them, 64
+// channels at a time.
+TEST(CpuConvolution, TransformsWeightsLateAndChangesNoDigit) {
+  const int before = threads();
+  std::vector<Case> cases = kWinogradCases;
+  cases.insert(cases.end(), {{{1, 7, 9, 24}, 72, 3, 1, 1},
+                             {{2, 13, 13, 130}, 70, 3, 1, 1},
+                             {{1, 9, 30, 64}, 33, 3, 1, 1},
+                             {{1, 5, 4, 127}, 17, 3, 1, 0}});
+  on_each_processor([&] {
+    for (const Case& c : cases)
+      for (const int count : {1, 2, 3}) {
+        SCOPED_TRACE(fmt::format("{}, {} threads", c.text(), count));
+        set_threads(count);
+        Values x = random_values(c.x, 1), w = random_values(c.weights(), 2);
+        const auto forward = [&](bool training, const char* algorithm) {
+          CpuConvolution::Options options;
+          options.training = training;
+          options.needs_dx = false;
+          options.algorithm = Algorithm::winograd4;
+          Trial trial(c, options);
+          EXPECT_TRUE(trial.convolution.algorithms().starts_with(algorithm))
+              << trial.convolution.algorithms();
+          Values y(size_t(c.y().elements()), NAN);
+          trial.convolution.pack(w.data(), trial.packed);
+          trial.convolution.forward({x.data(), c.x}, trial.packed, {}, {y.data(), c.y()}, trial.scratch);
+          return y;
+        };
+        EXPECT_EQ(forward(false, "winograd4 late"), forward(true, "winograd4, "));
+      }
+  });
+  set_threads(before);
+}
+
 // What tests in bf16, here and in network_test.cpp, are skipped by is what Linux says of the processor, too:
 // where it has it, none is skipped.
 TEST(CpuConvolution, MultipliesBf16WhereTheProcessorCan) {
@@ -389,7 +423,7 @@ TEST(CpuConvolution, RunsTheAlgorithmThatIsAskedFor) {
     CpuConvolution::Options options;
     options.training = false;
     options.algorithm = a;
-    EXPECT_EQ(Trial({{1, 8, 8, 16}, 16, 3, 1, 1}, options).convolution.algorithms(),
+    EXPECT_EQ(Trial({{1, 68, 68, 16}, 16, 3, 1, 1}, options).convolution.algorithms(),
               kConvolutionAlgorithms[int(a)]);
     if (a == Algorithm::onednn) continue;
     EXPECT_EQ(Trial({{1, 8, 8, 16}, 16, 3, 2, 1}, options).convolution.algorithms(), "direct")
