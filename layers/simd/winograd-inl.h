@@ -22,6 +22,7 @@ namespace osprey::simd::HWY_NAMESPACE {
 
 HWY_INLINE V times(float factor, V x) { return hn::Mul(hn::Set(kFloats, factor), x); }
 HWY_INLINE V plus(float factor, V x, V sum) { return hn::MulAdd(hn::Set(kFloats, factor), x, sum); }
+HWY_INLINE V minus(float factor, V x, V sum) { return hn::NegMulAdd(hn::Set(kFloats, factor), x, sum); }
 
 // Inputs: B' x. Of points z and -z the sums of even and of odd powers are shared.
 template <int M>
@@ -88,15 +89,16 @@ HWY_INLINE void transform_output(const V* x, int step, V* out, int out_step) {
   }
 }
 
-// Weights: G g, M + 2 values of 3.
+// Weights: G g, M + 2 values of 3. Products and sums that could be one instruction are: a compiler that chose
+// would give other digits here and there.
 template <int M>
 HWY_INLINE void transform_weights(const V* g, int step, V* out, int out_step) {
   const auto put = [=](int i, V v) HWY_ATTR { out[i * out_step] = v; };
   const V a = g[0], b = g[step], c = g[2 * step];
   const auto pair = [=](int i, float fa, float fb, float fc) HWY_ATTR {
-    const V even = plus(fa, a, times(fc, c)), odd = times(fb, b);
-    put(i, hn::Add(even, odd));
-    put(i + 1, hn::Sub(even, odd));
+    const V even = plus(fa, a, times(fc, c));
+    put(i, plus(fb, b, even));
+    put(i + 1, minus(fb, b, even));
   };
   if constexpr (M == 2) {
     put(0, a);
