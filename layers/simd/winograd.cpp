@@ -25,9 +25,9 @@ void transform_tiles(const Winograd& c, const T* in, const Winograd::Block& bloc
     place.y -= c.before_h_;
     place.x -= c.before_w_;
     expect_tile<A, M>(in, c.in_, place);
-    int64_t at = t * row;
-    for (int channel = 0; channel < c.in_.c; channel += kLanes, at += kLanes) {
-      if (c.late_ && channel > 0 && channel % Winograd::kLateChannels == 0) at += to_next_piece;
+    for (int channel = 0; channel < c.in_.c; channel += kLanes) {
+      const int piece = c.late_ ? channel / Winograd::kLateChannels : 0;
+      const int64_t at = piece * to_next_piece + t * row + channel;
       const TilePixels<A, T> x(in, c.in_, place, channel);
       if (c.rounds_) {
         V points[A * A];
@@ -160,10 +160,8 @@ void multiply_late(const Winograd& c, const float* packed, const Winograd::Block
     const int64_t for_a_point = (channels * 9 * kPanel / points / Winograd::kLine + 1) * Winograd::kLine;
     for (int b = first_panel; b < last_panel; ++b) {
       transform_late_weights(packed + c.late_place(channel, b), channels, transformed);
-      const bool ends = b + 1 == last_panel, goes_on = piece + 1 < c.pieces();
-      const float* next = packed + (!ends     ? c.late_place(channel, b + 1)
-                                    : goes_on ? c.late_place(channel + channels, first_panel)
-                                              : 0);
+      const float* next = packed + (b + 1 < last_panel ? c.late_place(channel, b + 1)
+                                                       : c.late_place(channel + channels, first_panel));
       for (int point = 0; point < points; ++point, next += for_a_point) {
         for (int i = 0; i < for_a_point; i += Winograd::kLine) hwy::Prefetch(next + i);
         multiply_point(c, inputs + point * c.input_point(block), channels, transformed + point * kLatePoint,
@@ -313,8 +311,9 @@ HWY_INLINE void store_points(const V* points, const V* others, bf16* to, int64_t
 }
 
 // Of some channels and a vector of filters: the values at one point.
-HWY_INLINE void store_channels(const float (&values)[kLanes][kLanes], int channels, float* to) {
-  for (int i = 0; i < channels; ++i) hn::StoreU(hn::Load(kFloats, values[i]), kFloats, to + i * kPanel);
+HWY_INLINE void store_channels(const float (&values)[kLanes][kLanes], int channels, float* to,
+                               int step = kPanel) {
+  for (int i = 0; i < channels; ++i) hn::StoreU(hn::Load(kFloats, values[i]), kFloats, to + i * step);
 }
 HWY_INLINE void store_channels(const float (&values)[kLanes][kLanes], int channels, bf16* to) {
   round_pairs(values[0], kLanes, kLanes, channels, to, 2 * kPanel);
@@ -376,8 +375,7 @@ void pack_late(const Winograd& c, const float* weights, float* packed, int panel
           hn::Store(o + k < filters ? load_first(from, lanes) : hn::Zero(kFloats), kFloats, values[k]);
         }
         turn(values);
-        for (int i = 0; i < std::min(kLanes, channels - channel); ++i)
-          hn::StoreU(hn::Load(kFloats, values[i]), kFloats, to + (i * 9 + t) * kPanel + o);
+        store_channels(values, std::min(kLanes, channels - channel), to + t * kPanel + o, 9 * kPanel);
       }
   }
 }

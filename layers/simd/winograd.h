@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "core/lifetimes.h"
 #include "core/tensor.h"
 #include "cuda/convolution.h"
 #include "layers/filter_weights.h"
@@ -59,7 +60,7 @@ class Winograd {
   int pieces() const { return int((in_.c + input_row() - 1) / input_row()); }
   // From one point to the next, where each has so many values. An odd number of lines: what lies at a large
   // power of two from each other has but a few places in a cache.
-  static constexpr int64_t kLine = 16;
+  static constexpr int64_t kLine = kAlignment / sizeof(float);
   static constexpr int64_t point_step(int64_t values) { return ((values + kLine - 1) / kLine | 1) * kLine; }
   int64_t input_point(const Block& b) const { return point_step(b.tiles * input_row()); }
   int64_t product_point(const Block& b) const { return point_step(b.tiles * product_row()); }
@@ -70,7 +71,7 @@ class Winograd {
   // Memory of a thread for transformed tiles, which grows with its first networks; then nothing is allocated
   // any more. What was in it is lost.
   static float* memory(int64_t floats);
-  float* memory_of_late_weights() const;
+  float* memory_of_late_weights() const;  // the same for a piece and a panel of them
 
   Shape in_, out_;
   int m_, before_h_, before_w_;
