@@ -15,7 +15,7 @@
 namespace osprey {
 namespace {
 
-constexpr int kFormat = 4;  // of the file, and of the rule that made the choices in it
+constexpr int kFormat = 5;  // of the file, and of the rule that made the choices in it
 
 // Whatever disturbs a run only adds, and hardly ever the same twice.
 bool steady(const LeastTimes& t) { return t.second <= kAlike * t.least; }

@@ -10,9 +10,10 @@ enum class ConvolutionAlgorithm {
   direct,     // products with the pixels where they lie
   winograd2,  // F(2 x 2, 3 x 3), for 3x3 windows of stride 1; where one does not fit, direct
   winograd4,
+  winograd5,  // only in inference; in training winograd4
   winograd6,
 };
-inline constexpr const char* kConvolutionAlgorithms[] = {"automatic", "reference", "onednn",   "direct",
-                                                         "winograd2", "winograd4", "winograd6"};
+inline constexpr const char* kConvolutionAlgorithms[] = {"automatic", "reference", "onednn",    "direct",
+                                                         "winograd2", "winograd4", "winograd5", "winograd6"};
 
 }  // namespace osprey

@@ -202,11 +202,13 @@ std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backw
                      : std::vector{forward()};
     return std::make_unique<Direct<simd::WindowProduct>>(std::move(parts), out);
   }
-  if (form.late)
-    return std::make_unique<ByWinograd>(simd::Winograd::forward_late(x_, y_, convolution_, options_.x_type));
   const int m = form.algorithm == ConvolutionAlgorithm::winograd2   ? 2
                 : form.algorithm == ConvolutionAlgorithm::winograd4 ? 4
+                : form.algorithm == ConvolutionAlgorithm::winograd5 ? 5
                                                                     : 6;
+  if (form.late || m == 5)
+    return std::make_unique<ByWinograd>(
+        simd::Winograd::forward_late(x_, y_, convolution_, m, options_.x_type));
   return std::make_unique<ByWinograd>(
       backward ? simd::Winograd::backward_data(x_, y_, convolution_, m, form.rounds, options_.y_type)
                : simd::Winograd::forward(x_, y_, convolution_, m, form.rounds, options_.x_type));
@@ -227,20 +229,24 @@ std::vector<CpuConvolution::Form> CpuConvolution::candidates(Pass pass) const {
   // Winograd's tiles hold pairs of channels, but in the gradient of weights pairs of tiles.
   const bool rounds = options_.bf16_products && (pass == Pass::weights || in.c % 2 == 0);
   const Form small{Algorithm::winograd2, rounds}, large{Algorithm::winograd4, false};
-  const Form late{Algorithm::winograd4, false, true};
+  const Form late{Algorithm::winograd4, false, true}, odd{Algorithm::winograd5, false};
   constexpr int kFewChannels = 16, kFewTiles = 32, kFewForLate = 256, kMostForLate = 512;
   const int64_t tiles = int64_t(out.n) * ((out.h + 3) / 4) * ((out.w + 3) / 4);
+  // Where 5x5 outputs fit better, as into 13x13 or 14x14.
+  const int64_t odd_tiles = int64_t(out.n) * ((out.h + 4) / 5) * ((out.w + 4) / 5);
+  const bool odd_fits = !options_.bf16_products && odd_tiles * 49 * 10 <= tiles * 36 * 9;
   const bool few_tiles = tiles < kFewTiles, late_is_best = !options_.training && tiles < kFewForLate;
   // Where little is summed, digits are worth more than time.
-  const bool asked_for_large =
-      options_.algorithm == Algorithm::winograd4 || options_.algorithm == Algorithm::winograd6;
-  if (pass == Pass::weights && asked_for_large)
+  if (pass == Pass::weights && options_.algorithm >= Algorithm::winograd4)
     return {few_tiles ? Form{Algorithm::winograd2, false} : large};
+  if (options_.algorithm >= Algorithm::winograd5 && options_.bf16_products) return {large};
+  if (options_.algorithm == Algorithm::winograd5 && options_.training) return {large};
   if (options_.algorithm == Algorithm::winograd4 && late_is_best) return {late};
   if (options_.algorithm != Algorithm::automatic)
     return {{options_.algorithm, rounds && options_.algorithm == Algorithm::winograd2}};
   if (std::min(in.c, out.c) < kFewChannels) return {direct};
   if (rounds || (options_.training && few_tiles)) return {small, large, direct};
+  if (late_is_best && odd_fits) return {odd, late, large, small, direct};
   if (late_is_best) return {late, large, small, direct};
   if (!options_.training && tiles < kMostForLate) return {large, late, small, direct};
   return {large, small, direct};

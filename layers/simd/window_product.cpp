@@ -132,25 +132,31 @@ void gather(const WindowProduct& c, const T* in, int group, Place& place, int co
   repeat_last(c, tile);
 }
 
-// What finish() will add, asked for before the products that the way from memory hides behind: pieces of far
-// rows, which no processor foresees.
 template <class T, int P, int NV>
-HWY_INLINE void fetch_residual(const int64_t* places, const Finish& e) {
-  if (!e.residual) return;
-  const T* residual = static_cast<const T*>(e.residual);
+HWY_INLINE void fetch(const T* from, const int64_t* places) {
   constexpr int kLine = 64 / sizeof(T);
   OSPREY_UNROLL
   for (int p = 0; p < P; ++p) {
     OSPREY_UNROLL
-    for (int i = 0; i < NV * kLanes; i += kLine) __builtin_prefetch(residual + places[p] + i);
+    for (int i = 0; i < NV * kLanes; i += kLine) __builtin_prefetch(from + places[p] + i);
   }
+}
+
+// What finish() will add, asked for before the products that the way from memory hides behind: pieces of far
+// rows, which no processor foresees. Where products are few, so is what it will write, which comes from
+// memory too.
+template <class T, int P, int NV>
+HWY_INLINE void fetch_output(const WindowProduct& c, const int64_t* places, const Finish& e, const void* out) {
+  constexpr int kFewProducts = 64;
+  if (c.runs_ * c.run_length_ < kFewProducts) fetch<T, P, NV>(static_cast<const T*>(out), places);
+  if (e.residual) fetch<T, P, NV>(static_cast<const T*>(e.residual), places);
 }
 
 // `out` is of Out.
 template <class Out, int P, int NV>
 void multiply_tile(const WindowProduct& c, const Tile<float>& tile, const float* weights, int filters,
                    const Finish& e, void* out) {
-  fetch_residual<Out, P, NV>(tile.out.data(), e);
+  fetch_output<Out, P, NV>(c, tile.out.data(), e, out);
   V sums[P][NV];
   clear(sums);
   add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.run_length_, weights, sums);
@@ -159,7 +165,7 @@ void multiply_tile(const WindowProduct& c, const Tile<float>& tile, const float*
 template <class Out, int P, int NV>
 OSPREY_BF16_PRODUCTS void multiply_tile(const WindowProduct& c, const Tile<bf16>& tile, const bf16* weights,
                                         int filters, const Finish& e, void* out) {
-  fetch_residual<Out, P, NV>(tile.out.data(), e);
+  fetch_output<Out, P, NV>(c, tile.out.data(), e, out);
   V sums[P][NV];
   clear(sums);
   add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.run_length_ / 2, weights, sums);

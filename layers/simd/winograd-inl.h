@@ -1,6 +1,6 @@
 // The transforms of Winograd's minimal filtering, of one row or column; `step` is from one of its values to
 // the next. The points of interpolation are 0, 1, -1 and infinity; m = 4 adds 2 and -2, m = 6 also 1/2 and
-// -1/2. Included once for each kind of processor (Highway's foreach_target).
+// -1/2, and m = 5 adds 1/2, -1/2 and 2. Included once for each kind of processor (Highway's foreach_target).
 #if defined(OSPREY_LAYERS_SIMD_WINOGRAD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef OSPREY_LAYERS_SIMD_WINOGRAD_INL_H_
 #undef OSPREY_LAYERS_SIMD_WINOGRAD_INL_H_
@@ -43,6 +43,21 @@ HWY_INLINE void transform_input(const V* x, int step, V* out, int out_step) {
     put(3, hn::Add(even2, odd2));
     put(4, hn::Sub(even2, odd2));
     put(5, plus(4, at(1), plus(-5, at(3), at(5))));
+  } else if constexpr (M == 5) {
+    // All points but 2 share the factor x - 2. The weights of m = 5, which are transformed most often, have no
+    // factors of their own; inputs have them instead.
+    V f[6];
+    OSPREY_UNROLL
+    for (int i = 0; i < 6; ++i) f[i] = plus(-2, at(i), at(i + 1));
+    const V even1 = times(-2.0f / 3, plus(-0.25f, f[2], f[4])), odd1 = plus(-0.25f, f[1], f[3]);
+    const V even2 = hn::Sub(f[4], f[2]), odd2 = times(0.5f, hn::Sub(f[3], f[1]));
+    put(0, plus(-0.5f, f[0], plus(2.5f, f[2], times(-2, f[4]))));
+    put(1, plus(-2.0f / 3, odd1, even1));
+    put(2, times(1.0f / 3, plus(2.0f / 3, odd1, even1)));
+    put(3, times(4.0f / 9, hn::Add(even2, odd2)));
+    put(4, times(4.0f / 15, hn::Sub(even2, odd2)));
+    put(5, times(2.0f / 45, plus(0.25f, at(1), plus(-1.25f, at(3), at(5)))));
+    put(6, plus(0.25f, f[1], plus(-1.25f, f[3], f[5])));
   } else {
     const V even1 = plus(-4.25f, at(4), hn::Add(at(2), at(6)));
     const V odd1 = plus(-4.25f, at(3), hn::Add(at(1), at(5)));
@@ -77,6 +92,13 @@ HWY_INLINE void transform_output(const V* x, int step, V* out, int out_step) {
       put(1, plus(2, odd2, odd1));
       put(2, plus(4, even2, even1));
       put(3, hn::Add(plus(8, odd2, odd1), at(5)));
+    } else if constexpr (M == 5) {
+      const V last = at(5);
+      put(0, hn::Add(hn::Add(at(0), last), hn::Add(even1, even2)));
+      put(1, plus(2, last, plus(0.5f, odd2, odd1)));
+      put(2, plus(4, last, plus(0.25f, even2, even1)));
+      put(3, plus(8, last, plus(0.125f, odd2, odd1)));
+      put(4, hn::Add(plus(16, last, plus(0.0625f, even2, even1)), at(6)));
     } else {
       const V even3 = hn::Add(at(5), at(6)), odd3 = hn::Sub(at(5), at(6));
       put(0, hn::Add(at(0), hn::Add(even1, hn::Add(even2, even3))));
@@ -109,6 +131,15 @@ HWY_INLINE void transform_weights(const V* g, int step, V* out, int out_step) {
     pair(1, -1.0f / 6, -1.0f / 6, -1.0f / 6);
     pair(3, 1.0f / 24, 1.0f / 12, 1.0f / 6);
     put(5, c);
+  } else if constexpr (M == 5) {
+    const V even1 = hn::Add(a, c), even2 = plus(4, a, c);
+    put(0, a);
+    put(1, hn::Add(even1, b));
+    put(2, hn::Sub(even1, b));
+    put(3, plus(2, b, even2));
+    put(4, minus(2, b, even2));
+    put(5, plus(4, c, plus(2, b, a)));
+    put(6, c);
   } else {
     put(0, a);
     pair(1, -2.0f / 9, -2.0f / 9, -2.0f / 9);
@@ -200,17 +231,18 @@ class TilePixels {
   alignas(64) std::byte copy_[A * A * kLanes * sizeof(T)];  // values of T begin as 0, which would take time
 };
 
-// Asks for the pixels of a tile some places further on, the last M rows and columns of its A x A: what is
+// Asks for the pixels of a tile some places further on, the last m rows and columns of its a x a: what is
 // above and to the left was seen before.
-template <int A, int M, class T>
-HWY_INLINE void expect_tile(const T* in, const Shape& s, const TilePlace& place) {
-  constexpr int kTilesAhead = 2, kLine = 64 / sizeof(T);
+constexpr int kTilesAhead = 2;
+template <class T>
+HWY_NOINLINE void expect_tile(const T* in, const Shape& s, const TilePlace& place, int a, int m) {
+  constexpr int kLine = 64 / sizeof(T);
   const auto [n, top, left] = place;
-  const int first = left + kTilesAhead * M + A - M;
-  if (top < 0 || left < 0 || first + M > s.w) return;
-  for (int i = A - M; i < A && top + i < s.h; ++i) {
+  const int first = left + kTilesAhead * m + a - m;
+  if (top < 0 || left < 0 || first + m > s.w) return;
+  for (int i = a - m; i < a && top + i < s.h; ++i) {
     const T* row = in + ((int64_t(n) * s.h + top + i) * s.w + first) * s.c;
-    for (int k = 0; k < M * s.c; k += kLine) hwy::Prefetch(row + k);
+    for (int k = 0; k < m * s.c; k += kLine) hwy::Prefetch(row + k);
   }
 }
 

@@ -4,6 +4,7 @@
 //
 #include <algorithm>
 #include <array>
+#include <type_traits>
 
 #include "core/arena.h"
 #include "core/parallel.h"
@@ -24,17 +25,18 @@ void transform_tiles(const Winograd& c, const T* in, const Winograd::Block& bloc
     TilePlace place = tile_place(block.first_tile + t, c.tiles_h_, c.tiles_w_, M);
     place.y -= c.before_h_;
     place.x -= c.before_w_;
-    expect_tile<A, M>(in, c.in_, place);
+    expect_tile(in, c.in_, place, A, M);
     for (int channel = 0; channel < c.in_.c; channel += kLanes) {
       const int piece = c.late_ ? channel / Winograd::kLateChannels : 0;
       const int64_t at = piece * to_next_piece + t * row + channel;
       const TilePixels<A, T> x(in, c.in_, place, channel);
-      if (c.rounds_) {
-        V points[A * A];
-        transform_input_tile<M>(x, [&](int i, V v) HWY_ATTR { points[i] = v; });
-        round_vectors(points, A * A, reinterpret_cast<bf16*>(block.inputs) + at, point);
-        continue;
-      }
+      if constexpr (M == 2)  // others lose too much
+        if (c.rounds_) {
+          V points[A * A];
+          transform_input_tile<M>(x, [&](int i, V v) HWY_ATTR { points[i] = v; });
+          round_vectors(points, A * A, reinterpret_cast<bf16*>(block.inputs) + at, point);
+          continue;
+        }
       float* to = block.inputs + at;
       transform_input_tile<M>(x, [=](int i, V v) HWY_ATTR { hn::StoreU(v, kFloats, to + i * point); });
     }
@@ -101,11 +103,12 @@ constexpr auto kTiles = tiles<T>(std::make_integer_sequence<int, kRows>());
 
 // Of some channels at one point, all tiles of the block with one panel.
 template <class T>
-void multiply_point(const Winograd& c, const T* inputs, int channels, const T* weights, int64_t tiles,
-                    float* products, bool adds) {
-  const int64_t row = c.input_row(), products_row = c.product_row(), groups = (tiles + kRows - 1) / kRows;
+void multiply_point(const Winograd& c, const Winograd::Block& block, const T* inputs, int channels,
+                    const T* weights, float* products, bool adds) {
+  const int64_t row = c.input_row(), products_row = c.product_row(block);
+  const int64_t groups = (block.tiles + kRows - 1) / kRows;
   for (int64_t g = 0; g < groups; ++g) {
-    const int64_t begin = tiles * g / groups, end = tiles * (g + 1) / groups;
+    const int64_t begin = block.tiles * g / groups, end = block.tiles * (g + 1) / groups;
     kTiles<T>[size_t(end - begin - 1)](inputs + begin * row, row, channels, weights,
                                        products + begin * products_row, products_row, adds);
   }
@@ -117,17 +120,17 @@ void multiply(const Winograd& c, const T* packed, const T* inputs, const Winogra
               int first_panel, int last_panel) {
   for (int point = 0; point < c.points(); ++point)
     for (int b = first_panel; b < last_panel; ++b)
-      multiply_point(c, inputs + point * c.input_point(block), c.in_.c,
-                     packed + (int64_t(point) * c.panels() + b) * c.chunk(), block.tiles,
-                     block.products + point * c.product_point(block) + b * kPanel, false);
+      multiply_point(c, block, inputs + point * c.input_point(block), c.in_.c,
+                     packed + (int64_t(point) * c.panels() + b) * c.chunk(),
+                     block.products + point * c.product_point(block) + (b - first_panel) * kPanel, false);
 }
 
-constexpr int kLateTile = 4;
 constexpr int64_t kLatePoint = Winograd::point_step(Winograd::kLateChannels * kPanel);
 
 // to[point][channel][filter] of one panel, from weights {channels, 3, 3, kPanel}.
+template <int M>
 void transform_late_weights(const float* weights, int channels, float* to) {
-  constexpr int A = kLateTile + 2;
+  constexpr int A = M + 2;
   for (int i = 0; i < channels; ++i, weights += 9 * kPanel, to += kPanel)
     for (int v = 0; v < kPanel; v += kLanes) {
       V g[9], half[A * 3];
@@ -137,10 +140,10 @@ void transform_late_weights(const float* weights, int channels, float* to) {
         hwy::Prefetch(weights + (9 + t) * kPanel + v);
       }
       OSPREY_UNROLL
-      for (int j = 0; j < 3; ++j) transform_weights<kLateTile>(g + j, 3, half + j, 3);
-      repeat_times<A, kInRegisters<kLateTile>>([&](int row) HWY_ATTR {
+      for (int j = 0; j < 3; ++j) transform_weights<M>(g + j, 3, half + j, 3);
+      repeat_times<A, kRows == 12>([&](int row) HWY_ATTR {
         V points[A];
-        transform_weights<kLateTile>(half + row * 3, 1, points, 1);
+        transform_weights<M>(half + row * 3, 1, points, 1);
         OSPREY_UNROLL
         for (int j = 0; j < A; ++j) hn::StoreU(points[j], kFloats, to + v + (row * A + j) * kLatePoint);
       });
@@ -159,30 +162,51 @@ void multiply_late(const Winograd& c, const float* packed, const Winograd::Block
     const float* inputs = block.inputs + piece * points * c.input_point(block);
     const int64_t for_a_point = (channels * 9 * kPanel / points / Winograd::kLine + 1) * Winograd::kLine;
     for (int b = first_panel; b < last_panel; ++b) {
-      transform_late_weights(packed + c.late_place(channel, b), channels, transformed);
+      const float* weights = packed + c.late_place(channel, b);
+      c.m_ == 4 ? transform_late_weights<4>(weights, channels, transformed)
+                : transform_late_weights<5>(weights, channels, transformed);
       const float* next = packed + (b + 1 < last_panel ? c.late_place(channel, b + 1)
                                                        : c.late_place(channel + channels, first_panel));
       for (int point = 0; point < points; ++point, next += for_a_point) {
         for (int i = 0; i < for_a_point; i += Winograd::kLine) hwy::Prefetch(next + i);
-        multiply_point(c, inputs + point * c.input_point(block), channels, transformed + point * kLatePoint,
-                       block.tiles, block.products + point * c.product_point(block) + b * kPanel, piece > 0);
+        multiply_point(c, block, inputs + point * c.input_point(block), channels,
+                       transformed + point * kLatePoint,
+                       block.products + point * c.product_point(block) + (b - first_panel) * kPanel,
+                       piece > 0);
       }
     }
   }
+}
+
+// Asks for what a tile further on will write, and add: pieces of rows that are far from each other, which no
+// processor foresees, and which it could not write without reading them.
+template <class T>
+HWY_NOINLINE void expect_output(const Shape& s, const TilePlace& place, int m, int filter, const Finish& e,
+                                T* out) {
+  const int rows = std::min(m, s.h - place.y), columns = std::min(m, s.w - place.x);
+  const T* residual = static_cast<const T*>(e.residual);
+  for (int i = 0; i < rows; ++i)
+    for (int j = 0; j < columns; ++j) {
+      const int64_t at = ((int64_t(place.n) * s.h + place.y + i) * s.w + place.x + j) * s.c + filter;
+      hwy::Prefetch(out + at);
+      if (residual) hwy::Prefetch(residual + at);
+    }
 }
 
 template <int M, class T>
 void transform_outputs(const Winograd& c, const Winograd::Block& block, const Finish& e, T* out,
                        int first_panel, int last_panel) {
   constexpr int A = M + 2;
-  const int64_t row = c.product_row(), point = c.product_point(block);
+  const int64_t row = c.product_row(block), point = c.product_point(block);
   const int last_filter = std::min(last_panel * kPanel, c.out_.c);
   for (int64_t t = 0; t < block.tiles; ++t) {
     const TilePlace place = tile_place(block.first_tile + t, c.tiles_h_, c.tiles_w_, M);
     const int rows = std::min(M, c.out_.h - place.y), columns = std::min(M, c.out_.w - place.x);
     const int64_t origin = ((int64_t(place.n) * c.out_.h + place.y) * c.out_.w + place.x) * c.out_.c;
+    const TilePlace later = tile_place(block.first_tile + t + kTilesAhead, c.tiles_h_, c.tiles_w_, M);
     for (int filter = first_panel * kPanel; filter < last_filter; filter += kLanes) {
-      const float* from = block.products + t * row + filter;
+      const float* from = block.products + t * row + filter - first_panel * kPanel;
+      if (later.n < c.out_.n) expect_output(c.out_, later, M, filter, e, out);
       V half[M * A];
       repeat_times<A, kInRegisters<M>>([&](int j) HWY_ATTR {
         V column[A];
@@ -223,12 +247,14 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Fi
   }
 }
 
+// With bf16 outside, m is 2 or 4.
 template <class T>
 void transform_tiles_of(const Winograd& c, const T* in, const Winograd::Block& block, int64_t first,
                         int64_t last) {
-  c.m_ == 2   ? transform_tiles<2>(c, in, block, first, last)
-  : c.m_ == 4 ? transform_tiles<4>(c, in, block, first, last)
-              : transform_tiles<6>(c, in, block, first, last);
+  if (c.m_ == 2) return transform_tiles<2>(c, in, block, first, last);
+  if (c.m_ == 4) return transform_tiles<4>(c, in, block, first, last);
+  if constexpr (std::is_same_v<T, float>)
+    c.m_ == 5 ? transform_tiles<5>(c, in, block, first, last) : transform_tiles<6>(c, in, block, first, last);
 }
 
 // Of the tiles [first, last) of the block.
@@ -243,13 +269,15 @@ void transform_inputs(const Winograd& c, const void* in, const Winograd::Block& 
 template <class T>
 void transform_outputs_of(const Winograd& c, const Winograd::Block& block, const Finish& e, T* out, int first,
                           int last) {
-  c.m_ == 2   ? transform_outputs<2>(c, block, e, out, first, last)
-  : c.m_ == 4 ? transform_outputs<4>(c, block, e, out, first, last)
+  if (c.m_ == 2) return transform_outputs<2>(c, block, e, out, first, last);
+  if (c.m_ == 4) return transform_outputs<4>(c, block, e, out, first, last);
+  if constexpr (std::is_same_v<T, float>)
+    c.m_ == 5 ? transform_outputs<5>(c, block, e, out, first, last)
               : transform_outputs<6>(c, block, e, out, first, last);
 }
 
-// Of the panels [first, last): the products, and what comes out of them.
-void run_panels(const Winograd& c, const float* packed, const Winograd::Block& block, const Finish& e,
+// Of the panels [first, last), which a block holds at a time: the products, and what comes out of them.
+void run_together(const Winograd& c, const float* packed, const Winograd::Block& block, const Finish& e,
                 void* out, int first, int last) {
   if (c.late_)
     multiply_late(c, packed, block, first, last);
@@ -261,6 +289,14 @@ void run_panels(const Winograd& c, const float* packed, const Winograd::Block& b
   if constexpr (kBf16Products)
     if (e.type == Type::bf16) return transform_outputs_of(c, block, e, static_cast<bf16*>(out), first, last);
   transform_outputs_of(c, block, e, static_cast<float*>(out), first, last);
+}
+
+void run_panels(const Winograd& c, const float* packed, const Winograd::Block& inputs, const Finish& e,
+                void* out, int first, int last) {
+  Winograd::Block block = inputs;
+  block.products = c.memory_of_products(block);
+  for (int p = first; p < last; p += block.panels)
+    run_together(c, packed, block, e, out, p, std::min(last, p + block.panels));
 }
 
 // The weights of kLanes neighbours, filters or channels, whichever lie side by side in memory.
@@ -380,17 +416,12 @@ void pack_late(const Winograd& c, const float* weights, float* packed, int panel
   }
 }
 
-template <int M>
-void pack_either(const Winograd& c, const float* weights, float* packed, int panel) {
-  c.rounds_ ? pack_one<M>(c, weights, reinterpret_cast<bf16*>(packed), panel)
-            : pack_one<M>(c, weights, packed, panel);
-}
-
 void pack_panel(const Winograd& c, const float* weights, float* packed, int panel) {
   if (c.late_) return pack_late(c, weights, packed, panel);
-  c.m_ == 2   ? pack_either<2>(c, weights, packed, panel)
-  : c.m_ == 4 ? pack_either<4>(c, weights, packed, panel)
-              : pack_either<6>(c, weights, packed, panel);
+  if (c.rounds_) return pack_one<2>(c, weights, reinterpret_cast<bf16*>(packed), panel);
+  c.m_ == 2   ? pack_one<2>(c, weights, packed, panel)
+  : c.m_ == 4 ? pack_one<4>(c, weights, packed, panel)
+              : pack_one<6>(c, weights, packed, panel);
 }
 
 }  // namespace
@@ -428,8 +459,8 @@ Winograd Winograd::forward(Shape x, Shape y, const Convolution& c, int m, bool r
   return {x, y, m, c.window.h.before, c.window.w.before, false, rounds, x_type};
 }
 
-Winograd Winograd::forward_late(Shape x, Shape y, const Convolution& c, Type x_type) {
-  Winograd late = forward(x, y, c, 4, false, x_type);
+Winograd Winograd::forward_late(Shape x, Shape y, const Convolution& c, int m, Type x_type) {
+  Winograd late = forward(x, y, c, m, false, x_type);
   late.late_ = true;
   return late;
 }
@@ -457,18 +488,24 @@ void Winograd::pack(const FilterWeights& weights, float* packed) const {
 
 constexpr int64_t kFewest = 12;  // tiles that are worth reading all weights for
 
-// A block stays in a core's second cache if that leaves enough tiles to be worth reading all weights for;
-// otherwise in its part of the third.
+// A block stays near a core's second cache, if all weights do: there they are read for each block again.
+// Otherwise it stays in the core's part of the third.
 int64_t Winograd::tiles_in_block() const {
-  constexpr int64_t kSecond = 768 << 10, kThird = 6 << 20, kEnough = 48;
-  const int64_t tile = (inputs_of(1) + products_of(1)) * int64_t(sizeof(float));
-  const int64_t near = kSecond / tile;
-  return near >= kEnough ? near : std::max(kThird / tile, kFewest);
+  constexpr int64_t kSecond = 5 << 18, kThird = 6 << 20;
+  const bool near = !late_ && packed_size() * int64_t(sizeof(float)) <= kSecond;
+  const int64_t tile = (inputs_of(1) + products_of(1, panels())) * int64_t(sizeof(float));
+  return std::max((near ? kSecond : kThird) / tile, kFewest);
 }
 
 float* Winograd::memory(int64_t floats) {
   thread_local Arena kept("a thread's memory for Winograd's tiles");
   kept.reserve(size_t(floats) * sizeof(float));
+  return reinterpret_cast<float*>(kept.data());
+}
+
+float* Winograd::memory_of_products(const Block& b) const {
+  thread_local Arena kept("a thread's memory for Winograd's products");
+  kept.reserve(size_t(products_of(b.tiles, b.panels)) * sizeof(float));
   return reinterpret_cast<float*>(kept.data());
 }
 
@@ -479,9 +516,10 @@ float* Winograd::memory_of_late_weights() const {
 }
 
 Winograd::Block Winograd::block_of(int64_t first, int64_t last) const {
-  const int64_t inputs = inputs_of(last - first);
-  float* space = memory(inputs + products_of(last - first));
-  return {first, last - first, space, space + inputs};
+  constexpr int64_t kTogether = 320 << 10;  // bytes of products, beside weights and inputs in the second cache
+  const int64_t of_a_panel = products_of(last - first, 1) * int64_t(sizeof(float));
+  const int together = late_ ? int(std::clamp<int64_t>(kTogether / of_a_panel, 1, panels())) : panels();
+  return {first, last - first, together, memory(inputs_of(last - first)), nullptr};
 }
 
 void Winograd::run(const void* in, const float* packed, const Epilogue& epilogue, void* out) const {

@@ -1,8 +1,9 @@
 // Convolution of 3x3 windows with stride 1 by fewer products: Winograd's minimal filtering F(m x m, 3 x 3)
 // (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). A tile of m x m outputs, from
-// (m + 2)^2 inputs, takes (m + 2)^2 products instead of 9 m^2: 2.25 times fewer for m = 2, 4 for m = 4, 5.06
-// for m = 6. The price is accuracy: sums of numbers larger than the result. Measured against sums in double,
-// one layer is off by at most 7e-7, 3e-6 and 2e-5 of the root mean square (tests/layers/simd).
+// (m + 2)^2 inputs, takes (m + 2)^2 products instead of 9 m^2: 2.25 times fewer for m = 2, 4 for m = 4, 4.59
+// for m = 5, 5.06 for m = 6. The price is accuracy: sums of numbers larger than the result. Measured
+// against sums in double, one layer is off by at most 7e-7, 3e-6, 7e-6 and 2e-5 of the root mean square
+// (tests/layers/simd).
 #pragma once
 
 #include <cstdint>
@@ -19,14 +20,15 @@ class Winograd {
  public:
   static bool fits(const Convolution&);
 
-  // m is 2, 4 or 6. `rounds`: the transformed inputs and weights are rounded to bf16, which
-  // has_bf16_products() must allow; with m above 2 too much is lost. Where it does, the input may be in bf16,
-  // too, and the output, as its epilogue says.
+  // m is 2, 4 or 6. `rounds`: with m = 2 the transformed inputs and weights are rounded to bf16, which
+  // has_bf16_products() must allow; with others too much would be lost. Where it does allow it, the input may
+  // be in bf16, too, and the output, as its epilogue says.
   static Winograd forward(Shape x, Shape y, const Convolution&, int m, bool rounds = false,
                           Type x_type = Type::f32);
-  // m = 4, and the packed weights are no more than those of the layer: they are transformed piece by piece,
-  // as they are used, for each block of tiles again. Every digit is the same.
-  static Winograd forward_late(Shape x, Shape y, const Convolution&, Type x_type = Type::f32);
+  // m is 4 or 5, and the packed weights are no more than those of the layer: they are transformed piece by
+  // piece, as they are used, for each block of tiles again. Every digit is that of the other form, which has
+  // no m = 5.
+  static Winograd forward_late(Shape x, Shape y, const Convolution&, int m, Type x_type = Type::f32);
   static Winograd backward_data(Shape x, Shape y, const Convolution&, int m, bool rounds = false,
                                 Type y_type = Type::f32);
 
@@ -37,10 +39,11 @@ class Winograd {
 
   // What the loops of winograd.cpp work on, which are compiled for several kinds of processor.
 
-  // Some tiles and their values at each point: inputs[piece][point][tile][channel of the piece],
-  // products[point][tile][filter].
+  // Some tiles and their values at each point: inputs[piece][point][tile][channel of the piece], and of some
+  // panels at a time products[point][tile][filter].
   struct Block {
     int64_t first_tile = 0, tiles = 0;
+    int panels = 0;
     float *inputs = nullptr, *products = nullptr;
   };
   int points() const { return (m_ + 2) * (m_ + 2); }
@@ -48,7 +51,7 @@ class Winograd {
   // Channels of a piece: all, or as many as have weights that fit into the second cache when transformed.
   static constexpr int kLateChannels = 64;
   int64_t input_row() const { return late_ ? kLateChannels : (in_.c + lanes_ - 1) / lanes_ * lanes_; }
-  int64_t product_row() const { return int64_t(panels()) * panel_; }
+  int64_t product_row(const Block& b) const { return int64_t(b.panels) * panel_; }
   // Where the weights of a piece, which begins with this channel, and a panel lie:
   // packed[piece][panel][channel of the piece][tap][filter].
   int64_t late_place(int channel, int panel) const {
@@ -63,7 +66,7 @@ class Winograd {
   static constexpr int64_t kLine = kAlignment / sizeof(float);
   static constexpr int64_t point_step(int64_t values) { return ((values + kLine - 1) / kLine | 1) * kLine; }
   int64_t input_point(const Block& b) const { return point_step(b.tiles * input_row()); }
-  int64_t product_point(const Block& b) const { return point_step(b.tiles * product_row()); }
+  int64_t product_point(const Block& b) const { return point_step(b.tiles * product_row(b)); }
   // Weights of a point and a panel; channels come in pairs in bf16.
   int64_t chunk() const { return int64_t(rounds_ ? (in_.c + 1) / 2 * 2 : in_.c) * panel_; }
   int64_t tiles() const { return int64_t(out_.n) * tiles_h_ * tiles_w_; }
@@ -71,7 +74,8 @@ class Winograd {
   // Memory of a thread for transformed tiles, which grows with its first networks; then nothing is allocated
   // any more. What was in it is lost.
   static float* memory(int64_t floats);
-  float* memory_of_late_weights() const;  // the same for a piece and a panel of them
+  float* memory_of_products(const Block&) const;
+  float* memory_of_late_weights() const;  // of a piece and a panel
 
   Shape in_, out_;
   int m_, before_h_, before_w_;
@@ -87,7 +91,9 @@ class Winograd {
   int64_t inputs_of(int64_t tiles) const {
     return pieces() * points() * point_step(tiles * input_row()) / (rounds_ ? 2 : 1);
   }
-  int64_t products_of(int64_t tiles) const { return points() * point_step(tiles * product_row()); }
+  int64_t products_of(int64_t tiles, int panels) const {
+    return points() * point_step(tiles * panels * panel_);
+  }
   int64_t tiles_in_block() const;
   Block block_of(int64_t first, int64_t last) const;
 };

@@ -34,7 +34,7 @@ struct OfX {
   }
   template <int M, class T>
   static HWY_INLINE void expect(const WinogradGradient& c, const T* x, int64_t tile) {
-    expect_tile<M + 2, M>(x, c.x_, place(c, tile));
+    expect_tile(x, c.x_, place(c, tile), M + 2, M);
   }
   template <int M, class T, class Put>
   static HWY_INLINE void transform(const WinogradGradient& c, const T* from, int64_t tile, int channel,
@@ -49,7 +49,7 @@ struct OfDy {
 
   template <int M, class T>
   static HWY_INLINE void expect(const WinogradGradient& c, const T* dy, int64_t tile) {
-    expect_tile<M, M>(dy, c.y_, place_of(c, tile));
+    expect_tile(dy, c.y_, place_of(c, tile), M, M);
   }
   template <int M, class T, class Put>
   static HWY_INLINE void transform(const WinogradGradient& c, const T* dy, int64_t tile, int channel,

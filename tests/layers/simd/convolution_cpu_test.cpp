@@ -143,6 +143,7 @@ struct Trial {
 // Errors of a sum of 3 x 3 x 65 terms at most; Winograd's are those that winograd.h states.
 double bound_of(Algorithm a) {
   if (a == Algorithm::winograd6) return 2e-5;
+  if (a == Algorithm::winograd5) return 5e-6;
   return a == Algorithm::winograd4 || a == Algorithm::automatic ? 4e-6 : 1e-6;
 }
 
@@ -215,7 +216,7 @@ TEST(CpuConvolution, WinogradIsTheSumWithinItsBounds) {
 }
 
 // Training keeps the weights transformed; inference with few tiles transforms them as it uses them, 64
-// channels at a time.
+// channels at a time, and only so there are tiles of 5x5.
 TEST(CpuConvolution, TransformsWeightsLateAndChangesNoDigit) {
   const int before = threads();
   std::vector<Case> cases = kWinogradCases;
@@ -224,26 +225,34 @@ TEST(CpuConvolution, TransformsWeightsLateAndChangesNoDigit) {
                              {{1, 9, 30, 64}, 33, 3, 1, 1},
                              {{1, 5, 4, 127}, 17, 3, 1, 0}});
   on_each_processor([&] {
-    for (const Case& c : cases)
+    for (const Case& c : cases) {
+      Values x = random_values(c.x, 1), w = random_values(c.weights(), 2);
+      const auto forward = [&](Algorithm asked_for, bool training, const char* runs) {
+        CpuConvolution::Options options;
+        options.training = training;
+        options.needs_dx = false;
+        options.algorithm = asked_for;
+        Trial trial(c, options);
+        EXPECT_TRUE(trial.convolution.algorithms().starts_with(runs)) << trial.convolution.algorithms();
+        Values y(size_t(c.y().elements()), NAN);
+        trial.convolution.pack(w.data(), trial.packed);
+        trial.convolution.forward({x.data(), c.x}, trial.packed, {}, {y.data(), c.y()}, trial.scratch);
+        return y;
+      };
+      Doubles y_true(size_t(c.y().elements()));
+      for_products(c, [&](int i, int o, int k) { y_true[size_t(o)] += double(x[size_t(i)]) * w[size_t(k)]; });
+      set_threads(1);
+      Values of_five = forward(Algorithm::winograd5, false, "winograd5");
+      EXPECT_LE(relative_error({of_five.data(), c.y()}, y_true), bound_of(Algorithm::winograd5)) << c.text();
       for (const int count : {1, 2, 3}) {
         SCOPED_TRACE(fmt::format("{}, {} threads", c.text(), count));
         set_threads(count);
-        Values x = random_values(c.x, 1), w = random_values(c.weights(), 2);
-        const auto forward = [&](bool training, const char* algorithm) {
-          CpuConvolution::Options options;
-          options.training = training;
-          options.needs_dx = false;
-          options.algorithm = Algorithm::winograd4;
-          Trial trial(c, options);
-          EXPECT_TRUE(trial.convolution.algorithms().starts_with(algorithm))
-              << trial.convolution.algorithms();
-          Values y(size_t(c.y().elements()), NAN);
-          trial.convolution.pack(w.data(), trial.packed);
-          trial.convolution.forward({x.data(), c.x}, trial.packed, {}, {y.data(), c.y()}, trial.scratch);
-          return y;
-        };
-        EXPECT_EQ(forward(false, "winograd4 late"), forward(true, "winograd4, "));
+        const Values kept = forward(Algorithm::winograd4, true, "winograd4, ");
+        EXPECT_EQ(forward(Algorithm::winograd4, false, "winograd4 late"), kept);
+        EXPECT_EQ(forward(Algorithm::winograd5, true, "winograd4, "), kept);
+        EXPECT_EQ(forward(Algorithm::winograd5, false, "winograd5"), of_five);
       }
+    }
   });
   set_threads(before);
 }
@@ -419,7 +428,7 @@ TEST(CpuConvolution, MakesOnlyTheLargestOfEachWindow) {
 // The larger the tile the larger the error: were they equal, the same algorithm would have run each time.
 TEST(CpuConvolution, RunsTheAlgorithmThatIsAskedFor) {
   for (const Algorithm a :
-       with_onednn({Algorithm::direct, Algorithm::winograd2, Algorithm::winograd4, Algorithm::winograd6})) {
+       with_onednn({Algorithm::direct, Algorithm::winograd2, Algorithm::winograd4, Algorithm::winograd5, Algorithm::winograd6})) {
     CpuConvolution::Options options;
     options.training = false;
     options.algorithm = a;
