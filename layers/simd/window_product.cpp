@@ -27,6 +27,7 @@ constexpr int kTilesInBlock = 32;  // share a panel of weights while it is in th
 template <class T>
 struct Tile {
   int count = 0;
+  bool in_row = false;  // kRows neighbours whose windows are inside: only the first pixel has runs below
   std::vector<const T*> rows;      // of run r and pixel p: [r * kRows + p]
   std::array<int64_t, kRows> out;  // where each pixel lies in `out`, in values
   std::vector<T> edges;            // runs that reach over the edge of the image, filled up with zeros
@@ -76,6 +77,7 @@ void repeat_last(const WindowProduct& c, Tile<T>& tile) {
 template <class T>
 void gather(const WindowProduct& c, const T* in, int group, Place& place, int count, Tile<T>& tile) {
   tile.count = count;
+  tile.in_row = false;
   const int channels = c.in_.c, runs = c.runs_, step = c.w_.scale * channels;
   const int64_t image_size = int64_t(c.in_.h) * c.in_.w * channels;
   const T** rows = tile.rows.data();
@@ -113,11 +115,13 @@ void gather(const WindowProduct& c, const T* in, int group, Place& place, int co
       end = std::clamp(c.inside_.right - place.w, begin, in_row);
     }
     for (int k = 0; k < begin; ++k) at_edge(image, y, place.w + k, p + k);
+    tile.in_row = c.columns_shared_ && end - begin == kRows;
+    const int apart = tile.in_row ? 1 : end - begin;
     for (int r = 0; r < runs; ++r) {
       const T* first =
           image + int64_t(y) * c.in_.w * channels + int64_t(place.w + begin) * step + c.offsets_[size_t(r)];
       const T** to = rows + r * kRows + p + begin;
-      for (int k = 0; k < end - begin; ++k) to[k] = first + int64_t(k) * step;
+      for (int k = 0; k < apart; ++k) to[k] = first + int64_t(k) * step;
     }
     for (int k = end; k < in_row; ++k) at_edge(image, y, place.w + k, p + k);
 
@@ -146,10 +150,35 @@ HWY_INLINE void fetch(const T* from, const int64_t* places) {
 // rows, which no processor foresees. Where products are few, so is what it will write, which comes from
 // memory too.
 template <class T, int P, int NV>
-HWY_INLINE void fetch_output(const WindowProduct& c, const int64_t* places, const Finish& e, const void* out) {
+HWY_INLINE void fetch_output(const WindowProduct& c, const int64_t* places, const Finish& e,
+                             const void* out) {
   constexpr int kFewProducts = 64;
   if (c.runs_ * c.run_length_ < kFewProducts) fetch<T, P, NV>(static_cast<const T*>(out), places);
   if (e.residual) fetch<T, P, NV>(static_cast<const T*>(e.residual), places);
+}
+
+// The same where P windows lie in a row, kStep pixels apart: what several of them see is loaded once, and
+// added in the same order.
+template <int kStep, int P>
+HWY_INLINE void add_shared_columns(const WindowProduct& c, const Tile<float>& tile, const float* weights,
+                                   V (&sums)[P][1]) {
+  constexpr int kColumns = WindowProduct::kColumns, kChannels = WindowProduct::kColours;
+  for (int r = 0; r < c.runs_; ++r, weights += kColumns * kChannels * kLanes) {
+    V w[kColumns * kChannels];
+    OSPREY_UNROLL
+    for (int i = 0; i < kColumns * kChannels; ++i) w[i] = hn::LoadU(kFloats, weights + i * kLanes);
+    const float* x = tile.rows[size_t(r * kRows)];
+    OSPREY_UNROLL
+    for (int i = 0; i < ((P - 1) * kStep + kColumns) * kChannels; ++i) {
+      const V value = hn::Set(kFloats, x[i]);
+      const int column = i / kChannels, channel = i % kChannels;
+      OSPREY_UNROLL
+      for (int k = column % kStep; k < kColumns; k += kStep) {
+        const int p = (column - k) / kStep;
+        if (column >= k && p < P) sums[p][0] = hn::MulAdd(value, w[k * kChannels + channel], sums[p][0]);
+      }
+    }
+  }
 }
 
 // `out` is of Out.
@@ -159,7 +188,11 @@ void multiply_tile(const WindowProduct& c, const Tile<float>& tile, const float*
   fetch_output<Out, P, NV>(c, tile.out.data(), e, out);
   V sums[P][NV];
   clear(sums);
-  add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.run_length_, weights, sums);
+  if (!tile.in_row)
+    add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.run_length_, weights, sums);
+  else if constexpr (P == kRows && NV == 1)
+    c.w_.scale == 1 ? add_shared_columns<1>(c, tile, weights, sums)
+                    : add_shared_columns<2>(c, tile, weights, sums);
   finish<P, NV>(sums, tile.out.data(), filters, e, static_cast<Out*>(out));
 }
 template <class Out, int P, int NV>
@@ -241,11 +274,13 @@ void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Fini
   for (int g = 0; g < c.groups_; ++g) {
     Place place{int(first / area), int(first % area / c.w_.count), int(first % c.w_.count)};
     // Tiles of nearly equal size: a last one of a single row would waste the registers.
+    int64_t begin = 0;
     for (int64_t t = 0; t < tiles; t += int64_t(block.size())) {
       const int64_t in_block = std::min<int64_t>(int64_t(block.size()), tiles - t);
       for (int64_t k = 0; k < in_block; ++k) {
-        const int64_t begin = 2 * (pairs * (t + k) / tiles), end = 2 * (pairs * (t + k + 1) / tiles);
-        gather(c, in, g, place, int(std::min(end, pixels) - begin), block[size_t(k)]);
+        const int64_t end = std::min(2 * (pairs * (t + k + 1) / tiles), pixels);
+        gather(c, in, g, place, int(end - begin), block[size_t(k)]);
+        begin = end;
       }
       for (int b = part.first_panel; b < part.last_panel; ++b) {
         const int filter = b * kPanel, filters = std::min(kPanel, c.out_channels_ - filter);
@@ -347,6 +382,8 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, Lat
            axis.taps[0].offset == 0;
   };
   pointwise_ = in_place(h_, in.h) && in_place(w_, in.w);
+  columns_shared_ = taps_in_run_ == kColumns && in_channels_ == kColours && w_.scale <= 2 &&
+                    out_channels_ <= lanes_ && together_ == 1 && !rounds;
   for (int r = 0; r < runs_; ++r) {
     const Tap& tap = taps_[size_t(r * taps_in_run_)];
     offsets_.push_back((int64_t(tap.h) * in.w + tap.w) * in.c);

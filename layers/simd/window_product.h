@@ -59,6 +59,10 @@ class WindowProduct {
     int left, right;  // and columns of the lattice: windows between them do not reach over an edge
   } inside_;
   bool pointwise_ = false;  // each pixel is made of the one in its place
+  // Windows of a picture, for the filters of one vector: too few for what must be loaded, so that values
+  // which several windows see are loaded once, while the weights of a row of the window stay in registers.
+  static constexpr int kColumns = 3, kColours = 3;
+  bool columns_shared_ = false;
   int together_ = 1;  // input channels whose weights share a vector, where filters are too few to fill it
   int panel_ = 0;     // filters that are packed side by side
   int lanes_ = 0;

@@ -44,8 +44,8 @@ HWY_INLINE void transform_input(const V* x, int step, V* out, int out_step) {
     put(4, hn::Sub(even2, odd2));
     put(5, plus(4, at(1), plus(-5, at(3), at(5))));
   } else if constexpr (M == 5) {
-    // All points but 2 share the factor x - 2. The weights of m = 5, which are transformed most often, have no
-    // factors of their own; inputs have them instead.
+    // All points but 2 share the factor x - 2. The weights of m = 5, which are transformed most often, have
+    // no factors of their own; inputs have them instead.
     V f[6];
     OSPREY_UNROLL
     for (int i = 0; i < 6; ++i) f[i] = plus(-2, at(i), at(i + 1));

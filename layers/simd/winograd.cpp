@@ -169,10 +169,9 @@ void multiply_late(const Winograd& c, const float* packed, const Winograd::Block
                                                        : c.late_place(channel + channels, first_panel));
       for (int point = 0; point < points; ++point, next += for_a_point) {
         for (int i = 0; i < for_a_point; i += Winograd::kLine) hwy::Prefetch(next + i);
-        multiply_point(c, block, inputs + point * c.input_point(block), channels,
-                       transformed + point * kLatePoint,
-                       block.products + point * c.product_point(block) + (b - first_panel) * kPanel,
-                       piece > 0);
+        multiply_point(
+            c, block, inputs + point * c.input_point(block), channels, transformed + point * kLatePoint,
+            block.products + point * c.product_point(block) + (b - first_panel) * kPanel, piece > 0);
       }
     }
   }
@@ -278,7 +277,7 @@ void transform_outputs_of(const Winograd& c, const Winograd::Block& block, const
 
 // Of the panels [first, last), which a block holds at a time: the products, and what comes out of them.
 void run_together(const Winograd& c, const float* packed, const Winograd::Block& block, const Finish& e,
-                void* out, int first, int last) {
+                  void* out, int first, int last) {
   if (c.late_)
     multiply_late(c, packed, block, first, last);
   else if (c.rounds_)
@@ -516,7 +515,8 @@ float* Winograd::memory_of_late_weights() const {
 }
 
 Winograd::Block Winograd::block_of(int64_t first, int64_t last) const {
-  constexpr int64_t kTogether = 320 << 10;  // bytes of products, beside weights and inputs in the second cache
+  constexpr int64_t kTogether =
+      320 << 10;  // bytes of products, beside weights and inputs in the second cache
   const int64_t of_a_panel = products_of(last - first, 1) * int64_t(sizeof(float));
   const int together = late_ ? int(std::clamp<int64_t>(kTogether / of_a_panel, 1, panels())) : panels();
   return {first, last - first, together, memory(inputs_of(last - first)), nullptr};

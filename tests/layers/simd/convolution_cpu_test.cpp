@@ -45,6 +45,9 @@ const std::vector<Case> kCases = {
     {{2, 5, 7, 3}, 16, 3, 1, 1},
     {{1, 9, 14, 3}, 33, 3, 2, 1},
     {{2, 21, 23, 3}, 20, 3, 1, 1},
+    {{1, 8, 43, 3}, 16, 3, 1, 1},  // a picture, whose windows share columns
+    {{1, 11, 57, 3}, 4, 3, 2, 1},
+    {{1, 9, 40, 3}, 13, 3, 2, 0},
     {{1, 12, 11, 4}, 8, 7, 2, 3},
     {{2, 13, 13, 17}, 31, 3, 1, 1},
     {{1, 6, 6, 40}, 70, 3, 1, 0},
@@ -427,8 +430,8 @@ TEST(CpuConvolution, MakesOnlyTheLargestOfEachWindow) {
 
 // The larger the tile the larger the error: were they equal, the same algorithm would have run each time.
 TEST(CpuConvolution, RunsTheAlgorithmThatIsAskedFor) {
-  for (const Algorithm a :
-       with_onednn({Algorithm::direct, Algorithm::winograd2, Algorithm::winograd4, Algorithm::winograd5, Algorithm::winograd6})) {
+  for (const Algorithm a : with_onednn({Algorithm::direct, Algorithm::winograd2, Algorithm::winograd4,
+                                        Algorithm::winograd5, Algorithm::winograd6})) {
     CpuConvolution::Options options;
     options.training = false;
     options.algorithm = a;
@@ -536,11 +539,12 @@ TEST(CpuConvolution, KeepsWhatIsNotANumber) {
 TEST(CpuConvolution, IsTheSameOnEveryNumberOfThreads) {
   const int before = threads();
   const Case any{{2, 21, 19, 24}, 72, 3, 1, 1}, few_tiles{{1, 7, 9, 24}, 72, 3, 1, 1},
-      depthwise{{2, 21, 19, 24}, 24, 3, 1, 1, 1, 24};
+      depthwise{{2, 21, 19, 24}, 24, 3, 1, 1, 1, 24}, picture{{1, 23, 50, 3}, 5, 3, 1, 1};
   for (const auto& [c, a] :
        {std::pair(any, Algorithm::direct), std::pair(any, Algorithm::winograd2),
         std::pair(any, Algorithm::winograd4), std::pair(few_tiles, Algorithm::winograd2),
-        std::pair(few_tiles, Algorithm::winograd4), std::pair(depthwise, Algorithm::direct)}) {
+        std::pair(few_tiles, Algorithm::winograd4), std::pair(depthwise, Algorithm::direct),
+        std::pair(picture, Algorithm::direct)}) {
     Values first[3];
     for (const int count : {1, 2, 3}) {
       set_threads(count);
