@@ -153,7 +153,8 @@ template <class T, int P, int NV>
 HWY_INLINE void fetch_output(const WindowProduct& c, const int64_t* places, const Finish& e,
                              const void* out) {
   constexpr int kFewProducts = 64;
-  if (c.runs_ * c.run_length_ < kFewProducts) fetch<T, P, NV>(static_cast<const T*>(out), places);
+  if (c.runs_ > 1 && c.runs_ * c.run_length_ < kFewProducts)
+    fetch<T, P, NV>(static_cast<const T*>(out), places);
   if (e.residual) fetch<T, P, NV>(static_cast<const T*>(e.residual), places);
 }
 
@@ -264,8 +265,11 @@ void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Fini
                 const WindowProduct::Part& part) {
   const int64_t panel_size = int64_t(c.runs_) * c.run_length_ * kPanel;
   const int panels = (c.out_channels_ + kPanel - 1) / kPanel;
-  const int64_t first = part.first, pixels = part.last - first, pairs = (pixels + 1) / 2,
-                tiles = (pixels + kRows - 1) / kRows;
+  const int64_t first = part.first, pixels = part.last - first;
+  if (pixels == 0) return;
+  // Tiles of nearly equal size: a last one of a single row would waste the registers.
+  const int64_t pairs = (pixels + 1) / 2, tiles = (pixels + kRows - 1) / kRows;
+  const int64_t in_tile = pairs / tiles, larger = pairs % tiles;
   const int64_t area = int64_t(c.h_.count) * c.w_.count;
   // Kept by the thread: it grows with the first networks, and then nothing is allocated any more.
   thread_local std::vector<Tile<T>> kept(kTilesInBlock);
@@ -273,12 +277,11 @@ void run_pixels(const WindowProduct& c, const T* in, const T* packed, const Fini
   for (Tile<T>& tile : block) tile.reserve(c);
   for (int g = 0; g < c.groups_; ++g) {
     Place place{int(first / area), int(first % area / c.w_.count), int(first % c.w_.count)};
-    // Tiles of nearly equal size: a last one of a single row would waste the registers.
     int64_t begin = 0;
     for (int64_t t = 0; t < tiles; t += int64_t(block.size())) {
       const int64_t in_block = std::min<int64_t>(int64_t(block.size()), tiles - t);
       for (int64_t k = 0; k < in_block; ++k) {
-        const int64_t end = std::min(2 * (pairs * (t + k + 1) / tiles), pixels);
+        const int64_t end = std::min(begin + 2 * (in_tile + (t + k < larger ? 1 : 0)), pixels);
         gather(c, in, g, place, int(end - begin), block[size_t(k)]);
         begin = end;
       }
