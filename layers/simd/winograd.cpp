@@ -503,9 +503,8 @@ float* Winograd::memory(int64_t floats) {
 }
 
 float* Winograd::memory_of_products(const Block& b) const {
-  thread_local Arena kept("a thread's memory for Winograd's products");
-  kept.reserve(size_t(products_of(b.tiles, b.panels)) * sizeof(float));
-  return reinterpret_cast<float*>(kept.data());
+  if (b.inputs == memory(0)) return b.inputs + inputs_of(b.tiles);  // block_of() has room for them
+  return memory(products_of(b.tiles, b.panels));
 }
 
 float* Winograd::memory_of_late_weights() const {
@@ -519,7 +518,8 @@ Winograd::Block Winograd::block_of(int64_t first, int64_t last) const {
       320 << 10;  // bytes of products, beside weights and inputs in the second cache
   const int64_t of_a_panel = products_of(last - first, 1) * int64_t(sizeof(float));
   const int together = late_ ? int(std::clamp<int64_t>(kTogether / of_a_panel, 1, panels())) : panels();
-  return {first, last - first, together, memory(inputs_of(last - first)), nullptr};
+  return {first, last - first, together,
+          memory(inputs_of(last - first) + products_of(last - first, together)), nullptr};
 }
 
 void Winograd::run(const void* in, const float* packed, const Epilogue& epilogue, void* out) const {

@@ -74,7 +74,7 @@ class Winograd {
   // Memory of a thread for transformed tiles, which grows with its first networks; then nothing is allocated
   // any more. What was in it is lost.
   static float* memory(int64_t floats);
-  float* memory_of_products(const Block&) const;
+  float* memory_of_products(const Block&) const;  // behind the inputs, for the thread whose block it is
   float* memory_of_late_weights() const;  // of a piece and a panel
 
   Shape in_, out_;
