@@ -229,12 +229,14 @@ std::vector<CpuConvolution::Form> CpuConvolution::candidates(Pass pass) const {
   // Winograd's tiles hold pairs of channels, but in the gradient of weights pairs of tiles.
   const bool rounds = options_.bf16_products && (pass == Pass::weights || in.c % 2 == 0);
   const Form small{Algorithm::winograd2, rounds}, large{Algorithm::winograd4, false};
-  const Form late{Algorithm::winograd4, false, true}, odd{Algorithm::winograd5, false};
+  const Form late{Algorithm::winograd4, false, true}, of_five{Algorithm::winograd5, false};
   constexpr int kFewChannels = 16, kFewTiles = 32, kFewForLate = 256, kMostForLate = 512;
-  const int64_t tiles = int64_t(out.n) * ((out.h + 3) / 4) * ((out.w + 3) / 4);
-  // Where 5x5 outputs fit better, as into 13x13 or 14x14.
-  const int64_t odd_tiles = int64_t(out.n) * ((out.h + 4) / 5) * ((out.w + 4) / 5);
-  const bool odd_fits = !options_.bf16_products && odd_tiles * 49 * 10 <= tiles * 36 * 9;
+  constexpr double kWorthOthers = 0.9;  // of the products
+  const auto tiles_of = [&](int m) { return int64_t(out.n) * ((out.h + m - 1) / m) * ((out.w + m - 1) / m); };
+  const int64_t tiles = tiles_of(4);
+  // As of 13x13 or 14x14, which tiles of 4x4 reach over.
+  const bool five_fits =
+      !options_.bf16_products && double(tiles_of(5) * 7 * 7) <= kWorthOthers * double(tiles * 6 * 6);
   const bool few_tiles = tiles < kFewTiles, late_is_best = !options_.training && tiles < kFewForLate;
   // Where little is summed, digits are worth more than time.
   if (pass == Pass::weights && options_.algorithm >= Algorithm::winograd4)
@@ -246,7 +248,7 @@ std::vector<CpuConvolution::Form> CpuConvolution::candidates(Pass pass) const {
     return {{options_.algorithm, rounds && options_.algorithm == Algorithm::winograd2}};
   if (std::min(in.c, out.c) < kFewChannels) return {direct};
   if (rounds || (options_.training && few_tiles)) return {small, large, direct};
-  if (late_is_best && odd_fits) return {odd, late, large, small, direct};
+  if (late_is_best && five_fits) return {of_five, late, large, small, direct};
   if (late_is_best) return {late, large, small, direct};
   if (!options_.training && tiles < kMostForLate) return {large, late, small, direct};
   return {large, small, direct};

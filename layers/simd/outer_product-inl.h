@@ -64,9 +64,14 @@ HWY_INLINE void clear(V (&sums)[P][NV]) {
   }
 }
 
-// How far weights are asked for ahead, in floats: they go by once for some rows, from beyond the first cache,
-// and fewer bytes than this would come too late from beyond the second.
-inline constexpr int kAhead = 2048, kLine = 16;
+// Asks for as many bytes as NV vectors have, so far ahead: weights go by once for some rows, from beyond the
+// first cache. Of 2 to 16 KiB this was best.
+template <int NV>
+HWY_INLINE void expect_weights(const void* weights) {
+  constexpr int kAhead = 8 << 10, kLine = 64;
+  for (int i = 0; i < NV * int(sizeof(float)) * kLanes; i += kLine)
+    __builtin_prefetch(static_cast<const char*>(weights) + kAhead + i);
+}
 
 // sums[p][v] += over t and i: rows[t * kRows + p][i] * weights[t][i][v]
 template <int P, int NV>
@@ -78,7 +83,7 @@ HWY_INLINE void add_outer_products(const float* const* rows, int taps, int lengt
     for (int p = 0; p < P; ++p) x[p] = rows[p];
     for (int i = 0; i < length; ++i, weights += NV * kLanes) {
       V w[NV];
-      for (int v = 0; v < NV * kLanes; v += kLine) __builtin_prefetch(weights + kAhead + v);
+      expect_weights<NV>(weights);
       OSPREY_UNROLL
       for (int v = 0; v < NV; ++v) w[v] = hn::LoadU(kFloats, weights + v * kLanes);
       OSPREY_UNROLL
@@ -161,7 +166,7 @@ OSPREY_BF16_PRODUCTS HWY_INLINE void add_outer_products(const bf16* const* rows,
     for (int p = 0; p < P; ++p) x[p] = rows[p];
     for (int i = 0; i < pairs; ++i, weights += NV * kLanes * 2) {
       __m512i w[NV];
-      for (int v = 0; v < NV * kLanes; v += kLine) __builtin_prefetch(weights + 2 * (kAhead + v));
+      expect_weights<NV>(weights);
       OSPREY_UNROLL
       for (int v = 0; v < NV; ++v) w[v] = _mm512_loadu_si512(weights + v * kLanes * 2);
       OSPREY_UNROLL

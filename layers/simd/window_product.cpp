@@ -27,7 +27,7 @@ constexpr int kTilesInBlock = 32;  // share a panel of weights while it is in th
 template <class T>
 struct Tile {
   int count = 0;
-  bool in_row = false;  // kRows neighbours whose windows are inside: only the first pixel has runs below
+  bool shares_columns = false;     // kRows neighbours, whose windows are inside: the first has runs below
   std::vector<const T*> rows;      // of run r and pixel p: [r * kRows + p]
   std::array<int64_t, kRows> out;  // where each pixel lies in `out`, in values
   std::vector<T> edges;            // runs that reach over the edge of the image, filled up with zeros
@@ -77,7 +77,7 @@ void repeat_last(const WindowProduct& c, Tile<T>& tile) {
 template <class T>
 void gather(const WindowProduct& c, const T* in, int group, Place& place, int count, Tile<T>& tile) {
   tile.count = count;
-  tile.in_row = false;
+  tile.shares_columns = false;
   const int channels = c.in_.c, runs = c.runs_, step = c.w_.scale * channels;
   const int64_t image_size = int64_t(c.in_.h) * c.in_.w * channels;
   const T** rows = tile.rows.data();
@@ -115,8 +115,8 @@ void gather(const WindowProduct& c, const T* in, int group, Place& place, int co
       end = std::clamp(c.inside_.right - place.w, begin, in_row);
     }
     for (int k = 0; k < begin; ++k) at_edge(image, y, place.w + k, p + k);
-    tile.in_row = c.columns_shared_ && end - begin == kRows;
-    const int apart = tile.in_row ? 1 : end - begin;
+    tile.shares_columns = c.columns_shared_ && end - begin == kRows;
+    const int apart = tile.shares_columns ? 1 : end - begin;
     for (int r = 0; r < runs; ++r) {
       const T* first =
           image + int64_t(y) * c.in_.w * channels + int64_t(place.w + begin) * step + c.offsets_[size_t(r)];
@@ -158,8 +158,8 @@ HWY_INLINE void fetch_output(const WindowProduct& c, const int64_t* places, cons
   if (e.residual) fetch<T, P, NV>(static_cast<const T*>(e.residual), places);
 }
 
-// The same where P windows lie in a row, kStep pixels apart: what several of them see is loaded once, and
-// added in the same order.
+// add_outer_products() of P windows in a row, kStep pixels apart: what several of them see is loaded once.
+// Each sum has the same order, so that it does not depend on how pixels are shared out.
 template <int kStep, int P>
 HWY_INLINE void add_shared_columns(const WindowProduct& c, const Tile<float>& tile, const float* weights,
                                    V (&sums)[P][1]) {
@@ -189,7 +189,7 @@ void multiply_tile(const WindowProduct& c, const Tile<float>& tile, const float*
   fetch_output<Out, P, NV>(c, tile.out.data(), e, out);
   V sums[P][NV];
   clear(sums);
-  if (!tile.in_row)
+  if (!tile.shares_columns)
     add_outer_products<P, NV>(tile.rows.data(), c.runs_, c.run_length_, weights, sums);
   else if constexpr (P == kRows && NV == 1)
     c.w_.scale == 1 ? add_shared_columns<1>(c, tile, weights, sums)

@@ -231,7 +231,7 @@ class TilePixels {
   alignas(64) std::byte copy_[A * A * kLanes * sizeof(T)];  // values of T begin as 0, which would take time
 };
 
-// Asks for the pixels of a tile some places further on, the last m rows and columns of its a x a: what is
+// Asks for the pixels of a tile kTilesAhead, the last m rows and columns of its a x a: what is
 // above and to the left was seen before.
 constexpr int kTilesAhead = 2;
 template <class T>

@@ -165,8 +165,10 @@ void multiply_late(const Winograd& c, const float* packed, const Winograd::Block
       const float* weights = packed + c.late_place(channel, b);
       c.m_ == 4 ? transform_late_weights<4>(weights, channels, transformed)
                 : transform_late_weights<5>(weights, channels, transformed);
-      const float* next = packed + (b + 1 < last_panel ? c.late_place(channel, b + 1)
-                                                       : c.late_place(channel + channels, first_panel));
+      const float* next =
+          packed + (b + 1 < last_panel             ? c.late_place(channel, b + 1)
+                    : channel + channels < c.in_.c ? c.late_place(channel + channels, first_panel)
+                                                   : c.late_place(0, last_panel));
       for (int point = 0; point < points; ++point, next += for_a_point) {
         for (int i = 0; i < for_a_point; i += Winograd::kLine) hwy::Prefetch(next + i);
         multiply_point(
@@ -177,7 +179,7 @@ void multiply_late(const Winograd& c, const float* packed, const Winograd::Block
   }
 }
 
-// Asks for what a tile further on will write, and add: pieces of rows that are far from each other, which no
+// Asks for what a tile kTilesAhead will write, and add: pieces of rows that are far from each other, which no
 // processor foresees, and which it could not write without reading them.
 template <class T>
 HWY_NOINLINE void expect_output(const Shape& s, const TilePlace& place, int m, int filter, const Finish& e,
@@ -275,7 +277,8 @@ void transform_outputs_of(const Winograd& c, const Winograd::Block& block, const
               : transform_outputs<6>(c, block, e, out, first, last);
 }
 
-// Of the panels [first, last), which a block holds at a time: the products, and what comes out of them.
+// Of the panels [first, last), no more than a block holds at a time: the products, and what comes out of
+// them.
 void run_together(const Winograd& c, const float* packed, const Winograd::Block& block, const Finish& e,
                   void* out, int first, int last) {
   if (c.late_)
@@ -514,8 +517,8 @@ float* Winograd::memory_of_late_weights() const {
 }
 
 Winograd::Block Winograd::block_of(int64_t first, int64_t last) const {
-  constexpr int64_t kTogether =
-      320 << 10;  // bytes of products, beside weights and inputs in the second cache
+  // Bytes of products, beside late weights and inputs in the second cache.
+  constexpr int64_t kTogether = 320 << 10;
   const int64_t of_a_panel = products_of(last - first, 1) * int64_t(sizeof(float));
   const int together = late_ ? int(std::clamp<int64_t>(kTogether / of_a_panel, 1, panels())) : panels();
   return {first, last - first, together,

@@ -75,7 +75,7 @@ class Winograd {
   // any more. What was in it is lost.
   static float* memory(int64_t floats);
   float* memory_of_products(const Block&) const;  // behind the inputs, for the thread whose block it is
-  float* memory_of_late_weights() const;  // of a piece and a panel
+  float* memory_of_late_weights() const;          // of a piece and a panel
 
   Shape in_, out_;
   int m_, before_h_, before_w_;
