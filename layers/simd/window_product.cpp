@@ -499,9 +499,11 @@ void WindowProduct::run(const void* x, const float* packed, const Epilogue& epil
   const void* in = rounds_ ? in_bf16(x, 0, in_.elements()) : x;  // once, and not for each panel
   const int64_t pixels = int64_t(out_.n) * h_.count * w_.count;
   const int panels = panels_of(out_channels_, panel_);
-  constexpr int64_t kPixelsWorthAThread = 256;
-  // Few pixels and many filters: threads share the filters, so that none reads all weights.
-  if (pixels < kPixelsWorthAThread * threads() && panels >= 2 * threads()) {
+  // Few pixels and many filters: threads share the filters, so that none reads all weights. Of more pixels
+  // each has its own, those that it made: what another core made takes longer to read than weights, unless
+  // products take half the time.
+  const int64_t pixels_worth_a_thread = rounds_ ? 256 : 24;
+  if (pixels < pixels_worth_a_thread * threads() && panels >= 2 * threads()) {
     parallel_for(panels, 1, [&](int64_t first, int64_t last) {
       HWY_DYNAMIC_DISPATCH(run_part)(*this, in, packed, e, out, {0, pixels, int(first), int(last)});
     });
