@@ -176,7 +176,8 @@ AutotuneCache& choices() {
 // Too much to be had, which the plan refuses, where there are more.
 int count_of(int64_t floats) { return int(std::min<int64_t>(floats, std::numeric_limits<int>::max())); }
 
-constexpr int kLine = 16;  // floats of a line of the cache
+constexpr int kLine = 16;         // floats of a line of the cache
+constexpr int kFewChannels = 16;  // with which Winograd's transforms take longer than they save
 
 }  // namespace
 
@@ -214,6 +215,11 @@ std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backw
                : simd::Winograd::forward(x_, y_, convolution_, m, form.rounds, options_.x_type));
 }
 
+bool CpuConvolution::fits_strided() const {
+  return simd::Winograd::fits(convolution_, 2) && std::min(x_.c, y_.c) >= kFewChannels &&
+         !options_.training && !options_.bf16_products && !options_.pool;
+}
+
 // Best guess first. Winograd's transforms are worth it where there are channels enough, and his larger tiles
 // where the image has room for many: with few tiles the time goes into reading the weights, of which larger
 // tiles have more, unless they are transformed as they are used. That takes long where tiles are many, and is
@@ -224,16 +230,23 @@ std::vector<CpuConvolution::Form> CpuConvolution::candidates(Pass pass) const {
   const Shape in = pass == Pass::forward ? x_ : y_, out = pass == Pass::forward ? y_ : x_;
   const bool narrow = simd::GroupProduct::fits(in.c, out.c, convolution_.groups);
   const Form direct{Algorithm::direct, options_.bf16_products && !narrow};
+  const Form large{Algorithm::winograd4, false}, late{Algorithm::winograd4, false, true};
+  const auto tiles_of = [&](int m) { return int64_t(out.n) * ((out.h + m - 1) / m) * ((out.w + m - 1) / m); };
+  const int64_t tiles = tiles_of(4);
+  if (fits_strided()) {
+    constexpr double kWorth = 0.7;  // of the products
+    const int64_t windows = int64_t(out.n) * out.h * out.w;
+    if (options_.algorithm == Algorithm::winograd4) return {late};
+    if (options_.algorithm == Algorithm::automatic && double(tiles * 9 * 9) <= kWorth * double(windows * 9))
+      return {late, direct};
+  }
   if (!simd::Winograd::fits(convolution_) || options_.algorithm == Algorithm::direct || options_.pool)
     return {direct};
   // Winograd's tiles hold pairs of channels, but in the gradient of weights pairs of tiles.
   const bool rounds = options_.bf16_products && (pass == Pass::weights || in.c % 2 == 0);
-  const Form small{Algorithm::winograd2, rounds}, large{Algorithm::winograd4, false};
-  const Form late{Algorithm::winograd4, false, true}, of_five{Algorithm::winograd5, false};
-  constexpr int kFewChannels = 16, kFewTiles = 32, kFewForLate = 256, kMostForLate = 512;
+  const Form small{Algorithm::winograd2, rounds}, of_five{Algorithm::winograd5, false};
+  constexpr int kFewTiles = 32, kFewForLate = 256, kMostForLate = 512;
   constexpr double kWorthOthers = 0.9;  // of the products
-  const auto tiles_of = [&](int m) { return int64_t(out.n) * ((out.h + m - 1) / m) * ((out.w + m - 1) / m); };
-  const int64_t tiles = tiles_of(4);
   // As of 13x13 or 14x14, which tiles of 4x4 reach over.
   const bool five_fits =
       !options_.bf16_products && double(tiles_of(5) * 7 * 7) <= kWorthOthers * double(tiles * 6 * 6);
@@ -378,7 +391,8 @@ void CpuConvolution::forward(Tensor x, View<float> packed, const Epilogue& e, Te
 // Where Winograd's algorithm fits, another size may ask for it. Weights that are more than the pixels would
 // cost more to read for every band than is saved.
 ChainedLayer::Kind CpuConvolution::kind() const {
-  if (!forward_.direction || !forward_.direction->rows() || simd::Winograd::fits(convolution_))
+  if (!forward_.direction || !forward_.direction->rows() || simd::Winograd::fits(convolution_) ||
+      fits_strided())
     return ChainedLayer::Kind::none;
   if (simd::GroupProduct::fits(x_.c, y_.c, convolution_.groups)) return ChainedLayer::Kind::narrow;
   const int64_t pixels = std::max(x_.elements(), y_.elements()) / x_.n;

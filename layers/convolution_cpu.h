@@ -92,6 +92,7 @@ class CpuConvolution {
     std::unique_ptr<ConvolutionDirection> direction;  // null: all directions are oneDNN's
   };
   std::unique_ptr<ConvolutionDirection> make(Form, bool backward) const;
+  bool fits_strided() const;  // Winograd's algorithm, with stride 2
   std::vector<Form> candidates(Pass) const;
   Form choose(Pass) const;
   Choice direction(Pass) const;

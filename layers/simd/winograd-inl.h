@@ -1,6 +1,10 @@
 // The transforms of Winograd's minimal filtering, of one row or column; `step` is from one of its values to
 // the next. The points of interpolation are 0, 1, -1 and infinity; m = 4 adds 2 and -2, m = 6 also 1/2 and
-// -1/2, and m = 5 adds 1/2, -1/2 and 2. Included once for each kind of processor (Highway's foreach_target).
+// -1/2, and m = 5 adds 1/2, -1/2 and 2.
+// With stride 2 (S = 2, m = 4) even pixels of a row meet the first and the last tap, odd ones the one
+// between. A window of 2 taps takes 5 products for 4 outputs, at the points 0, 1, -1, 2 and infinity, and one
+// of 1 tap 4: even pixels are transformed, odd ones are used as they are, and all of these with the same
+// weight. Included once for each kind of processor (Highway's foreach_target).
 #if defined(OSPREY_LAYERS_SIMD_WINOGRAD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef OSPREY_LAYERS_SIMD_WINOGRAD_INL_H_
 #undef OSPREY_LAYERS_SIMD_WINOGRAD_INL_H_
@@ -24,12 +28,27 @@ HWY_INLINE V times(float factor, V x) { return hn::Mul(hn::Set(kFloats, factor),
 HWY_INLINE V plus(float factor, V x, V sum) { return hn::MulAdd(hn::Set(kFloats, factor), x, sum); }
 HWY_INLINE V minus(float factor, V x, V sum) { return hn::NegMulAdd(hn::Set(kFloats, factor), x, sum); }
 
+// Pixels of a row or column that a tile of m outputs sees, and values that they become.
+template <int M, int S>
+constexpr int kSide = (M - 1) * S + 3;
+constexpr int kEven = 5, kOdd = 4;  // of them, with stride 2
+
 // Inputs: B' x. Of points z and -z the sums of even and of odd powers are shared.
-template <int M>
+template <int M, int S>
 HWY_INLINE void transform_input(const V* x, int step, V* out, int out_step) {
   const auto at = [=](int i) HWY_ATTR { return x[i * step]; };
   const auto put = [=](int i, V v) HWY_ATTR { out[i * out_step] = v; };
-  if constexpr (M == 2) {
+  if constexpr (S == 2) {  // the weights have no factors here, either
+    static_assert(M == 4);
+    const V odd = hn::Sub(at(6), at(2));
+    put(0, plus(0.5f, odd, hn::Sub(at(0), at(4))));
+    put(1, plus(0.5f, hn::Sub(at(4), at(6)), at(2)));
+    put(2, minus(1.0f / 3, at(2), minus(1.0f / 6, at(6), times(0.5f, at(4)))));
+    put(3, times(1.0f / 6, odd));
+    put(4, minus(2, odd, hn::Sub(at(8), at(4))));
+    OSPREY_UNROLL
+    for (int i = 0; i < kOdd; ++i) put(kEven + i, at(2 * i + 1));
+  } else if constexpr (M == 2) {
     put(0, hn::Sub(at(0), at(2)));
     put(1, hn::Add(at(2), at(1)));
     put(2, hn::Sub(at(2), at(1)));
@@ -76,13 +95,19 @@ HWY_INLINE void transform_input(const V* x, int step, V* out, int out_step) {
   }
 }
 
-// Sums: A' x, M values of M + 2.
-template <int M>
+// Sums: A' x, M values of kSide.
+template <int M, int S>
 HWY_INLINE void transform_output(const V* x, int step, V* out, int out_step) {
   const auto at = [=](int i) HWY_ATTR { return x[i * step]; };
   const auto put = [=](int i, V v) HWY_ATTR { out[i * out_step] = v; };
   const V even1 = hn::Add(at(1), at(2)), odd1 = hn::Sub(at(1), at(2));
-  if constexpr (M == 2) {
+  if constexpr (S == 2) {
+    const V last = at(3), *of_odd = x + kEven * step;
+    put(0, hn::Add(hn::Add(at(0), last), hn::Add(even1, of_odd[0])));
+    put(1, plus(2, last, hn::Add(odd1, of_odd[step])));
+    put(2, plus(4, last, hn::Add(even1, of_odd[2 * step])));
+    put(3, hn::Add(plus(8, last, odd1), hn::Add(at(4), of_odd[3 * step])));
+  } else if constexpr (M == 2) {
     put(0, hn::Add(at(0), even1));
     put(1, hn::Sub(odd1, at(3)));
   } else {
@@ -113,7 +138,7 @@ HWY_INLINE void transform_output(const V* x, int step, V* out, int out_step) {
 
 // Weights: G g, M + 2 values of 3. Products and sums that could be one instruction are: a compiler that chose
 // would give other digits here and there.
-template <int M>
+template <int M, int S>
 HWY_INLINE void transform_weights(const V* g, int step, V* out, int out_step) {
   const auto put = [=](int i, V v) HWY_ATTR { out[i * out_step] = v; };
   const V a = g[0], b = g[step], c = g[2 * step];
@@ -122,7 +147,14 @@ HWY_INLINE void transform_weights(const V* g, int step, V* out, int out_step) {
     put(i, plus(fb, b, even));
     put(i + 1, minus(fb, b, even));
   };
-  if constexpr (M == 2) {
+  if constexpr (S == 2) {
+    put(0, a);
+    put(1, hn::Add(a, c));
+    put(2, hn::Sub(a, c));
+    put(3, plus(2, c, a));
+    put(4, c);
+    put(5, b);
+  } else if constexpr (M == 2) {
     put(0, a);
     pair(1, 0.5f, 0.5f, 0.5f);
     put(3, c);
@@ -248,8 +280,8 @@ HWY_NOINLINE void expect_tile(const T* in, const Shape& s, const TilePlace& plac
 
 // Whether what is made of a tile on the way stays in registers: then rows and columns have code each, else
 // all have the same.
-template <int M>
-constexpr bool kInRegisters = kRows == 12 && M <= 4;
+template <int A>
+constexpr bool kInRegisters = kRows == 12 && A <= 6;
 
 // f(0), f(1), ... f(N - 1)
 template <int N, bool kUnrolled, class F>
@@ -262,19 +294,18 @@ HWY_INLINE void repeat_times(F&& f) {
   }
 }
 
-// N x N pixels at all (M + 2) x (M + 2) points: along_axis(from, to, step of to) makes M + 2 values of N, of
-// each column and then of each row. put(point, value) takes them.
-template <int M, int N, class T, class AlongAxis, class Put>
+// A x A values of N x N pixels: along_axis(from, to, step of to) makes A values of N, of each column and then
+// of each row. put(i, value) takes them.
+template <int A, int N, class T, class AlongAxis, class Put>
 HWY_INLINE void transform_tile(const TilePixels<N, T>& x, AlongAxis&& along_axis, Put&& put) {
-  constexpr int A = M + 2;
   V half[A * N];
-  repeat_times<N, kInRegisters<M>>([&](int j) HWY_ATTR {
+  repeat_times<N, kInRegisters<A>>([&](int j) HWY_ATTR {
     V column[N];
     OSPREY_UNROLL
     for (int i = 0; i < N; ++i) column[i] = x.at(i, j);
     along_axis(column, half + j, N);
   });
-  repeat_times<A, kInRegisters<M>>([&](int i) HWY_ATTR {
+  repeat_times<A, kInRegisters<A>>([&](int i) HWY_ATTR {
     V row[A];
     along_axis(half + i * N, row, 1);
     OSPREY_UNROLL
@@ -283,10 +314,10 @@ HWY_INLINE void transform_tile(const TilePixels<N, T>& x, AlongAxis&& along_axis
 }
 
 // B' x B
-template <int M, class T, class Put>
-HWY_INLINE void transform_input_tile(const TilePixels<M + 2, T>& x, Put&& put) {
-  transform_tile<M>(
-      x, [](const V* from, V* to, int step) HWY_ATTR { transform_input<M>(from, 1, to, step); }, put);
+template <int M, int S, class T, class Put>
+HWY_INLINE void transform_input_tile(const TilePixels<kSide<M, S>, T>& x, Put&& put) {
+  transform_tile<kSide<M, S>>(
+      x, [](const V* from, V* to, int step) HWY_ATTR { transform_input<M, S>(from, 1, to, step); }, put);
 }
 
 }  // namespace osprey::simd::HWY_NAMESPACE

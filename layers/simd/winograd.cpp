@@ -16,16 +16,16 @@ HWY_BEFORE_NAMESPACE();
 namespace osprey::simd::HWY_NAMESPACE {
 namespace {
 
-template <int M, class T>
+template <int M, int S, class T>
 void transform_tiles(const Winograd& c, const T* in, const Winograd::Block& block, int64_t first,
                      int64_t last) {
-  constexpr int A = M + 2;
-  const int64_t row = c.input_row(), point = c.input_point(block), to_next_piece = A * A * point - row;
+  constexpr int A = kSide<M, S>;
+  const int64_t row = c.input_row(), plane = c.input_plane(block), to_next_piece = A * A * plane - row;
   for (int64_t t = first; t < last; ++t) {
-    TilePlace place = tile_place(block.first_tile + t, c.tiles_h_, c.tiles_w_, M);
+    TilePlace place = tile_place(block.first_tile + t, c.tiles_h_, c.tiles_w_, M * S);
     place.y -= c.before_h_;
     place.x -= c.before_w_;
-    expect_tile(in, c.in_, place, A, M);
+    expect_tile(in, c.in_, place, A, M * S);
     for (int channel = 0; channel < c.in_.c; channel += kLanes) {
       const int piece = c.late_ ? channel / Winograd::kLateChannels : 0;
       const int64_t at = piece * to_next_piece + t * row + channel;
@@ -33,12 +33,12 @@ void transform_tiles(const Winograd& c, const T* in, const Winograd::Block& bloc
       if constexpr (M == 2)  // others lose too much
         if (c.rounds_) {
           V points[A * A];
-          transform_input_tile<M>(x, [&](int i, V v) HWY_ATTR { points[i] = v; });
-          round_vectors(points, A * A, reinterpret_cast<bf16*>(block.inputs) + at, point);
+          transform_input_tile<M, S>(x, [&](int i, V v) HWY_ATTR { points[i] = v; });
+          round_vectors(points, A * A, reinterpret_cast<bf16*>(block.inputs) + at, plane);
           continue;
         }
       float* to = block.inputs + at;
-      transform_input_tile<M>(x, [=](int i, V v) HWY_ATTR { hn::StoreU(v, kFloats, to + i * point); });
+      transform_input_tile<M, S>(x, [=](int i, V v) HWY_ATTR { hn::StoreU(v, kFloats, to + i * plane); });
     }
   }
 }
@@ -50,11 +50,11 @@ HWY_INLINE void rows_of_tile(const T* first, int64_t row, const T* (&x)[kRows]) 
 }
 
 template <int P>
-HWY_INLINE void load_products(const float* products, int64_t row, V (&sums)[P][kVectors]) {
+HWY_INLINE void load_products(const float* products, V (&sums)[P][kVectors]) {
   OSPREY_UNROLL
   for (int p = 0; p < P; ++p) {
     OSPREY_UNROLL
-    for (int v = 0; v < kVectors; ++v) sums[p][v] = hn::LoadU(kFloats, products + p * row + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) sums[p][v] = hn::LoadU(kFloats, products + p * kPanel + v * kLanes);
   }
 }
 template <int P>
@@ -66,19 +66,20 @@ HWY_INLINE void store_products(const V (&sums)[P][kVectors], float* products, in
   }
 }
 
-// Where it `adds`, the products of other channels are there.
+// Where it `adds`, the products of other channels are there. With a constant between tiles, places need no
+// registers.
 template <int P>
 void multiply_tile(const float* rows, int64_t row, int channels, const float* weights, float* products,
-                   int64_t products_row, bool adds) {
+                   int64_t, bool adds) {
   const float* x[kRows];
   rows_of_tile<P>(rows, row, x);
   V sums[P][kVectors];
   if (adds)
-    load_products<P>(products, products_row, sums);
+    load_products<P>(products, sums);
   else
     clear(sums);
   add_outer_products<P, kVectors>(x, 1, channels, weights, sums);
-  store_products<P>(sums, products, products_row);
+  store_products<P>(sums, products, kPanel);
 }
 template <int P>
 OSPREY_BF16_PRODUCTS void multiply_tile(const bf16* rows, int64_t row, int channels, const bf16* weights,
@@ -120,15 +121,15 @@ void multiply(const Winograd& c, const T* packed, const T* inputs, const Winogra
               int first_panel, int last_panel) {
   for (int point = 0; point < c.points(); ++point)
     for (int b = first_panel; b < last_panel; ++b)
-      multiply_point(c, block, inputs + point * c.input_point(block), c.in_.c,
+      multiply_point(c, block, inputs + point * c.input_plane(block), c.in_.c,
                      packed + (int64_t(point) * c.panels() + b) * c.chunk(),
-                     block.products + point * c.product_point(block) + (b - first_panel) * kPanel, false);
+                     c.products_at(block, point, b - first_panel), false);
 }
 
 constexpr int64_t kLatePoint = Winograd::point_step(Winograd::kLateChannels * kPanel);
 
 // to[point][channel][filter] of one panel, from weights {channels, 3, 3, kPanel}.
-template <int M>
+template <int M, int S>
 void transform_late_weights(const float* weights, int channels, float* to) {
   constexpr int A = M + 2;
   for (int i = 0; i < channels; ++i, weights += 9 * kPanel, to += kPanel)
@@ -140,10 +141,10 @@ void transform_late_weights(const float* weights, int channels, float* to) {
         hwy::Prefetch(weights + (9 + t) * kPanel + v);
       }
       OSPREY_UNROLL
-      for (int j = 0; j < 3; ++j) transform_weights<M>(g + j, 3, half + j, 3);
+      for (int j = 0; j < 3; ++j) transform_weights<M, S>(g + j, 3, half + j, 3);
       repeat_times<A, kRows == 12>([&](int row) HWY_ATTR {
         V points[A];
-        transform_weights<M>(half + row * 3, 1, points, 1);
+        transform_weights<M, S>(half + row * 3, 1, points, 1);
         OSPREY_UNROLL
         for (int j = 0; j < A; ++j) hn::StoreU(points[j], kFloats, to + v + (row * A + j) * kLatePoint);
       });
@@ -154,26 +155,27 @@ void transform_late_weights(const float* weights, int channels, float* to) {
 // the second cache, and used at once. The next ones are asked for meanwhile: all of them come from memory.
 void multiply_late(const Winograd& c, const float* packed, const Winograd::Block& block, int first_panel,
                    int last_panel) {
-  const int points = c.points();
+  const int planes = c.planes();
   float* transformed = c.memory_of_late_weights();
   for (int piece = 0; piece < c.pieces(); ++piece) {
     const int channel = piece * Winograd::kLateChannels;
     const int channels = c.late_channels(channel);
-    const float* inputs = block.inputs + piece * points * c.input_point(block);
-    const int64_t for_a_point = (channels * 9 * kPanel / points / Winograd::kLine + 1) * Winograd::kLine;
+    const float* inputs = block.inputs + piece * planes * c.input_plane(block);
+    const int64_t for_a_plane = (channels * 9 * kPanel / planes / Winograd::kLine + 1) * Winograd::kLine;
     for (int b = first_panel; b < last_panel; ++b) {
       const float* weights = packed + c.late_place(channel, b);
-      c.m_ == 4 ? transform_late_weights<4>(weights, channels, transformed)
-                : transform_late_weights<5>(weights, channels, transformed);
+      c.stride_ == 2 ? transform_late_weights<4, 2>(weights, channels, transformed)
+      : c.m_ == 4    ? transform_late_weights<4, 1>(weights, channels, transformed)
+                     : transform_late_weights<5, 1>(weights, channels, transformed);
       const float* next =
           packed + (b + 1 < last_panel             ? c.late_place(channel, b + 1)
                     : channel + channels < c.in_.c ? c.late_place(channel + channels, first_panel)
                                                    : c.late_place(0, last_panel));
-      for (int point = 0; point < points; ++point, next += for_a_point) {
-        for (int i = 0; i < for_a_point; i += Winograd::kLine) hwy::Prefetch(next + i);
-        multiply_point(
-            c, block, inputs + point * c.input_point(block), channels, transformed + point * kLatePoint,
-            block.products + point * c.product_point(block) + (b - first_panel) * kPanel, piece > 0);
+      for (int plane = 0; plane < planes; ++plane, next += for_a_plane) {
+        for (int i = 0; i < for_a_plane; i += Winograd::kLine) hwy::Prefetch(next + i);
+        multiply_point(c, block, inputs + plane * c.input_plane(block), channels,
+                       transformed + c.point_of(plane) * kLatePoint,
+                       c.products_at(block, plane, b - first_panel), piece > 0);
       }
     }
   }
@@ -194,11 +196,11 @@ HWY_NOINLINE void expect_output(const Shape& s, const TilePlace& place, int m, i
     }
 }
 
-template <int M, class T>
+template <int M, int S, class T>
 void transform_outputs(const Winograd& c, const Winograd::Block& block, const Finish& e, T* out,
                        int first_panel, int last_panel) {
-  constexpr int A = M + 2;
-  const int64_t row = c.product_row(block), point = c.product_point(block);
+  constexpr int A = kSide<M, S>;
+  const int64_t products_row = c.product_row(block), plane = c.product_plane(block);
   const int last_filter = std::min(last_panel * kPanel, c.out_.c);
   for (int64_t t = 0; t < block.tiles; ++t) {
     const TilePlace place = tile_place(block.first_tile + t, c.tiles_h_, c.tiles_w_, M);
@@ -206,24 +208,25 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Fi
     const int64_t origin = ((int64_t(place.n) * c.out_.h + place.y) * c.out_.w + place.x) * c.out_.c;
     const TilePlace later = tile_place(block.first_tile + t + kTilesAhead, c.tiles_h_, c.tiles_w_, M);
     for (int filter = first_panel * kPanel; filter < last_filter; filter += kLanes) {
-      const float* from = block.products + t * row + filter - first_panel * kPanel;
+      const float* from =
+          c.products_at(block, 0, filter / kPanel - first_panel) + t * products_row + filter % kPanel;
       if (later.n < c.out_.n) expect_output(c.out_, later, M, filter, e, out);
       V half[M * A];
-      repeat_times<A, kInRegisters<M>>([&](int j) HWY_ATTR {
+      repeat_times<A, kInRegisters<A>>([&](int j) HWY_ATTR {
         V column[A];
         OSPREY_UNROLL
-        for (int i = 0; i < A; ++i) column[i] = hn::LoadU(kFloats, from + (i * A + j) * point);
-        transform_output<M>(column, 1, half + j, A);
+        for (int i = 0; i < A; ++i) column[i] = hn::LoadU(kFloats, from + (i * A + j) * plane);
+        transform_output<M, S>(column, 1, half + j, A);
       });
       const int filters = std::min(kLanes, c.out_.c - filter);
       const Finish own = from_filter(e, filter);
       const auto row_to = [&](const V* half_row, int i, V* y, int64_t* places) HWY_ATTR {
-        transform_output<M>(half_row, 1, y, 1);
+        transform_output<M, S>(half_row, 1, y, 1);
         for (int j = 0; j < M; ++j) places[j] = origin + (int64_t(i) * c.out_.w + j) * c.out_.c;
       };
       V kept[M * A];
       const V* rows_from = half;
-      if constexpr (kInRegisters<M>) {
+      if constexpr (kInRegisters<A>) {
         if (rows == M && columns == M) {
           V y[M * M];
           int64_t places[M * M];
@@ -252,10 +255,12 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Fi
 template <class T>
 void transform_tiles_of(const Winograd& c, const T* in, const Winograd::Block& block, int64_t first,
                         int64_t last) {
-  if (c.m_ == 2) return transform_tiles<2>(c, in, block, first, last);
-  if (c.m_ == 4) return transform_tiles<4>(c, in, block, first, last);
+  if (c.m_ == 2) return transform_tiles<2, 1>(c, in, block, first, last);
+  if (c.m_ == 4 && c.stride_ == 1) return transform_tiles<4, 1>(c, in, block, first, last);
   if constexpr (std::is_same_v<T, float>)
-    c.m_ == 5 ? transform_tiles<5>(c, in, block, first, last) : transform_tiles<6>(c, in, block, first, last);
+    c.stride_ == 2 ? transform_tiles<4, 2>(c, in, block, first, last)
+    : c.m_ == 5    ? transform_tiles<5, 1>(c, in, block, first, last)
+                   : transform_tiles<6, 1>(c, in, block, first, last);
 }
 
 // Of the tiles [first, last) of the block.
@@ -270,11 +275,12 @@ void transform_inputs(const Winograd& c, const void* in, const Winograd::Block& 
 template <class T>
 void transform_outputs_of(const Winograd& c, const Winograd::Block& block, const Finish& e, T* out, int first,
                           int last) {
-  if (c.m_ == 2) return transform_outputs<2>(c, block, e, out, first, last);
-  if (c.m_ == 4) return transform_outputs<4>(c, block, e, out, first, last);
+  if (c.m_ == 2) return transform_outputs<2, 1>(c, block, e, out, first, last);
+  if (c.m_ == 4 && c.stride_ == 1) return transform_outputs<4, 1>(c, block, e, out, first, last);
   if constexpr (std::is_same_v<T, float>)
-    c.m_ == 5 ? transform_outputs<5>(c, block, e, out, first, last)
-              : transform_outputs<6>(c, block, e, out, first, last);
+    c.stride_ == 2 ? transform_outputs<4, 2>(c, block, e, out, first, last)
+    : c.m_ == 5    ? transform_outputs<5, 1>(c, block, e, out, first, last)
+                   : transform_outputs<6, 1>(c, block, e, out, first, last);
 }
 
 // Of the panels [first, last), no more than a block holds at a time: the products, and what comes out of
@@ -312,9 +318,9 @@ void pack_neighbours(const Winograd& c, const float* weights, int filter, int ch
   const FirstLanes lanes = first_lanes(count);
   for (int t = 0; t < 9; ++t) g[t] = load_first(from + int64_t(c.reversed_ ? 8 - t : t) * channels, lanes);
   OSPREY_UNROLL
-  for (int j = 0; j < 3; ++j) transform_weights<M>(g + j, 3, half + j, 3);
+  for (int j = 0; j < 3; ++j) transform_weights<M, 1>(g + j, 3, half + j, 3);
   OSPREY_UNROLL
-  for (int i = 0; i < A; ++i) transform_weights<M>(half + i * 3, 1, points + i * A, 1);
+  for (int i = 0; i < A; ++i) transform_weights<M, 1>(half + i * 3, 1, points + i * A, 1);
 }
 
 // rows[i][k] = rows[k][i]. A vector is 4, 8 or 16 values: rows are interleaved by fours, and what comes out
@@ -452,8 +458,8 @@ Winograd::Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool 
       tiles_h_((out.h + m - 1) / m),
       tiles_w_((out.w + m - 1) / m) {}
 
-bool Winograd::fits(const Convolution& c) {
-  const auto plain = [](const Window& w) { return w.size == 3 && w.stride == 1 && w.dilation == 1; };
+bool Winograd::fits(const Convolution& c, int stride) {
+  const auto plain = [=](const Window& w) { return w.size == 3 && w.stride == stride && w.dilation == 1; };
   return plain(c.window.h) && plain(c.window.w) && c.groups == 1;
 }
 
@@ -464,6 +470,7 @@ Winograd Winograd::forward(Shape x, Shape y, const Convolution& c, int m, bool r
 Winograd Winograd::forward_late(Shape x, Shape y, const Convolution& c, int m, Type x_type) {
   Winograd late = forward(x, y, c, m, false, x_type);
   late.late_ = true;
+  late.stride_ = c.window.h.stride;
   return late;
 }
 
@@ -496,6 +503,10 @@ int64_t Winograd::tiles_in_block() const {
   constexpr int64_t kSecond = 5 << 18, kThird = 6 << 20;
   const bool near = !late_ && packed_size() * int64_t(sizeof(float)) <= kSecond;
   const int64_t tile = (inputs_of(1) + products_of(1, panels())) * int64_t(sizeof(float));
+  if (stride_ == 2 && getenv("BK"))
+    return std::max<int64_t>(
+        atoi(getenv("BK")) / ((inputs_of(1) + products_of(1, std::min(panels(), atoi(getenv("BP"))))) * 4),
+        kFewest);
   return std::max((near ? kSecond : kThird) / tile, kFewest);
 }
 

@@ -39,7 +39,7 @@ struct OfX {
   template <int M, class T, class Put>
   static HWY_INLINE void transform(const WinogradGradient& c, const T* from, int64_t tile, int channel,
                                    Put&& put) {
-    transform_input_tile<M>(TilePixels<M + 2, T>(from, c.x_, place(c, tile), channel), put);
+    transform_input_tile<M, 1>(TilePixels<M + 2, T>(from, c.x_, place(c, tile), channel), put);
   }
 };
 
@@ -54,7 +54,7 @@ struct OfDy {
   template <int M, class T, class Put>
   static HWY_INLINE void transform(const WinogradGradient& c, const T* dy, int64_t tile, int channel,
                                    Put&& put) {
-    transform_tile<M>(
+    transform_tile<M + 2>(
         TilePixels<M, T>(dy, c.y_, place_of(c, tile), channel),
         [](const V* from, V* to, int step) HWY_ATTR { transform_sum_gradient<M>(from, 1, to, step); }, put);
   }

@@ -93,6 +93,11 @@ const std::vector<Case> kWinogradCases = {{{2, 13, 13, 17}, 31, 3, 1, 1},
                                           {{1, 20, 21, 32}, 64, 3, 1, 2},
                                           {{1, 52, 52, 16}, 16, 3, 1, 1}};
 
+// The same with stride 2, which is computed so in inference.
+const std::vector<Case> kStridedCases = {{{2, 13, 13, 17}, 31, 3, 2, 1}, {{1, 6, 6, 40}, 70, 3, 2, 0},
+                                         {{1, 20, 21, 32}, 64, 3, 2, 2}, {{1, 52, 52, 16}, 16, 3, 2, 1},
+                                         {{1, 9, 30, 130}, 33, 3, 2, 1}, {{2, 26, 25, 64}, 70, 3, 2, 1}};
+
 using Doubles = std::vector<double>;
 
 // Calls body(index in x, index in y, index in weights) for every product.
@@ -254,6 +259,33 @@ TEST(CpuConvolution, TransformsWeightsLateAndChangesNoDigit) {
         EXPECT_EQ(forward(Algorithm::winograd4, false, "winograd4 late"), kept);
         EXPECT_EQ(forward(Algorithm::winograd5, true, "winograd4, "), kept);
         EXPECT_EQ(forward(Algorithm::winograd5, false, "winograd5"), of_five);
+      }
+    }
+  });
+  set_threads(before);
+}
+
+TEST(CpuConvolution, WinogradTakesEverySecondWindow) {
+  const int before = threads();
+  on_each_processor([&] {
+    for (const Case& c : kStridedCases) {
+      Values x = random_values(c.x, 1), w = random_values(c.weights(), 2), first;
+      Doubles y_true(size_t(c.y().elements()));
+      for_products(c, [&](int i, int o, int k) { y_true[size_t(o)] += double(x[size_t(i)]) * w[size_t(k)]; });
+      for (const int count : {1, 2, 3}) {
+        SCOPED_TRACE(fmt::format("{}, {} threads", c.text(), count));
+        set_threads(count);
+        CpuConvolution::Options options;
+        options.training = false;
+        options.algorithm = Algorithm::winograd4;
+        Trial trial(c, options);
+        EXPECT_EQ(trial.convolution.algorithms(), "winograd4 late");
+        Values y(y_true.size(), NAN);
+        trial.convolution.pack(w.data(), trial.packed);
+        trial.convolution.forward({x.data(), c.x}, trial.packed, {}, {y.data(), c.y()}, trial.scratch);
+        EXPECT_LE(relative_error({y.data(), c.y()}, y_true), bound_of(Algorithm::direct));
+        if (first.empty()) first = y;
+        EXPECT_EQ(y, first);
       }
     }
   });
@@ -438,8 +470,10 @@ TEST(CpuConvolution, RunsTheAlgorithmThatIsAskedFor) {
     EXPECT_EQ(Trial({{1, 68, 68, 16}, 16, 3, 1, 1}, options).convolution.algorithms(),
               kConvolutionAlgorithms[int(a)]);
     if (a == Algorithm::onednn) continue;
-    EXPECT_EQ(Trial({{1, 8, 8, 16}, 16, 3, 2, 1}, options).convolution.algorithms(), "direct")
-        << "Winograd's algorithm is for stride 1";
+    EXPECT_EQ(Trial({{1, 8, 8, 16}, 16, 3, 2, 1}, options).convolution.algorithms(),
+              a == Algorithm::winograd4 ? "winograd4 late" : "direct");
+    EXPECT_EQ(Trial({{1, 8, 8, 16}, 16, 3, 3, 1}, options).convolution.algorithms(), "direct")
+        << "Winograd's algorithm is for stride 1 and 2";
   }
 }
 
@@ -508,6 +542,7 @@ void expect_finished(const Case& c, const std::vector<Algorithm>& algorithms) {
 
 TEST(CpuConvolution, FinishesItsSums) {
   expect_finished({{1, 6, 7, 20}, 37, 3, 1, 1}, with_onednn({Algorithm::direct, Algorithm::winograd4}));
+  expect_finished({{1, 11, 13, 20}, 37, 3, 2, 1}, {Algorithm::winograd4});
   for (const Case& c :
        {Case{{1, 6, 7, 20}, 8, 1}, Case{{1, 6, 7, 20}, 4, 3, 2, 1}, Case{{1, 5, 9, 24}, 24, 3, 1, 1, 1, 24},
         Case{{1, 5, 9, 24}, 24, 3, 2, 1, 1, 24}, Case{{1, 5, 9, 24}, 24, 3, 1, 1, 1, 6}})
