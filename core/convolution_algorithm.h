@@ -9,7 +9,7 @@ enum class ConvolutionAlgorithm {
   onednn,
   direct,     // products with the pixels where they lie
   winograd2,  // F(2 x 2, 3 x 3), for 3x3 windows of stride 1; where one does not fit, direct
-  winograd4,
+  winograd4,  // in inference with stride 2, too
   winograd5,  // only in inference; in training winograd4
   winograd6,
 };
