@@ -16,7 +16,6 @@
 #include "layers/simd/outer_product.h"
 #include "layers/simd/weight_gradient.h"
 #include "layers/simd/window_product.h"
-#include "layers/simd/winograd.h"
 #include "layers/simd/winograd_gradient.h"
 
 namespace osprey {
@@ -203,16 +202,20 @@ std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backw
                      : std::vector{forward()};
     return std::make_unique<Direct<simd::WindowProduct>>(std::move(parts), out);
   }
+  simd::Winograd own = winograd(form, backward);
+  if (options_.pool) own.pool();
+  return std::make_unique<ByWinograd>(own);
+}
+
+simd::Winograd CpuConvolution::winograd(Form form, bool backward) const {
+  using simd::Winograd;
   const int m = form.algorithm == ConvolutionAlgorithm::winograd2   ? 2
                 : form.algorithm == ConvolutionAlgorithm::winograd4 ? 4
                 : form.algorithm == ConvolutionAlgorithm::winograd5 ? 5
                                                                     : 6;
-  if (form.late || m == 5)
-    return std::make_unique<ByWinograd>(
-        simd::Winograd::forward_late(x_, y_, convolution_, m, options_.x_type));
-  return std::make_unique<ByWinograd>(
-      backward ? simd::Winograd::backward_data(x_, y_, convolution_, m, form.rounds, options_.y_type)
-               : simd::Winograd::forward(x_, y_, convolution_, m, form.rounds, options_.x_type));
+  if (form.late || m == 5) return Winograd::forward_late(x_, y_, convolution_, m, options_.x_type);
+  return backward ? Winograd::backward_data(x_, y_, convolution_, m, form.rounds, options_.y_type)
+                  : Winograd::forward(x_, y_, convolution_, m, form.rounds, options_.x_type);
 }
 
 bool CpuConvolution::fits_strided() const {
@@ -240,8 +243,7 @@ std::vector<CpuConvolution::Form> CpuConvolution::candidates(Pass pass) const {
     if (options_.algorithm == Algorithm::automatic && double(tiles * 9 * 9) <= kWorth * double(windows * 9))
       return {late, direct};
   }
-  if (!simd::Winograd::fits(convolution_) || options_.algorithm == Algorithm::direct || options_.pool)
-    return {direct};
+  if (!simd::Winograd::fits(convolution_) || options_.algorithm == Algorithm::direct) return {direct};
   // Winograd's tiles hold pairs of channels, but in the gradient of weights pairs of tiles.
   const bool rounds = options_.bf16_products && (pass == Pass::weights || in.c % 2 == 0);
   const Form small{Algorithm::winograd2, rounds}, of_five{Algorithm::winograd5, false};
@@ -268,7 +270,14 @@ std::vector<CpuConvolution::Form> CpuConvolution::candidates(Pass pass) const {
 }
 
 CpuConvolution::Form CpuConvolution::choose(Pass pass) const {
-  const std::vector<Form> forms = candidates(pass);
+  std::vector<Form> forms = candidates(pass);
+  if (options_.pool) {  // at another size, maybe, than that for which pools() said so
+    const auto cannot = [&](const Form& f) {
+      return f.algorithm != ConvolutionAlgorithm::direct && !pools(f, *options_.pool);
+    };
+    std::erase_if(forms, cannot);
+    if (forms.empty()) forms = {{ConvolutionAlgorithm::direct, options_.bf16_products}};
+  }
   if (forms.size() == 1 || !autotune_wanted()) return forms[0];
 
   constexpr const char* kPasses[] = {"forward", "backward data", "backward weights"};
@@ -338,11 +347,18 @@ CpuConvolution::CpuConvolution(Shape x, Shape y, Convolution convolution, Option
 CpuConvolution::~CpuConvolution() = default;
 
 bool CpuConvolution::pools(const Window2& window) const {
+  return forward_.direction && pools(forward_.form, window);
+}
+
+bool CpuConvolution::pools(Form form, const Window2& window) const {
   const auto touch = [](const Window& w) { return w.size == w.stride && w.before == 0 && w.dilation == 1; };
+  if (options_.training || convolution_.groups != 1 || options_.residual || !touch(window.h) ||
+      !touch(window.w))
+    return false;
   constexpr int64_t kRowsOfAThread = 8;
-  return !options_.training && forward_.form.algorithm == ConvolutionAlgorithm::direct &&
-         convolution_.groups == 1 && !options_.residual && touch(window.h) && touch(window.w) &&
-         int64_t(y_.n) * window.h.outputs(y_.h) >= kRowsOfAThread * threads();
+  if (form.algorithm == ConvolutionAlgorithm::direct)
+    return int64_t(y_.n) * window.h.outputs(y_.h) >= kRowsOfAThread * threads();
+  return window.h.size == 2 && window.w.size == 2 && winograd(form, false).pools();
 }
 
 int CpuConvolution::packed_size() const {

@@ -18,6 +18,7 @@
 #include "layers/filter_weights.h"
 #include "layers/simd/epilogue.h"
 #include "layers/simd/group_product.h"
+#include "layers/simd/winograd.h"
 
 namespace osprey {
 
@@ -92,6 +93,8 @@ class CpuConvolution {
     std::unique_ptr<ConvolutionDirection> direction;  // null: all directions are oneDNN's
   };
   std::unique_ptr<ConvolutionDirection> make(Form, bool backward) const;
+  simd::Winograd winograd(Form, bool backward) const;  // of a form by his algorithm
+  bool pools(Form, const Window2&) const;
   bool fits_strided() const;  // Winograd's algorithm, with stride 2
   std::vector<Form> candidates(Pass) const;
   Form choose(Pass) const;

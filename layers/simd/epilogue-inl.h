@@ -55,6 +55,9 @@ HWY_INLINE V load_first(const float* from, FirstLanes lanes) {
 }
 
 HWY_INLINE V load_first_as_stored(const float* from, FirstLanes lanes) { return load_first(from, lanes); }
+// Lanes that the type at `to` can hold exactly.
+HWY_INLINE V as_stored(V x, const float*) { return x; }
+HWY_INLINE Bf16Vector as_stored(V x, const bf16*) { return as_bf16(x); }
 
 HWY_INLINE void store_first(V x, float* to, FirstLanes lanes) {
 #if HWY_TARGET <= HWY_AVX2

@@ -196,6 +196,25 @@ HWY_NOINLINE void expect_output(const Shape& s, const TilePlace& place, int m, i
     }
 }
 
+// The largest of each 2x2 of a tile's outputs, which are finished first, beside each other. Pooled outputs
+// lie `row` and `column` apart.
+template <int M, class T>
+HWY_NOINLINE void store_largest(const V* y, int rows, int columns, int filters, const Finish& e, T* out,
+                                int64_t row, int64_t column) {
+  alignas(64) T made[M * M * kLanes];
+  int64_t places[M * M];
+  for (int p = 0; p < M * M; ++p) places[p] = p * kLanes;
+  finish_apart<M>(y, M * M, places, filters, e, made);
+  const FirstLanes lanes = first_lanes(filters);
+  for (int i = 0; i < rows; i += 2)
+    for (int j = 0; j < columns; j += 2) {
+      const auto at = [&](int k, int l)
+                          HWY_ATTR { return load_first(made + ((i + k) * M + j + l) * kLanes, lanes); };
+      const V most = hn::Max(at(1, 1), hn::Max(at(1, 0), hn::Max(at(0, 1), at(0, 0))));  // as largest.cpp
+      store_first(as_stored(most, out), out + i / 2 * row + j / 2 * column, lanes);
+    }
+}
+
 template <int M, int S, class T>
 void transform_outputs(const Winograd& c, const Winograd::Block& block, const Finish& e, T* out,
                        int first_panel, int last_panel) {
@@ -210,7 +229,7 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Fi
     for (int filter = first_panel * kPanel; filter < last_filter; filter += kLanes) {
       const float* from =
           c.products_at(block, 0, filter / kPanel - first_panel) + t * products_row + filter % kPanel;
-      if (later.n < c.out_.n) expect_output(c.out_, later, M, filter, e, out);
+      if (later.n < c.out_.n && !c.pools_) expect_output(c.out_, later, M, filter, e, out);
       V half[M * A];
       repeat_times<A, kInRegisters<A>>([&](int j) HWY_ATTR {
         V column[A];
@@ -224,6 +243,18 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Fi
         transform_output<M, S>(half_row, 1, y, 1);
         for (int j = 0; j < M; ++j) places[j] = origin + (int64_t(i) * c.out_.w + j) * c.out_.c;
       };
+      if constexpr (S == 1 && (M == 2 || M == 4))
+        if (c.pools_) {
+          V y[M * M];
+          int64_t places[M];
+          repeat_times<M, kInRegisters<A>>([&](int i)
+                                               HWY_ATTR { row_to(half + i * A, i, y + i * M, places); });
+          const int64_t column = c.out_.c, row = column * (c.out_.w / 2);
+          const int64_t first =
+              (int64_t(place.n) * (c.out_.h / 2) + place.y / 2) * row + place.x / 2 * column;
+          store_largest<M>(y, rows, columns, filters, own, out + first + filter, row, column);
+          continue;
+        }
       V kept[M * A];
       const V* rows_from = half;
       if constexpr (kInRegisters<A>) {

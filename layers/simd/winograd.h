@@ -34,6 +34,10 @@ class Winograd {
   static Winograd forward_late(Shape x, Shape y, const Convolution&, int m, Type x_type = Type::f32);
   static Winograd backward_data(Shape x, Shape y, const Convolution&, int m, bool rounds = false,
                                 Type y_type = Type::f32);
+  // It may make no more than the largest of each 2x2 outputs, where m is 2 or 4, the stride 1, and rows and
+  // columns of the output are even: `out` is {n, h / 2, w / 2, c} then. Without a residual.
+  bool pools() const { return (m_ == 2 || m_ == 4) && stride_ == 1 && out_.h % 2 == 0 && out_.w % 2 == 0; }
+  void pool() { pools_ = true; }
 
   int64_t packed_size() const;  // in floats
   // From weights {filters, 3, 3, c}.
@@ -98,7 +102,7 @@ class Winograd {
   Shape in_, out_;
   int m_, before_h_, before_w_;
   bool reversed_;  // the gradient of the input: taps turned round, filters and channels exchanged
-  bool rounds_, late_ = false;
+  bool rounds_, late_ = false, pools_ = false;
   int stride_ = 1;
   Type in_type_;
   int panel_, lanes_;  // filters that are packed side by side; values of a vector
