@@ -60,7 +60,7 @@ TEST(SharedMap, IsTheSameByEveryAlgorithmOfConvolution) {
   };
   const double direct = map_with("--convolution", "direct");
   EXPECT_GT(direct, 25);
-  std::vector<const char*> others = {"winograd2", "winograd4", "winograd5"};
+  std::vector<const char*> others = {"winograd2", "winograd4", "winograd5", "winograd6"};
   if (OneDnnConvolution::built()) others.push_back("onednn");
   for (const char* algorithm : others)
     EXPECT_NEAR(map_with("--convolution", algorithm), direct, 0.05) << algorithm;

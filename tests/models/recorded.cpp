@@ -45,11 +45,13 @@ std::vector<float> in_recorded_order(const Network& network, int layer) {
 }
 
 std::unique_ptr<Network> recorded_network(const std::string& cfg, const std::string& weights, bool keep_all,
-                                          float batchnorm_epsilon, Device device) {
+                                          float batchnorm_epsilon, Device device,
+                                          ConvolutionAlgorithm convolution) {
   NetworkOptions options;
   options.build.training = false;
   options.build.batchnorm_epsilon = batchnorm_epsilon;
   options.build.device = device;
+  options.build.convolution = convolution;
   options.keep_all = keep_all;
   auto network = std::make_unique<Network>(read_cfg(cfg), options);
   network->plan(1, network->net().width, network->net().height);

@@ -15,13 +15,14 @@ namespace osprey {
 std::string shared(const std::string& path);  // $OSPREY_SHARED, or ../shared beside this checkout
 nlohmann::json read_json(const std::string& path);
 
-// The output of a layer for its first image, in the order of the engine that recorded it: AlexeyAB's [region] is
-// HW x anchors x (5 + C), which is ours; all else is channels first.
+// The output of a layer for its first image, in the order of the engine that recorded it: AlexeyAB's [region]
+// is HW x anchors x (5 + C), which is ours; all else is channels first.
 std::vector<float> in_recorded_order(const Network& network, int layer);
 
 // A network that never trains with these weights, for single images of its own size.
 std::unique_ptr<Network> recorded_network(const std::string& cfg, const std::string& weights, bool keep_all,
-                                          float batchnorm_epsilon = 1e-5f, Device device = Device::cpu);
+                                          float batchnorm_epsilon = 1e-5f, Device device = Device::cpu,
+                                          ConvolutionAlgorithm = ConvolutionAlgorithm::automatic);
 
 // For names of tests: "yolo_fastest_1_0" or, on the emulated GPU, "yolo_fastest_1_0_emulated".
 std::string test_name(std::string name, Device device);

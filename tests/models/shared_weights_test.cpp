@@ -6,6 +6,7 @@
 #include "core/file.h"
 #include "core/npy.h"
 #include "data/image.h"
+#include "layers/convolution_onednn.h"
 #include "models/detector.h"
 #include "models/weights.h"
 #include "tests/data/temporary.h"
@@ -180,6 +181,30 @@ TEST_P(SharedWeights, AreWrittenBackToTheSameBytes) {
   save_weights(folder / "again.weights", network, loaded.header);
   EXPECT_TRUE(read_file(weights_, "weights") == read_file(folder / "again.weights", "weights"));
 }
+
+class SharedWeightsOnTheCpu : public SharedWeights {};
+
+// The heads of all layers as they are, and the boxes where convolutions do what follows them, too.
+TEST_P(SharedWeightsOnTheCpu, TellTheSameByEveryAlgorithmOfConvolution) {
+  for (int a = int(ConvolutionAlgorithm::reference); a < int(std::size(kConvolutionAlgorithms)); ++a) {
+    const auto algorithm = ConvolutionAlgorithm(a);
+    if (algorithm == ConvolutionAlgorithm::onednn && !OneDnnConvolution::built()) continue;
+    SCOPED_TRACE(kConvolutionAlgorithms[a]);
+    const auto whole = recorded_network(cfg_, weights_, true, 1e-5f, device_, algorithm);
+    run_on_blob(*whole, "dog");
+    EXPECT_EQ(first_disagreement(*whole, read_json(golden_folder_ + "dog_layers_alexeyab.json"), 2e-4), "");
+    const auto network = recorded_network(cfg_, weights_, false, 1e-5f, device_, algorithm);
+    give_blob(*network, "dog");
+    Detector detector(*network, {0.25f, 0.45f, {}});
+    expect_same(detector.run()[0], found_by(golden_["images"]["dog"]["engines"]["alexeyab_same_blob"]), 1, 1);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(shared, SharedWeightsOnTheCpu,
+                         testing::Combine(testing::ValuesIn(kModels), testing::Values(Device::cpu)),
+                         [](const auto& info) {
+                           return test_name(std::get<0>(info.param), std::get<1>(info.param));
+                         });
 
 INSTANTIATE_TEST_SUITE_P(shared, SharedWeights,
                          testing::Combine(testing::ValuesIn(kModels),
