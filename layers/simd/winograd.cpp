@@ -246,9 +246,8 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Fi
       if constexpr (S == 1 && (M == 2 || M == 4))
         if (c.pools_) {
           V y[M * M];
-          int64_t places[M];
-          repeat_times<M, kInRegisters<A>>([&](int i)
-                                               HWY_ATTR { row_to(half + i * A, i, y + i * M, places); });
+          repeat_times<M, kInRegisters<A>>(
+              [&](int i) HWY_ATTR { transform_output<M, S>(half + i * A, 1, y + i * M, 1); });
           const int64_t column = c.out_.c, row = column * (c.out_.w / 2);
           const int64_t first =
               (int64_t(place.n) * (c.out_.h / 2) + place.y / 2) * row + place.x / 2 * column;
@@ -534,10 +533,6 @@ int64_t Winograd::tiles_in_block() const {
   constexpr int64_t kSecond = 5 << 18, kThird = 6 << 20;
   const bool near = !late_ && packed_size() * int64_t(sizeof(float)) <= kSecond;
   const int64_t tile = (inputs_of(1) + products_of(1, panels())) * int64_t(sizeof(float));
-  if (stride_ == 2 && getenv("BK"))
-    return std::max<int64_t>(
-        atoi(getenv("BK")) / ((inputs_of(1) + products_of(1, std::min(panels(), atoi(getenv("BP"))))) * 4),
-        kFewest);
   return std::max((near ? kSecond : kThird) / tile, kFewest);
 }
 
