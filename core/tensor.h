@@ -1,5 +1,5 @@
 // A tensor as layers and the memory plan handle it: address, shape and element type, owning nothing.
-// Kernels and loops work on View<T>, to which a tensor of that type converts by itself.
+// Kernels and loops work on View<T>, to which a tensor of that type converts by itself, unless it is a slice.
 #pragma once
 
 #include <cassert>
@@ -57,13 +57,29 @@ void with_type(Type type, Body&& body) {
   type == Type::bf16 ? body(bf16()) : body(float());
 }
 
+// A shape whose pixels lie `pitch` values apart: as many as it has channels, or more where these are a slice
+// of the channels of a larger tensor.
+struct PitchedShape : Shape {
+  int pitch = 0;
+
+  PitchedShape() = default;
+  PitchedShape(Shape shape, int pitch = 0) : Shape(shape), pitch(pitch ? pitch : shape.c) {}
+
+  bool contiguous() const { return pitch == c; }
+  int64_t place(int in, int ih, int iw) const { return ((int64_t(in) * h + ih) * w + iw) * pitch; }
+  int64_t extent() const {
+    return elements() > 0 ? int64_t(rows() - 1) * pitch + c : 0;
+  }  // first to last value
+};
+
 struct Tensor {
   void* data = nullptr;
-  Shape shape;
+  PitchedShape shape;
   Type type = Type::f32;
 
   Tensor() = default;
-  Tensor(void* data, Shape shape, Type type = Type::f32) : data(data), shape(shape), type(type) {}
+  Tensor(void* data, Shape shape, Type type = Type::f32) : Tensor(data, PitchedShape(shape), type) {}
+  Tensor(void* data, PitchedShape shape, Type type = Type::f32) : data(data), shape(shape), type(type) {}
   // That a view may only be read is forgotten: a tensor names memory, and whoever gets it knows its part.
   template <class T>
   Tensor(View<T> v)
@@ -77,7 +93,7 @@ struct Tensor {
 
   template <class T>
   View<T> view() const {
-    assert(!data || type == type_of<std::remove_const_t<T>>());
+    assert(!data || (type == type_of<std::remove_const_t<T>>() && shape.contiguous()));
     return {static_cast<T*>(data), shape};
   }
   template <class T>

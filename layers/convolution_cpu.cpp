@@ -67,7 +67,9 @@ class Direct final : public ConvolutionDirection, public ConvolutionRows {
 // in a cache. Windows touch each other, and the first begins with the first row.
 class Pooled final : public ConvolutionDirection {
  public:
-  Pooled(simd::WindowProduct product, Window2 window) : product_(std::move(product)), window_(window) {}
+  // `pitch`: of what comes out.
+  Pooled(simd::WindowProduct product, Window2 window, int pitch)
+      : product_(std::move(product)), window_(window), pitch_(pitch) {}
 
   int64_t packed_size() const override { return product_.packed_size(); }
   void pack(const FilterWeights& weights, float* packed) const override { product_.pack(weights, packed); }
@@ -76,7 +78,7 @@ class Pooled final : public ConvolutionDirection {
     const Shape full = product_.out_, pooled = pooled_shape(full, window_);
     const int64_t row = int64_t(full.w) * full.c, most = kInCache / (row * window_.h.size);
     const int at_once = int(std::clamp<int64_t>(most, 1, pooled.h));
-    const int64_t in_image = int64_t(product_.in_.h) * product_.in_.w * product_.in_.c;
+    const int64_t in_image = product_.in_.place(1, 0, 0);
     parallel_for(int64_t(pooled.n) * pooled.h, at_once, [&](int64_t begin, int64_t end) {
       thread_local std::vector<float> memory;
       memory.resize(std::max(memory.size(), size_t(at_once * window_.h.size * row)));
@@ -88,9 +90,10 @@ class Pooled final : public ConvolutionDirection {
         product_.run_rows(nth(in, n * in_image, product_.in_type_), packed, e,
                           nth(kept, -first * row, e.type), first, last);
         Stream stream;
-        void* made = nth(out, i * pooled.w * pooled.c, e.type);
-        cpu::maxpool_forward(stream, {kept, {1, last - first, full.w, full.c}, e.type},
-                             {made, {1, count, pooled.w, pooled.c}, e.type}, {}, window_);
+        const PitchedShape band({1, count, pooled.w, pooled.c}, pitch_);
+        void* made = nth(out, i * pooled.w * pitch_, e.type);
+        cpu::maxpool_forward(stream, {kept, {1, last - first, full.w, full.c}, e.type}, {made, band, e.type},
+                             {}, window_);
         i += count;
       }
     });
@@ -99,6 +102,7 @@ class Pooled final : public ConvolutionDirection {
  private:
   simd::WindowProduct product_;
   Window2 window_;
+  int pitch_;
 };
 
 class ByWinograd final : public ConvolutionDirection {
@@ -122,10 +126,10 @@ class ByWinograd final : public ConvolutionDirection {
 // used them: a run with other weights brings them there. The packed ones of all candidates share their
 // memory, which is the most that a program needs.
 struct TrialGround {
-  TrialGround(Shape ins, Type in_type, Shape weights, Shape outs, Type out_type)
-      : in(size_t(ins.elements())),
+  TrialGround(PitchedShape ins, Type in_type, Shape weights, PitchedShape outs, Type out_type)
+      : in(size_t(ins.extent())),
         weights(size_t(weights.elements()), 0.01f),
-        out(size_t(outs.elements())),
+        out(size_t(outs.extent())),
         x(in.data(), ins, in_type),
         y(out.data(), outs, out_type) {
     fill(x);
@@ -133,8 +137,7 @@ struct TrialGround {
 
   static void fill(const Tensor& t) {
     with_type(t.type, [&](auto number) {
-      const View<decltype(number)> values = t;
-      std::fill(values.begin(), values.end(), 0.01f);
+      std::fill_n(static_cast<decltype(number)*>(t.data), t.shape.extent(), 0.01f);
     });
   }
 
@@ -193,13 +196,13 @@ std::unique_ptr<ConvolutionDirection> CpuConvolution::make(Form form, bool backw
                             : std::vector{simd::GroupProduct::forward(x_, y_, convolution_)};
       return std::make_unique<Direct<simd::GroupProduct>>(std::move(parts), out);
     }
-    const auto forward = [&] {
-      return simd::WindowProduct::forward(x_, y_, convolution_, form.rounds, options_.x_type);
+    const auto forward = [&](PitchedShape y) {
+      return simd::WindowProduct::forward(x_, y, convolution_, form.rounds, options_.x_type);
     };
-    if (options_.pool) return std::make_unique<Pooled>(forward(), *options_.pool);
+    if (options_.pool) return std::make_unique<Pooled>(forward(Shape(y_)), *options_.pool, y_.pitch);
     auto parts = backward
                      ? simd::WindowProduct::backward_data(x_, y_, convolution_, form.rounds, options_.y_type)
-                     : std::vector{forward()};
+                     : std::vector{forward(y_)};
     return std::make_unique<Direct<simd::WindowProduct>>(std::move(parts), out);
   }
   simd::Winograd own = winograd(form, backward);
@@ -319,7 +322,7 @@ CpuConvolution::Choice CpuConvolution::direction(Pass pass) const {
   return {form, make(form, pass == Pass::data)};
 }
 
-CpuConvolution::CpuConvolution(Shape x, Shape y, Convolution convolution, Options options)
+CpuConvolution::CpuConvolution(PitchedShape x, PitchedShape y, Convolution convolution, Options options)
     : x_(x), y_(y), convolution_(convolution), options_(options) {
   if (options_.algorithm != ConvolutionAlgorithm::onednn) {
     forward_ = direction(Pass::forward);
@@ -360,6 +363,15 @@ bool CpuConvolution::pools(Form form, const Window2& window) const {
     return int64_t(y_.n) * window.h.outputs(y_.h) >= kRowsOfAThread * threads();
   return window.h.size == 2 && window.w.size == 2 && winograd(form, false).pools();
 }
+
+// In bf16 an odd number of channels is read with what lies behind them, which must be a number.
+bool CpuConvolution::reads_slice() const {
+  return !options_.training && forward_.direction && convolution_.groups == 1 &&
+         (!options_.bf16_products || x_.c % 2 == 0);
+}
+
+// Fewer filters than a vector holds share it, and pixels must lie side by side for that.
+bool CpuConvolution::makes_slice() const { return reads_slice() && y_.c >= simd::vector_width(); }
 
 int CpuConvolution::packed_size() const {
   return onednn_ ? onednn_->packed_size() : count_of(forward_.direction->packed_size());

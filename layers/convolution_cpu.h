@@ -50,7 +50,8 @@ class CpuConvolution {
     Type x_type = Type::f32, y_type = Type::f32;  // bf16 only with bf16_products, in one group, by our own
   };
 
-  CpuConvolution(Shape x, Shape y, Convolution, Options);  // y: before the pool
+  // y: before the pool, with the pitch of what comes out of it.
+  CpuConvolution(PitchedShape x, PitchedShape y, Convolution, Options);
   ~CpuConvolution();
 
   // The weights are packed as the algorithm wants them. Sizes in floats of the memory the caller provides:
@@ -74,6 +75,9 @@ class CpuConvolution {
 
   // Whether it could make no more of its output than the largest values in these windows.
   bool pools(const Window2&) const;
+  // Whether x could be a slice of a tensor's channels, and whether y could, if there is no residual.
+  bool reads_slice() const;
+  bool makes_slice() const;
 
   // "winograd4", or in training one for each direction: "winograd4, direct, onednn".
   std::string algorithms() const;
@@ -102,7 +106,7 @@ class CpuConvolution {
   void add_weight_gradient(Form, Tensor x, Tensor dy, View<float> dweights) const;
   simd::Epilogue for_loops(const Epilogue&) const;
 
-  Shape x_, y_;
+  PitchedShape x_, y_;
   Convolution convolution_;
   Options options_;
   Choice forward_, data_;

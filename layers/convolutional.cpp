@@ -189,7 +189,7 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
 
   bool converts() const override { return true; }
   bool takes_bf16(const BuildOptions& build) const override {
-    return convolution_.groups == 1 && !antialiasing_.on() && channels_.kind == Activation::linear &&
+    return convolution_.groups == 1 && ends_with_activation() &&
            build.convolution != ConvolutionAlgorithm::reference &&
            build.convolution != ConvolutionAlgorithm::onednn;
   }
@@ -199,23 +199,26 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
   }
 
   bool absorb_sum(Activation activation) override {
-    if (antialiasing_.on() || channels_.kind != Activation::linear) return false;
+    if (!ends_with_activation()) return false;
     absorbs_sum_ = true;
     sum_activation_ = activation;
     return true;
   }
 
   bool absorb_pool(const Window2& window) override {
-    if (!cpu_ || antialiasing_.on() || channels_.kind != Activation::linear || !cpu_->pools(window))
-      return false;
+    if (!cpu_ || !ends_with_activation() || !cpu_->pools(window)) return false;
     pool_ = window;
     return true;
   }
 
+  // A sum that it does lies as y does, and a chain has its own steps.
+  bool makes_slice() const override {
+    return cpu_ && before_.empty() && !absorbs_sum_ && ends_with_activation() && cpu_->makes_slice();
+  }
+  bool reads_slice(int k) const override { return k == 0 && cpu_ && before_.empty() && cpu_->reads_slice(); }
+
   Kind kind() const override {
-    return !training_ && cpu_ && !pool_ && !antialiasing_.on() && channels_.kind == Activation::linear
-               ? cpu_->kind()
-               : Kind::none;
+    return !training_ && cpu_ && !pool_ && ends_with_activation() ? cpu_->kind() : Kind::none;
   }
   void take_over(std::vector<const ChainedLayer*> before) override { before_ = std::move(before); }
   ChainLink link() const override { return cpu_->link(packed_, {folded_biases_, {}, residual()}); }
@@ -293,7 +296,8 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
     options.bf16_products = p.options().bf16_products;
     options.x_type = p.input_type();
     options.y_type = p.output_type();
-    cpu_ = std::make_unique<CpuConvolution>(p.input(), out, convolution_, options);
+    cpu_ = std::make_unique<CpuConvolution>(p.input(), PitchedShape(out, p.output_pitch()), convolution_,
+                                            options);
     const Shape packed{1, 1, 1, cpu_->packed_size()};
     if (training_)
       p.scratch(packed_, packed);
@@ -305,6 +309,7 @@ class Convolutional final : public Layer, public OnnxLayer, public ChainedLayer 
   bool keeps_z() const {
     return training_ && !fused_ && (batch_normalize_ || activation_ != Activation::linear);
   }
+  bool ends_with_activation() const { return !antialiasing_.on() && channels_.kind == Activation::linear; }
   // What convolution, batch norm and activation make: y, unless something follows.
   Tensor own_output() const { return channels_.target(antialiasing_.sharp(y)); }
   // The copy, unless the input has another type than the network.

@@ -84,18 +84,20 @@ class Plan {
     std::function<void(void*)> bind;
   };
   struct Input {
-    Shape shape;
+    PitchedShape shape;
     Type type = Type::f32;
   };
 
   // `output_type`: what the readers of this layer want, for those layers that can make either.
+  // `output_pitch`: of the tensor that the output is a slice of, or 0.
   Plan(const Section& section, std::vector<Input> inputs, BuildOptions options,
-       bool input_needs_gradient = true, Type output_type = Type::f32)
+       bool input_needs_gradient = true, Type output_type = Type::f32, int output_pitch = 0)
       : section_(section),
         inputs_(std::move(inputs)),
         options_(options),
         needs_dx_(input_needs_gradient),
-        wanted_type_(output_type) {}
+        wanted_type_(output_type),
+        output_pitch_(output_pitch) {}
 
   const BuildOptions& options() const { return options_; }
   bool training() const { return options_.training; }
@@ -108,7 +110,7 @@ class Plan {
   }
   int line() const { return section_.line; }  // of the section in its file: tells layers of a network apart
   const std::string& cfg_file() const { return section_.file; }  // paths in it may be relative to its folder
-  Shape input(int k = 0) const { return inputs_.at(k).shape; }
+  const PitchedShape& input(int k = 0) const { return inputs_.at(k).shape; }
   Type input_type(int k = 0) const { return inputs_.at(k).type; }
   bool on_gpu() const { return options_.device == Device::cuda; }
 
@@ -127,6 +129,7 @@ class Plan {
   void output(Shape shape, Type type);
   Shape output_shape() const { return output_; }
   Type output_type() const { return output_type_; }
+  int output_pitch() const { return output_pitch_; }
   Type wanted_type() const { return wanted_type_; }  // f32 where only heads and losses read, else precision
 
   // Alive from forward to backward; absent (a false View) in a network that never trains.
@@ -225,6 +228,7 @@ class Plan {
   BuildOptions options_;
   bool needs_dx_;
   Type wanted_type_;
+  int output_pitch_;
   Shape output_;
   Type output_type_ = Type::f32;
   std::vector<Constant> constants_;
@@ -292,6 +296,17 @@ class Layer {
   virtual bool absorb_pool(const Window2&) { return false; }
   // The windows of a plain max pooling over pixels, which could be absorbed so; nothing for all else.
   virtual std::optional<Window2> plain_pool() const { return std::nullopt; }
+
+  // Of a layer that does no more than to put channels side by side, of each input the group-th of so many
+  // equal parts.
+  struct Parts {
+    int groups, group;
+  };
+  virtual std::optional<Parts> concatenates() const { return std::nullopt; }
+  // In a network that never trains, on the CPU: whether y may be a slice of the channels of another tensor,
+  // and whether x(k) may.
+  virtual bool makes_slice() const { return false; }
+  virtual bool reads_slice([[maybe_unused]] int k) const { return false; }
 
   virtual LayerSummary summary() const { return {}; }
   virtual bool has_loss() const { return false; }

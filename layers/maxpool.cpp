@@ -31,14 +31,14 @@ namespace {
 struct Pixels {
   int first, rows, columns, row_step;
 
-  Pixels(const Shape& x, const Shape& y, int row, int ow, const Window2& window) {
+  Pixels(const PitchedShape& x, const Shape& y, int row, int ow, const Window2& window) {
     const int n = row / y.h, oh = row % y.h;
     const Window &wh = window.h, &ww = window.w;
     const int h0 = std::max(wh.start(oh), 0), h1 = std::min(wh.start(oh) + wh.size, x.h);
     const int w0 = std::max(ww.start(ow), 0), w1 = std::min(ww.start(ow) + ww.size, x.w);
-    first = x.index(n, h0, w0, 0);
+    first = int(x.place(n, h0, w0));
     rows = h1 - h0, columns = w1 - w0;
-    row_step = x.w * x.c;
+    row_step = x.w * x.pitch;
   }
 };
 
@@ -77,15 +77,16 @@ void largest(View<const T> x, const Pixels& pixels, T* y, int* winner) {
 
 // One row of outputs without winners: the windows between the edges side by side, those over an edge alone.
 template <class T>
-void largest_row(View<const T> x, View<T> y, int row, const Window2& window) {
+void largest_row(const Tensor& x, const Tensor& y, int row, const Window2& window) {
   const Window& w = window.w;
-  const int c = x.shape.c, last_inside = (x.shape.w - w.size + w.before) / w.stride;
+  const int pitch = x.shape.pitch, last_inside = (x.shape.w - w.size + w.before) / w.stride;
   for (int ow = 0; ow < y.shape.w;) {
     const Pixels pixels(x.shape, y.shape, row, ow, window);
     const int count = pixels.columns == w.size ? std::min(y.shape.w, last_inside + 1) - ow : 1;
-    simd::largest_in_windows(&x[pixels.first],
-                             {pixels.rows, pixels.columns, c, pixels.row_step, int64_t(w.stride) * c}, count,
-                             &y[(row * y.shape.w + ow) * c]);
+    simd::largest_in_windows(static_cast<const T*>(x.data) + pixels.first,
+                             {pixels.rows, pixels.columns, x.shape.c, pixels.row_step, pitch,
+                              int64_t(w.stride) * pitch, y.shape.pitch},
+                             count, static_cast<T*>(y.data) + y.shape.place(0, row, ow));
     ow += count;
   }
 }
@@ -124,18 +125,20 @@ void backward_apart(View<const T> dy, View<const int> winner, View<T> dx, const 
 }
 
 template <class T>
+void forward(Tensor x, Tensor y, const Window2& window) {
+  for_rows(y.shape, window, [=](int64_t first, int64_t last) {
+    for (int row = int(first); row < int(last); ++row) largest_row<T>(x, y, row, window);
+  });
+}
+
+template <class T>
 void forward(View<const T> x, View<T> y, View<int> winner, const Window2& window) {
   for_rows(y.shape, window, [=](int64_t first, int64_t last) {
-    for (int row = int(first); row < int(last); ++row) {
-      if (!winner) {
-        largest_row(x, y, row, window);
-        continue;
-      }
+    for (int row = int(first); row < int(last); ++row)
       for (int ow = 0; ow < y.shape.w; ++ow) {
         const int i = (row * y.shape.w + ow) * y.shape.c;
         largest(x, Pixels(x.shape, y.shape, row, ow, window), &y[i], &winner[i]);
       }
-    }
   });
 }
 
@@ -176,7 +179,7 @@ void backward(View<const T> dy, View<const int> winner, View<T> dx, const Window
 void maxpool_forward(Stream&, Tensor x, Tensor y, View<int> winner, Window2 window) {
   with_type(y.type, [&](auto number) {
     using T = decltype(number);
-    forward(x.view<const T>(), y.view<T>(), winner, window);
+    winner ? forward(x.view<const T>(), y.view<T>(), winner, window) : forward<T>(x, y, window);
   });
 }
 
@@ -256,10 +259,13 @@ class MaxPool final : public Layer, public OnnxLayer {
                                                                         winner_, dx(), window_);
   }
 
-  bool takes_bf16(const BuildOptions&) const override { return !across_channels_ && !antialiasing_.on(); }
+  bool takes_bf16(const BuildOptions&) const override { return plain(); }
+
+  bool makes_slice() const override { return plain(); }
+  bool reads_slice(int) const override { return plain(); }
 
   std::optional<Window2> plain_pool() const override {
-    if (across_channels_ || antialiasing_.on()) return std::nullopt;
+    if (!plain()) return std::nullopt;
     return window_;
   }
 
@@ -276,6 +282,8 @@ class MaxPool final : public Layer, public OnnxLayer {
   }
 
  private:
+  bool plain() const { return !across_channels_ && !antialiasing_.on(); }
+
   void plan_depth(Plan& p) {
     const Shape in = p.input();
     p.require(pooling_.is_one_pixel() && !antialiasing_.on(), "maxpool_depth",

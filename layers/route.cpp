@@ -18,8 +18,8 @@ constexpr int kGrain = 16384;  // values worth a thread of their own
 void route_forward(Stream&, Tensor x, int from, Tensor y, int to, int channels) {
   parallel_for(y.shape.rows(), 1 + kGrain / channels, [=](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row)
-      std::memcpy(nth(y.data, row * y.shape.c + to, y.type), nth(x.data, row * x.shape.c + from, x.type),
-                  size_t(channels) * bytes_of(y.type));
+      std::memcpy(nth(y.data, row * y.shape.pitch + to, y.type),
+                  nth(x.data, row * x.shape.pitch + from, x.type), size_t(channels) * bytes_of(y.type));
   });
 }
 
@@ -89,9 +89,9 @@ class Route final : public Layer, public OnnxLayer {
   void forward(Stream& s) override {
     int to = 0;
     for (size_t k = 0; k < inputs.size(); ++k) {
-      const int channels = x(k).shape.c / groups_;
-      if (x(k).data != y.data)  // else an alias
-        on(s, cpu::route_forward, cuda::route_forward)(s, x(k), group_ * channels, y, to, channels);
+      const int channels = x(k).shape.c / groups_, from = group_ * channels;
+      if (nth(x(k).data, from, y.type) != nth(y.data, to, y.type))  // else it is there
+        on(s, cpu::route_forward, cuda::route_forward)(s, x(k), from, y, to, channels);
       to += channels;
     }
   }
@@ -111,6 +111,10 @@ class Route final : public Layer, public OnnxLayer {
   }
 
   bool takes_bf16(const BuildOptions&) const override { return true; }
+
+  std::optional<Parts> concatenates() const override { return Parts{groups_, group_}; }
+  bool makes_slice() const override { return true; }
+  bool reads_slice(int) const override { return true; }
 
   std::string to_onnx(OnnxGraph& g) const override {
     OnnxGraph::Names parts;

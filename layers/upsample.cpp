@@ -28,16 +28,17 @@ int first_of(int source, int m, int n) { return int((int64_t(source) * n + m - 1
 int source_of(int i, int m, int n) { return int(int64_t(i) * m / n); }
 
 template <class T>
-void forward(View<const T> x, View<T> y, float scale) {
-  const Shape in = x.shape, out = y.shape;
+void forward(Tensor x, Tensor y, float scale) {
+  const PitchedShape in = x.shape, out = y.shape;
   parallel_for(out.n * out.h, rows_per_thread(out), [=](int64_t first, int64_t last) {
     for (int row = int(first); row < int(last); ++row) {
       const int n = row / out.h, oh = row % out.h;
       for (int ow = 0; ow < out.w; ++ow) {
-        const int from = in.index(n, source_of(oh, in.h, out.h), source_of(ow, in.w, out.w), 0);
-        const int to = out.index(n, oh, ow, 0);
+        const T* from = static_cast<const T*>(x.data) +
+                        in.place(n, source_of(oh, in.h, out.h), source_of(ow, in.w, out.w));
+        T* to = static_cast<T*>(y.data) + out.place(n, oh, ow);
         VECTOR_LOOP
-        for (int c = 0; c < out.c; ++c) y[to + c] = scale * x[from + c];
+        for (int c = 0; c < out.c; ++c) to[c] = scale * from[c];
       }
     }
   });
@@ -82,7 +83,7 @@ void backward(View<const T> dy, View<T> dx, float scale) {
 void upsample_forward(Stream&, Tensor x, Tensor y, float scale) {
   with_type(y.type, [&](auto number) {
     using T = decltype(number);
-    forward(x.view<const T>(), y.view<T>(), scale);
+    forward<T>(x, y, scale);
   });
 }
 
@@ -204,7 +205,9 @@ class Upsample final : public Layer, public OnnxLayer {
       on(s, cpu::downsample_backward, cuda::downsample_backward)(s, dy, dx(), scale_);
   }
 
-  bool takes_bf16(const BuildOptions&) const override { return mode_ == Mode::nearest && stride_ > 0; }
+  bool takes_bf16(const BuildOptions&) const override { return repeats(); }
+  bool makes_slice() const override { return repeats(); }
+  bool reads_slice(int k) const override { return repeats() || k == 1; }  // of that only the size
 
   LayerSummary summary() const override {
     if (inputs.size() == 2) return {0, fmt::format("{}x{}", y.shape.w, y.shape.h), 0};
@@ -255,6 +258,8 @@ class Upsample final : public Layer, public OnnxLayer {
     const std::string rows = g.constant("rows", {out.h, in.h}, sums(in.h, out.h, false));
     return g.add("MatMul", {rows, g.add("MatMul", {g.x(), columns})});
   }
+
+  bool repeats() const { return mode_ == Mode::nearest && stride_ > 0; }
 
   Shape size_by_stride(Plan& p, Shape in) const {
     const int64_t times = std::abs(int64_t(stride_));

@@ -64,34 +64,47 @@ class Planner {
   void place_outputs() {
     plan_.input = add("input", input_.bytes(), 0, last_read_[n_]);
     plan_.outputs.assign(n_, -1);
+    plan_.output_offsets.assign(n_, 0);
     for (int i = 0; i < n_; ++i) {
-      const int over = shared_with(i);
-      if (over >= 0) {
-        plan_.outputs[i] = over;
-        Lifetime& life = plan_.buffers[over].life;
-        life.last = std::max(life.last, last_read_[i]);
-      } else {
-        plan_.outputs[i] = add(fmt::format("output of {}", i), output_bytes(layers_[i]), i, last_read_[i]);
-      }
+      place_output(i, i);
+      Lifetime& life = plan_.buffers[plan_.outputs[i]].life;
+      life.last = std::max(life.last, last_read_[i]);
       tensors_in_.resize(plan_.buffers.size());
       tensors_in_[plan_.outputs[i]].push_back(i);
     }
   }
 
-  int buffer_of_input(int layer, int k) const {
-    const int from = layers_[layer].inputs[k];
-    return from < 0 ? plan_.input : plan_.outputs[from];
+  // Of a layer that first a part of is made, at this step, which may be before its own.
+  void place_output(int i, int step) {
+    if (plan_.outputs[i] >= 0) return;
+    const LayerMemory& layer = layers_[i];
+    int within = layer.slice_of;
+    if (within >= 0) place_output(within, step);
+    const bool equal = within < 0 && equals_input(i);
+    if (equal) within = layer.inputs[layer.alias];
+    if (within >= 0) {
+      plan_.outputs[i] = plan_.outputs[within];
+      plan_.output_offsets[i] = plan_.output_offsets[within] + (equal ? 0 : layer.slice_at);
+      return;
+    }
+    plan_.outputs[i] = buffer_to_overwrite(i);
+    if (plan_.outputs[i] < 0)
+      plan_.outputs[i] = add(fmt::format("output of {}", i), output_bytes(layer), step, last_read_[i]);
   }
 
-  // The buffer that the output of a layer shares with its input, or -1.
-  int shared_with(int i) const {
+  bool equals_input(int i) const {
     const LayerMemory& layer = layers_[i];
-    if (layer.alias >= 0 && layer.inputs[layer.alias] >= 0 && !keep_all_)
-      return buffer_of_input(i, layer.alias);
+    return layer.alias >= 0 && layer.inputs[layer.alias] >= 0 && !keep_all_;
+  }
+
+  // The buffer of an input that the output of a layer may take, or -1.
+  int buffer_to_overwrite(int i) const {
+    const LayerMemory& layer = layers_[i];
     if (layer.in_place < 0 || keep_all_ || layer.inputs[layer.in_place] < 0) return -1;
     const LayerMemory& input = layers_[layer.inputs[layer.in_place]];
     if (layer.output != input.output || layer.type != input.type) return -1;
-    const int buffer = buffer_of_input(i, layer.in_place);
+    const int buffer = plan_.outputs[layer.inputs[layer.in_place]];
+    if (plan_.buffers[buffer].life.bytes != output_bytes(layer)) return -1;  // the input is a slice
     // Written over only if nobody reads what was there: neither a later layer nor a backward call.
     for (int tensor : tensors_in_[buffer])
       if (last_forward_read_[tensor] > i || read_by_backward_[tensor] || layers_[tensor].is_head) return -1;

@@ -2,7 +2,8 @@
 //
 // Time runs in steps: the forward call of layer i is step i, its backward call step 2n - 1 - i. A tensor
 // lives from its first writer to its last reader; tensors that never live together share bytes. An output
-// that equals its input (alias), or that may be written over it (in place), is no tensor of its own.
+// that equals its input (alias), that may be written over it (in place), or that is a part of another
+// (slice), is no tensor of its own.
 #pragma once
 
 #include <cstddef>
@@ -24,6 +25,10 @@ struct LayerMemory {
   std::vector<int> backward_reads;  // inputs (by position) that backward reads again
   bool backward_reads_output = false;
   int in_place = -1, alias = -1;  // input whose memory the output may take, or equals
+  // The layer whose output has this one as a part, which begins so many bytes behind its beginning. It may
+  // come later.
+  int slice_of = -1;
+  size_t slice_at = 0;
   bool lasting_gradient = false;  // never cleared: see NetworkOptions::uncleared_gradients
   std::vector<size_t> kept;       // bytes alive from forward to backward
   size_t scratch = 0;             // bytes of one call
@@ -40,6 +45,7 @@ struct MemoryPlan {
   // Indexes into buffers; -1 where there is none.
   int input = -1, scratch = -1;
   std::vector<int> outputs, gradients;
+  std::vector<size_t> output_offsets;  // of each output within its buffer
   std::vector<std::vector<int>> kept;
   // writes[i][k]: the backward call of layer i is the first to write the gradient of its k-th input.
   std::vector<std::vector<bool>> first_writer;

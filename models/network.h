@@ -77,6 +77,12 @@ struct Node {
   // In a network that never trains: the convolution that does this layer's work, or -1. It either adds this
   // sum, or is the last of a chain of convolutions, which keep nothing but the last one's output.
   int absorbed_by = -1, chained_to = -1;
+  int alias = -1;  // the layer whose output is this one's, too
+  // The layer of whose output this one's is a part, from this channel on, or -1; in such a network on the
+  // CPU.
+  struct Slice {
+    int of = -1, first = 0;
+  } slice;
   int worker(int self) const { return absorbed_by >= 0 ? absorbed_by : chained_to >= 0 ? chained_to : self; }
 };
 
@@ -189,9 +195,12 @@ class Network {
   void gather_outputs(int pass);
   Freezing freezing_at(int64_t iteration) const;
   float rate_of(const Plan& plan, int layer, const ParameterInfo& info) const;
+  std::vector<int> readers_of_each() const;  // how many inputs of layers each layer is
   bool absorb_sums();
   bool absorb_pools();
   bool chain_convolutions();
+  bool cut_slices();
+  int pitch_of(int layer) const;
   void open_device(const Section& net);
   void mark_trained();
   void mark_read_by_losses();

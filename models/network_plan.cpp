@@ -6,96 +6,9 @@
 
 #include "core/lifetimes.h"
 #include "core/parallel.h"
-#include "layers/convolution_chain.h"
 #include "models/network.h"
 
 namespace osprey {
-
-namespace {
-
-std::vector<int> readers_of(const std::vector<Node>& nodes) {
-  std::vector<int> readers(nodes.size(), 0);
-  for (const Node& node : nodes)
-    for (int i : node.inputs)
-      if (i >= 0) ++readers[size_t(i)];
-  return readers;
-}
-
-}  // namespace
-
-// An addition whose first summand is made by a convolution for it alone is done by that convolution, and the
-// [shortcut] becomes another name for its output. True if there was any.
-bool Network::absorb_sums() {
-  bool any = false;
-  const std::vector<int> readers = readers_of(nodes_);
-  for (size_t i = 0; i < nodes_.size(); ++i) {
-    Node& sum = nodes_[i];
-    const auto activation = sum.layer->plain_sum();
-    if (!activation || sum.inputs.size() != 2) continue;
-    const int other = sum.inputs[1];
-    int producer = sum.inputs[0];
-    if (producer != int(i) - 1) continue;
-    // [dropout] does nothing here.
-    while (producer >= 0 && readers[producer] == 1 && nodes_[producer].type->name == std::string("dropout"))
-      producer = nodes_[producer].inputs[0];
-    if (producer < 0 || readers[producer] != 1 || other < 0 || other >= producer) continue;
-    Node& convolution = nodes_[producer];
-    if (convolution.inputs.size() != 1 || !convolution.layer->absorb_sum(*activation)) continue;
-    convolution.inputs.push_back(other);
-    sum.inputs = {sum.inputs[0]};
-    sum.absorbed_by = producer;
-    any = true;
-  }
-  return any;
-}
-
-// The same of max pooling that is all that reads a convolution: of its output little is ever in memory.
-bool Network::absorb_pools() {
-  bool any = false;
-  const std::vector<int> readers = readers_of(nodes_);
-  for (size_t i = 0; i < nodes_.size(); ++i) {
-    Node& pool = nodes_[i];
-    const auto windows = pool.layer->plain_pool();
-    if (!windows) continue;
-    const int producer = pool.inputs[0];
-    if (producer < 0 || readers[size_t(producer)] != 1 || nodes_[size_t(producer)].inputs.size() != 1 ||
-        !nodes_[size_t(producer)].layer->absorb_pool(*windows))
-      continue;
-    pool.absorbed_by = producer;
-    any = true;
-  }
-  return any;
-}
-
-// Convolutions in narrow groups and their neighbours, each of which is read by the next alone, and which
-// together make more than the caches hold: they become chains. The last of a chain gets the input of the
-// first. True if there was any.
-bool Network::chain_convolutions() {
-  using Kind = ChainedLayer::Kind;
-  bool any = false;
-  const std::vector<int> readers = readers_of(nodes_);
-  const auto layer = [&](size_t i) { return dynamic_cast<ChainedLayer*>(nodes_[i].layer.get()); };
-  const auto kind = [&](size_t i) { return layer(i) ? layer(i)->kind() : Kind::none; };
-  // Wide ones side by side would read all their weights for every band.
-  const auto follows = [&](size_t i) {
-    const Kind before = kind(i - 1), here = kind(i);
-    return before != Kind::none && here != Kind::none && (before == Kind::narrow || here == Kind::narrow) &&
-           nodes_[i].inputs[0] == int(i) - 1 && readers[i - 1] == 1;
-  };
-  for (size_t first = 0, end; first < nodes_.size(); first = end) {
-    for (end = first + 1; end < nodes_.size() && follows(end);) ++end;
-    if (end - first < 2) continue;
-    std::vector<const ChainedLayer*> before;
-    for (size_t i = first; i + 1 < end; ++i) {
-      before.push_back(layer(i));
-      nodes_[i].chained_to = int(end) - 1;
-    }
-    layer(end - 1)->take_over(std::move(before));
-    nodes_[end - 1].inputs.push_back(nodes_[first].inputs[0]);
-    any = true;
-  }
-  return any;
-}
 
 // trains: a loss can be reached from it; whether something learns there is found while planning.
 void Network::mark_trained() {
@@ -138,7 +51,7 @@ BuildOptions Network::options_of(size_t layer, Shape input) const {
 // between tensors of one type hand on that one of them cannot, until nothing changes any more.
 void Network::mark_bf16() {
   std::vector<bool> takes(nodes_.size());
-  const std::vector<int> readers = readers_of(nodes_);
+  const std::vector<int> readers = readers_of_each();
   for (size_t i = 0; i < nodes_.size(); ++i) {
     Node& node = nodes_[i];
     const BuildOptions build = options_of(i, {});
@@ -186,19 +99,21 @@ std::vector<Plan> Network::plan_layers(int batch, int width, int height) {
       if (from < 0)
         inputs.push_back({input, options_.build.precision});
       else
-        inputs.push_back({nodes_[from].output, nodes_[from].output_type});
+        inputs.push_back({PitchedShape(nodes_[from].output, pitch_of(from)), nodes_[from].output_type});
       needs_dx |= from >= 0 && nodes_[from].trains;
     }
     const Type wanted = node.in_bf16          ? Type::bf16
                         : node.read_by_losses ? Type::f32
                                               : options_.build.precision;
-    plans.emplace_back(node.section, inputs, options_of(plans.size(), input), needs_dx, wanted);
+    const int pitch = pitch_of(int(plans.size()));
+    plans.emplace_back(node.section, inputs, options_of(plans.size(), input), needs_dx, wanted, pitch);
     Plan& plan = plans.back();
     if (node.absorbed_by >= 0)
       plan.output(inputs[0].shape), plan.alias();
     else
       node.layer->plan(plan);
     node.output = plan.output_;
+    node.alias = plan.alias_ >= 0 ? node.inputs[size_t(plan.alias_)] : -1;
     node.output_type = plan.output_type_;
     node.packs_parameters = plan.packs_parameters_;
     for (const Plan::Input& from : inputs)
@@ -248,7 +163,7 @@ void Network::add_parameters(const std::vector<Plan>& plans) {
     }
     if (first_time) node.first_span = int(parameters_.spans().size());
     int span = node.first_span;
-    const Shape input = plans[i].inputs() > 0 ? plans[i].input() : Shape();
+    const Shape input = plans[i].inputs() > 0 ? Shape(plans[i].input()) : Shape();
     for (const Plan::ParameterWant& want : plans[i].parameters_) {
       if (first_time)
         parameters_.add({fmt::format("{}.{}", i, want.info.name), int(i), want.shape, input, want.info, 0});
@@ -308,8 +223,9 @@ void Network::plan(int batch, int width, int height) {
   // Only now is it known which sums are of equal shapes, and how convolutions are computed.
   if (first_time && !training() && !options_.keep_all) {
     const bool sums = absorb_sums(), pools = absorb_pools(),
-               chains = !streams() && chain_convolutions();  // which need all their weights at once
-    if (sums || pools || chains) plans = plan_layers(together, width, height);
+               chains = !streams() && chain_convolutions(),  // which need all their weights at once
+        slices = device() == Device::cpu && cut_slices();
+    if (sums || pools || chains || slices) plans = plan_layers(together, width, height);
   }
   add_parameters(plans);
   if (streams())
@@ -332,6 +248,8 @@ void Network::plan(int batch, int width, int height) {
     const std::string type = nodes_[i].type->name;
     m.lasting_gradient = options_.uncleared_gradients && (type == "route" || type == "upsample");
     m.alias = plan.alias_;
+    m.slice_of = nodes_[i].slice.of;
+    m.slice_at = size_t(nodes_[i].slice.first) * bytes_of(nodes_[i].output_type);
     for (const Plan::Want& want : plan.wants_) {
       const size_t bytes = size_t(want.shape.elements()) * bytes_of(want.type);
       if (want.life == Plan::Life::keep) m.kept.push_back(bytes);
@@ -505,7 +423,8 @@ void Network::bind(std::vector<Plan>& plans) {
       nodes_[i].zeroes_before_backward[k] = first && !plan.obeys_writes_;
       layer.input_writes.push_back(first && plan.obeys_writes_ ? Write::overwrite : Write::add);
     }
-    layer.y = Tensor(at(memory_.outputs[i]), nodes_[i].output, nodes_[i].output_type);
+    layer.y = Tensor(at(memory_.outputs[i]) + memory_.output_offsets[i],
+                     PitchedShape(nodes_[i].output, pitch_of(int(i))), nodes_[i].output_type);
     const int gradient = training() ? memory_.gradients[i] : -1;
     layer.dy = gradient < 0 ? Tensor() : Tensor(at(gradient), nodes_[i].output, nodes_[i].output_type);
   }

@@ -15,13 +15,12 @@ template <class Load>
 HWY_INLINE V largest(const Windows& w, Load&& load) {
   V most = load(0);
   for (int r = 0; r < w.rows; ++r)
-    for (int s = r == 0 ? 1 : 0; s < w.columns; ++s)
-      most = hn::Max(load(r * w.row + int64_t(s) * w.channels), most);
+    for (int s = r == 0 ? 1 : 0; s < w.columns; ++s) most = hn::Max(load(r * w.row + s * w.pixel), most);
   return most;
 }
 
 void largest_of_each(const float* x, const Windows& w, int count, float* y) {
-  for (int i = 0; i < count; ++i, x += w.step, y += w.channels) {
+  for (int i = 0; i < count; ++i, x += w.step, y += w.made) {
     int c = 0;
     for (; c + kLanes <= w.channels; c += kLanes)
       hn::StoreU(largest(w, [&](int64_t at) HWY_ATTR { return load(x + at + c); }), kFloats, y + c);
@@ -32,7 +31,7 @@ void largest_of_each(const float* x, const Windows& w, int count, float* y) {
 }
 
 void largest_of_each_in_bf16(const bf16* x, const Windows& w, int count, bf16* y) {
-  for (int i = 0; i < count; ++i, x += w.step, y += w.channels) {
+  for (int i = 0; i < count; ++i, x += w.step, y += w.made) {
     int c = 0;
     for (; c + kLanes <= w.channels; c += kLanes)
       store(as_bf16(largest(w, [&](int64_t at) HWY_ATTR { return load(x + at + c); })), y + c);

@@ -45,7 +45,7 @@ struct Place {  // a pixel of the lattice
 // The run of a window that begins at (y, x) and is not all inside of the image.
 template <class T>
 const T* edge_run(const WindowProduct& c, const T* image, int y, int x, T* edge) {
-  const int height = c.in_.h, width = c.in_.w, channels = c.in_.c;
+  const int height = c.in_.h, width = c.in_.w, channels = c.in_.pitch;  // where taps are several
   if (y < 0 || y >= height || x >= width || x + c.taps_in_run_ <= 0)
     return reinterpret_cast<const T*>(c.zeros_.data());
   const T* row = image + int64_t(y) * width * channels;
@@ -78,15 +78,14 @@ template <class T>
 void gather(const WindowProduct& c, const T* in, int group, Place& place, int count, Tile<T>& tile) {
   tile.count = count;
   tile.shares_columns = false;
-  const int channels = c.in_.c, runs = c.runs_, step = c.w_.scale * channels;
-  const int64_t image_size = int64_t(c.in_.h) * c.in_.w * channels;
+  const int pitch = c.in_.pitch, runs = c.runs_, step = c.w_.scale * pitch;
   const T** rows = tile.rows.data();
   if (c.pointwise_) {
     const int64_t first = (int64_t(place.n) * c.in_.h + place.h) * c.in_.w + place.w;
-    const T* row = in + first * channels + group * c.in_channels_;
-    int64_t out = first * c.out_.c + group * c.out_channels_;
+    const T* row = in + first * pitch + group * c.in_channels_;
+    int64_t out = first * c.out_.pitch + group * c.out_channels_;
     OSPREY_UNROLL
-    for (int p = 0; p < kRows; ++p, row += channels, out += c.out_.c) {  // those behind `count` are not read
+    for (int p = 0; p < kRows; ++p, row += pitch, out += c.out_.pitch) {  // those behind `count` are not read
       rows[p] = row;
       tile.out[size_t(p)] = out;
     }
@@ -103,12 +102,11 @@ void gather(const WindowProduct& c, const T* in, int group, Place& place, int co
   for (int p = 0; p < count;) {
     const int in_row = std::min(count - p, c.w_.count - place.w);
     const int out_y = c.h_.start + place.h * c.h_.step, out_x = c.w_.start + place.w * c.w_.step;
-    const int64_t out =
-        ((int64_t(place.n) * c.out_.h + out_y) * c.out_.w + out_x) * c.out_.c + group * c.out_channels_;
-    for (int k = 0; k < in_row; ++k) tile.out[size_t(p + k)] = out + int64_t(k) * c.w_.step * c.out_.c;
+    const int64_t out = c.out_.place(place.n, out_y, out_x) + group * c.out_channels_;
+    for (int k = 0; k < in_row; ++k) tile.out[size_t(p + k)] = out + int64_t(k) * c.w_.step * c.out_.pitch;
 
     const int y = place.h * c.h_.scale;
-    const T* image = in + place.n * image_size + group * c.in_channels_;
+    const T* image = in + c.in_.place(place.n, 0, 0) + group * c.in_channels_;
     int begin = in_row, end = in_row;  // those whose windows are inside
     if (y >= c.inside_.top && y < c.inside_.bottom) {
       begin = std::clamp(c.inside_.left - place.w, 0, in_row);
@@ -118,8 +116,7 @@ void gather(const WindowProduct& c, const T* in, int group, Place& place, int co
     tile.shares_columns = c.columns_shared_ && end - begin == kRows;
     const int apart = tile.shares_columns ? 1 : end - begin;
     for (int r = 0; r < runs; ++r) {
-      const T* first =
-          image + int64_t(y) * c.in_.w * channels + int64_t(place.w + begin) * step + c.offsets_[size_t(r)];
+      const T* first = image + c.in_.place(0, y, 0) + int64_t(place.w + begin) * step + c.offsets_[size_t(r)];
       const T** to = rows + r * kRows + p + begin;
       for (int k = 0; k < apart; ++k) to[k] = first + int64_t(k) * step;
     }
@@ -332,8 +329,8 @@ int panels_of(int channels, int panel) { return (channels + panel - 1) / panel; 
 
 }  // namespace
 
-WindowProduct::WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, LatticeAxis w, WeightOrder order,
-                             bool rounds, Type in_type)
+WindowProduct::WindowProduct(PitchedShape in, PitchedShape out, int groups, LatticeAxis h, LatticeAxis w,
+                             WeightOrder order, bool rounds, Type in_type)
     : in_(in),
       out_(out),
       groups_(groups),
@@ -353,8 +350,8 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, Lat
   while (side_by_side < int(taps_.size()) && taps_[size_t(side_by_side)].h == taps_[0].h &&
          taps_[size_t(side_by_side)].w == taps_[0].w + side_by_side)
     ++side_by_side;
-  bool all_rows =
-      groups == 1 && in.c < kFewChannels && !taps_.empty() && taps_.size() % size_t(side_by_side) == 0;
+  bool all_rows = groups == 1 && in.contiguous() && in.c < kFewChannels && !taps_.empty() &&
+                  taps_.size() % size_t(side_by_side) == 0;
   for (size_t t = 0; all_rows && t < taps_.size(); ++t) {
     const auto& first = taps_[t - t % size_t(side_by_side)];
     all_rows = taps_[t].h == first.h && taps_[t].w == first.w + int(t % size_t(side_by_side));
@@ -362,7 +359,7 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, Lat
   if (all_rows) taps_in_run_ = side_by_side;
   runs_ = int(taps_.size()) / taps_in_run_;
   const int values = taps_in_run_ * in_channels_;
-  const bool side_by_side_out = groups == 1 && pixels() == int64_t(out.h) * out.w;
+  const bool side_by_side_out = groups == 1 && out.contiguous() && pixels() == int64_t(out.h) * out.w;
   for (const int together : {2, 4})
     if (side_by_side_out && !rounds && out.c * together == lanes_ &&
         (taps_in_run_ > 1 || values % together == 0))
@@ -389,11 +386,12 @@ WindowProduct::WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, Lat
                     out_channels_ <= lanes_ && together_ == 1 && !rounds;
   for (int r = 0; r < runs_; ++r) {
     const Tap& tap = taps_[size_t(r * taps_in_run_)];
-    offsets_.push_back((int64_t(tap.h) * in.w + tap.w) * in.c);
+    offsets_.push_back(in.place(0, tap.h, tap.w));
   }
 }
 
-WindowProduct WindowProduct::forward(Shape x, Shape y, const Convolution& c, bool rounds, Type x_type) {
+WindowProduct WindowProduct::forward(PitchedShape x, PitchedShape y, const Convolution& c, bool rounds,
+                                     Type x_type) {
   return {x,
           y,
           c.groups,
@@ -484,7 +482,7 @@ void WindowProduct::run_rows(const void* in, const float* packed, const Epilogue
                              int first, int last) const {
   const void* pixels = in;
   if (rounds_ && !h_.taps.empty()) {
-    const int64_t row = int64_t(in_.w) * in_.c;
+    const int64_t row = in_.place(0, 1, 0);
     const int begin = std::clamp(first * h_.scale + h_.taps.front().offset, 0, in_.h),
               end = std::clamp((last - 1) * h_.scale + h_.taps.back().offset + 1, begin, in_.h);
     pixels = in_bf16(in, begin * row, end * row);
@@ -496,7 +494,7 @@ void WindowProduct::run_rows(const void* in, const float* packed, const Epilogue
 
 void WindowProduct::run(const void* x, const float* packed, const Epilogue& epilogue, void* out) const {
   const Finish e = finish_of(epilogue);
-  const void* in = rounds_ ? in_bf16(x, 0, in_.elements()) : x;  // once, and not for each panel
+  const void* in = rounds_ ? in_bf16(x, 0, in_.extent()) : x;  // once, and not for each panel
   const int64_t pixels = int64_t(out_.n) * h_.count * w_.count;
   const int panels = panels_of(out_channels_, panel_);
   // Few pixels and many filters: threads share the filters, so that none reads all weights. Of more pixels

@@ -17,11 +17,11 @@ class WindowProduct {
  public:
   // `rounds`: both factors are rounded to bf16, which has_bf16_products() must allow; only then the input may
   // be in bf16 already, and the output, as its epilogue says.
-  WindowProduct(Shape in, Shape out, int groups, LatticeAxis h, LatticeAxis w, WeightOrder, bool rounds,
-                Type in_type);
+  WindowProduct(PitchedShape in, PitchedShape out, int groups, LatticeAxis h, LatticeAxis w, WeightOrder,
+                bool rounds, Type in_type);
 
   // y = x * weights, for weights {filters, h, w, c / groups}.
-  static WindowProduct forward(Shape x, Shape y, const Convolution&, bool rounds = false,
+  static WindowProduct forward(PitchedShape x, PitchedShape y, const Convolution&, bool rounds = false,
                                Type x_type = Type::f32);
   // dx from dy: for each phase of the stride the taps are others, and each makes its own pixels of dx. Where
   // the stride is larger than the window, no tap reaches some pixels, and nothing here makes them.
@@ -36,7 +36,7 @@ class WindowProduct {
   void run_rows(const void* in, const float* packed, const Epilogue&, void* out, int first, int last) const;
 
   // For the loops of window_product.cpp, which are compiled for several kinds of processor.
-  Shape in_, out_;
+  PitchedShape in_, out_;
   int groups_, in_channels_, out_channels_;  // of a group
   LatticeAxis h_, w_;
   WeightOrder order_;

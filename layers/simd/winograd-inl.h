@@ -234,12 +234,12 @@ HWY_INLINE TilePlace tile_place(int64_t tile, int tiles_h, int tiles_w, int m) {
 template <int A, class T>
 class TilePixels {
  public:
-  HWY_INLINE TilePixels(const T* in, const Shape& s, const TilePlace& place, int channel) {
+  HWY_INLINE TilePixels(const T* in, const PitchedShape& s, const TilePlace& place, int channel) {
     const auto [n, top, left] = place;
     const bool inside = top >= 0 && left >= 0 && top + A <= s.h && left + A <= s.w;
-    const T* origin = in + ((int64_t(n) * s.h + top) * s.w + left) * s.c + channel;
+    const T* origin = in + s.place(n, top, left) + channel;
     if (inside && s.c - channel >= kLanes) {  // by far the most
-      first_ = origin, row_ = int64_t(s.w) * s.c, column_ = s.c;
+      first_ = origin, row_ = int64_t(s.w) * s.pitch, column_ = s.pitch;
       return;
     }
     T* copy = reinterpret_cast<T*>(copy_);
@@ -249,7 +249,7 @@ class TilePixels {
       for (int j = 0; j < A; ++j) {
         T* to = copy + (i * A + j) * kLanes;
         if (inside || (top + i >= 0 && top + i < s.h && left + j >= 0 && left + j < s.w))
-          store(load_first_as_stored(origin + (int64_t(i) * s.w + j) * s.c, lanes), to);
+          store(load_first_as_stored(origin + s.place(0, i, j), lanes), to);
         else
           std::memset(static_cast<void*>(to), 0, kLanes * sizeof(T));  // one store, as it is loaded
       }
@@ -267,14 +267,16 @@ class TilePixels {
 // above and to the left was seen before.
 constexpr int kTilesAhead = 2;
 template <class T>
-HWY_NOINLINE void expect_tile(const T* in, const Shape& s, const TilePlace& place, int a, int m) {
+HWY_NOINLINE void expect_tile(const T* in, const PitchedShape& s, const TilePlace& place, int a, int m) {
   constexpr int kLine = 64 / sizeof(T);
   const auto [n, top, left] = place;
   const int first = left + kTilesAhead * m + a - m;
   if (top < 0 || left < 0 || first + m > s.w) return;
+  const int runs = s.contiguous() ? 1 : m, run = m / runs * s.c;  // of values side by side, in a row
   for (int i = a - m; i < a && top + i < s.h; ++i) {
-    const T* row = in + ((int64_t(n) * s.h + top + i) * s.w + first) * s.c;
-    for (int k = 0; k < m * s.c; k += kLine) hwy::Prefetch(row + k);
+    const T* row = in + s.place(n, top + i, first);
+    for (int r = 0; r < runs; ++r, row += s.pitch)
+      for (int k = 0; k < run; k += kLine) hwy::Prefetch(row + k);
   }
 }
 

@@ -184,13 +184,13 @@ void multiply_late(const Winograd& c, const float* packed, const Winograd::Block
 // Asks for what a tile kTilesAhead will write, and add: pieces of rows that are far from each other, which no
 // processor foresees, and which it could not write without reading them.
 template <class T>
-HWY_NOINLINE void expect_output(const Shape& s, const TilePlace& place, int m, int filter, const Finish& e,
-                                T* out) {
+HWY_NOINLINE void expect_output(const PitchedShape& s, const TilePlace& place, int m, int filter,
+                                const Finish& e, T* out) {
   const int rows = std::min(m, s.h - place.y), columns = std::min(m, s.w - place.x);
   const T* residual = static_cast<const T*>(e.residual);
   for (int i = 0; i < rows; ++i)
     for (int j = 0; j < columns; ++j) {
-      const int64_t at = ((int64_t(place.n) * s.h + place.y + i) * s.w + place.x + j) * s.c + filter;
+      const int64_t at = s.place(place.n, place.y + i, place.x + j) + filter;
       hwy::Prefetch(out + at);
       if (residual) hwy::Prefetch(residual + at);
     }
@@ -224,7 +224,7 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Fi
   for (int64_t t = 0; t < block.tiles; ++t) {
     const TilePlace place = tile_place(block.first_tile + t, c.tiles_h_, c.tiles_w_, M);
     const int rows = std::min(M, c.out_.h - place.y), columns = std::min(M, c.out_.w - place.x);
-    const int64_t origin = ((int64_t(place.n) * c.out_.h + place.y) * c.out_.w + place.x) * c.out_.c;
+    const int64_t origin = c.out_.place(place.n, place.y, place.x);
     const TilePlace later = tile_place(block.first_tile + t + kTilesAhead, c.tiles_h_, c.tiles_w_, M);
     for (int filter = first_panel * kPanel; filter < last_filter; filter += kLanes) {
       const float* from =
@@ -241,14 +241,14 @@ void transform_outputs(const Winograd& c, const Winograd::Block& block, const Fi
       const Finish own = from_filter(e, filter);
       const auto row_to = [&](const V* half_row, int i, V* y, int64_t* places) HWY_ATTR {
         transform_output<M, S>(half_row, 1, y, 1);
-        for (int j = 0; j < M; ++j) places[j] = origin + (int64_t(i) * c.out_.w + j) * c.out_.c;
+        for (int j = 0; j < M; ++j) places[j] = origin + c.out_.place(0, i, j);
       };
       if constexpr (S == 1 && (M == 2 || M == 4))
         if (c.pools_) {
           V y[M * M];
           repeat_times<M, kInRegisters<A>>(
               [&](int i) HWY_ATTR { transform_output<M, S>(half + i * A, 1, y + i * M, 1); });
-          const int64_t column = c.out_.c, row = column * (c.out_.w / 2);
+          const int64_t column = c.out_.pitch, row = column * (c.out_.w / 2);
           const int64_t first =
               (int64_t(place.n) * (c.out_.h / 2) + place.y / 2) * row + place.x / 2 * column;
           store_largest<M>(y, rows, columns, filters, own, out + first + filter, row, column);
@@ -473,8 +473,8 @@ HWY_EXPORT(transform_inputs);
 HWY_EXPORT(run_panels);
 HWY_EXPORT(pack_panel);
 
-Winograd::Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool reversed, bool rounds,
-                   Type in_type)
+Winograd::Winograd(PitchedShape in, PitchedShape out, int m, int before_h, int before_w, bool reversed,
+                   bool rounds, Type in_type)
     : in_(in),
       out_(out),
       m_(m),
@@ -493,11 +493,12 @@ bool Winograd::fits(const Convolution& c, int stride) {
   return plain(c.window.h) && plain(c.window.w) && c.groups == 1;
 }
 
-Winograd Winograd::forward(Shape x, Shape y, const Convolution& c, int m, bool rounds, Type x_type) {
+Winograd Winograd::forward(PitchedShape x, PitchedShape y, const Convolution& c, int m, bool rounds,
+                           Type x_type) {
   return {x, y, m, c.window.h.before, c.window.w.before, false, rounds, x_type};
 }
 
-Winograd Winograd::forward_late(Shape x, Shape y, const Convolution& c, int m, Type x_type) {
+Winograd Winograd::forward_late(PitchedShape x, PitchedShape y, const Convolution& c, int m, Type x_type) {
   Winograd late = forward(x, y, c, m, false, x_type);
   late.late_ = true;
   late.stride_ = c.window.h.stride;

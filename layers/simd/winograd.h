@@ -26,16 +26,18 @@ class Winograd {
   // m is 2, 4 or 6. `rounds`: with m = 2 the transformed inputs and weights are rounded to bf16, which
   // has_bf16_products() must allow; with others too much would be lost. Where it does allow it, the input may
   // be in bf16, too, and the output, as its epilogue says.
-  static Winograd forward(Shape x, Shape y, const Convolution&, int m, bool rounds = false,
+  static Winograd forward(PitchedShape x, PitchedShape y, const Convolution&, int m, bool rounds = false,
                           Type x_type = Type::f32);
   // m is 4 or 5, and the packed weights are no more than those of the layer: they are transformed piece by
   // piece, as they are used, for each block of tiles again. Every digit is that of the other form, which has
   // no m = 5. And with m = 4 the stride may be 2.
-  static Winograd forward_late(Shape x, Shape y, const Convolution&, int m, Type x_type = Type::f32);
+  static Winograd forward_late(PitchedShape x, PitchedShape y, const Convolution&, int m,
+                               Type x_type = Type::f32);
   static Winograd backward_data(Shape x, Shape y, const Convolution&, int m, bool rounds = false,
                                 Type y_type = Type::f32);
   // It may make no more than the largest of each 2x2 outputs, where m is 2 or 4, the stride 1, and rows and
-  // columns of the output are even: `out` is {n, h / 2, w / 2, c} then. Without a residual.
+  // columns of the output are even: `out` is {n, h / 2, w / 2, c} then, with the pitch of y. Without a
+  // residual.
   bool pools() const { return (m_ == 2 || m_ == 4) && stride_ == 1 && out_.h % 2 == 0 && out_.w % 2 == 0; }
   void pool() { pools_ = true; }
 
@@ -99,7 +101,7 @@ class Winograd {
   float* memory_of_products(const Block&) const;  // behind the inputs, for the thread whose block it is
   float* memory_of_late_weights() const;          // of a piece and a panel
 
-  Shape in_, out_;
+  PitchedShape in_, out_;
   int m_, before_h_, before_w_;
   bool reversed_;  // the gradient of the input: taps turned round, filters and channels exchanged
   bool rounds_, late_ = false, pools_ = false;
@@ -109,7 +111,8 @@ class Winograd {
   int tiles_h_, tiles_w_;
 
  private:
-  Winograd(Shape in, Shape out, int m, int before_h, int before_w, bool reversed, bool rounds, Type in_type);
+  Winograd(PitchedShape in, PitchedShape out, int m, int before_h, int before_w, bool reversed, bool rounds,
+           Type in_type);
   // Of some tiles in all planes, in floats.
   int64_t inputs_of(int64_t tiles) const {
     return pieces() * planes() * point_step(tiles * input_row()) / (rounds_ ? 2 : 1);

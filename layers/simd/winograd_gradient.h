@@ -33,7 +33,7 @@ class WinogradGradient {
   int groups(const Shape& s) const { return (s.c + lanes_ - 1) / lanes_; }
   int64_t tiles() const { return int64_t(y_.n) * tiles_h_ * tiles_w_; }
 
-  Shape x_, y_;
+  PitchedShape x_, y_;
   int m_, before_h_, before_w_;
   bool rounds_;
   int lanes_;  // values of a vector

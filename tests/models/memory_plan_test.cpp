@@ -177,6 +177,34 @@ TEST(MemoryPlan, AnAliasIsItsInputHoweverOftenThatIsRead) {
   EXPECT_NE(kept.outputs[1], kept.outputs[0]);
 }
 
+TEST(MemoryPlan, ASliceLiesInTheTensorThatItIsAPartOf) {
+  // 2 and 3 make the halves of 4; 1 is the second half of 0, which is a half of 5, of which 4 is the other.
+  const Shape half = {1, 1, 1, 4}, whole = {1, 1, 1, 8};
+  std::vector<LayerMemory> layers = {layer({-1}, whole), layer({0}, half),     layer({1}, half),
+                                     layer({2}, half),   layer({3, 2}, whole), layer({0, 4}, {1, 1, 1, 16}),
+                                     layer({5}, half)};
+  const auto lies_in = [&](int slice, int of, size_t at) {
+    layers[size_t(slice)].slice_of = of, layers[size_t(slice)].slice_at = at * sizeof(float);
+  };
+  lies_in(0, 5, 0), lies_in(1, 0, 4), lies_in(2, 4, 4), lies_in(3, 4, 0), lies_in(4, 5, 8);
+  layers[5].is_head = true;
+  const MemoryPlan plan = plan_memory(layers, kInput, false, false);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(plan.outputs[size_t(i)], plan.outputs[5]) << i;
+  const auto at = [&](int i) { return plan.output_offsets[size_t(i)] / sizeof(float); };
+  EXPECT_EQ((std::vector{at(0), at(1), at(2), at(3), at(4), at(5)}),
+            (std::vector<size_t>{0, 4, 12, 8, 8, 0}));
+  const MemoryPlan::Buffer& buffer = plan.buffers[size_t(plan.outputs[5])];
+  EXPECT_EQ(buffer.life.bytes, 16 * sizeof(float));
+  EXPECT_EQ(buffer.life.first, 0);  // with the first of its parts
+  EXPECT_EQ(buffer.life.last, 7);
+  expect_no_overlap(plan);
+
+  // What may be written over what it reads has no slice to write over.
+  layers[6].inputs = {4}, layers[6].output = whole, layers[6].in_place = 0, layers[5].is_head = false;
+  const MemoryPlan other = plan_memory(layers, kInput, false, false);
+  EXPECT_NE(other.outputs[6], other.outputs[4]);
+}
+
 TEST(MemoryPlan, AGradientStartsWithItsLastReader) {
   // 0 is read by 1, 2 and 3: the backward call of 3 comes first and overwrites, the others add.
   std::vector<LayerMemory> layers = {layer({-1}), layer({0}), layer({0}), layer({0, 1, 2})};

@@ -102,8 +102,8 @@ double bound_of(Algorithm a) {
   return a == Algorithm::winograd4 || a == Algorithm::automatic ? 4e-6 : 1e-6;
 }
 
-Trial::Trial(const Case& c, CpuConvolution::Options options)
-    : convolution(c.x, c.y(), c.convolution(), options) {
+Trial::Trial(const Case& c, CpuConvolution::Options options, int x_pitch, int y_pitch)
+    : convolution({c.x, x_pitch}, {c.y(), y_pitch}, c.convolution(), options) {
   packed_memory.reserve(size_t(convolution.packed_size()) * sizeof(float));
   scratch_memory.reserve(size_t(convolution.scratch_size()) * sizeof(float));
   packed = {reinterpret_cast<float*>(packed_memory.data()), {1, 1, 1, convolution.packed_size()}};

@@ -52,7 +52,7 @@ double bound_of(Algorithm);
 
 // A convolution with the memory that it asks for.
 struct Trial {
-  Trial(const Case&, CpuConvolution::Options);
+  Trial(const Case&, CpuConvolution::Options, int x_pitch = 0, int y_pitch = 0);
 
   // y of these weights.
   Values forward(const Case&, Values& x, const Values& weights, const CpuConvolution::Epilogue& = {});
