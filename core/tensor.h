@@ -66,10 +66,9 @@ struct PitchedShape : Shape {
   PitchedShape(Shape shape, int pitch = 0) : Shape(shape), pitch(pitch ? pitch : shape.c) {}
 
   bool contiguous() const { return pitch == c; }
+  // Where a pixel begins, and how many values there are from the first to the last.
   int64_t place(int in, int ih, int iw) const { return ((int64_t(in) * h + ih) * w + iw) * pitch; }
-  int64_t extent() const {
-    return elements() > 0 ? int64_t(rows() - 1) * pitch + c : 0;
-  }  // first to last value
+  int64_t extent() const { return elements() > 0 ? int64_t(rows() - 1) * pitch + c : 0; }
 };
 
 struct Tensor {
